@@ -1,0 +1,180 @@
+// Diffusion models over windows of behaviour (Janner et al. 2022, "Planning with Diffusion for Flexible Behavior
+// Synthesis"; Ho et al. 2020). One class: net, prediction type, schedule and sampler are settings, not subclasses.
+//
+// Windows are [horizon, width] with rows [action, observation] (datasets/windows.h), in model units (normalised).
+// Tensors are float32 on the model's device. t counts noise levels 0 ... T - 1, from least to most noise.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agents/diffusion/schedule.h"
+#include "agents/tensor.h"
+#include "core/config.h"
+#include "datasets/dataset.h"
+#include "datasets/normalizer.h"
+#include "datasets/windows.h"
+
+namespace diffreward {
+
+class Guide;
+
+struct DiffusionConfig {
+  // the sample
+  int horizon = 16;                      // rows of a window
+  int stride = 8;                        // environment steps between rows
+  bool actions = true;                   // rows hold actions too
+  std::string normalizer = "limits";     // limits or gaussian
+  // the process
+  int timesteps = 100;                   // noise levels T
+  std::string schedule = "cosine";       // cosine or linear
+  std::string prediction = "x0";         // what the net outputs: x0, epsilon or v
+  // the denoiser
+  std::string net = "mlp";               // mlp or unet
+  int dim = 256;                         // width: hidden units (mlp) or base channels (unet)
+  int layers = 3;                        // residual blocks (mlp)
+  std::vector<int> dim_mults = {1, 2, 4, 8};  // channel multipliers per resolution (unet)
+  bool attention = false;                // linear attention after each resolution (unet)
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("horizon", self.horizon, "rows of a window", Bounds{1, 4096});
+    field("stride", self.stride, "environment steps between rows", Bounds{1, 4096});
+    field("actions", self.actions, "rows hold actions too");
+    field("normalizer", self.normalizer, "data to model units", Choices{"limits", "gaussian"});
+    field("timesteps", self.timesteps, "noise levels", Bounds{2, 10000});
+    field("schedule", self.schedule, "noise schedule", Choices{"cosine", "linear"});
+    field("prediction", self.prediction, "what the net outputs", Choices{"x0", "epsilon", "v"});
+    field("net", self.net, "residual MLP, or Diffuser's Temporal U-Net", Choices{"mlp", "unet"});
+    field("dim", self.dim, "hidden units (mlp) or base channels (unet)", Bounds{8, 4096});
+    field("layers", self.layers, "residual blocks (mlp)", Bounds{1, 64});
+    field("dim_mults", self.dim_mults, "channel multipliers per resolution (unet)", Bounds{1, 64});
+    field("attention", self.attention, "linear attention after each resolution (unet)");
+  }
+};
+
+struct DiffusionTrainConfig {
+  std::int64_t steps = 3000;         // optimiser steps
+  int batch = 128;                   // windows per step
+  double lr = 1e-3;                  // AdamW
+  double weight_decay = 1e-4;
+  double ema = 0.995;                // decay of the averaged weights, which are the ones used and saved
+  double condition_probability = 0;  // share of samples whose first observation is given (in-painted), [0, 1]
+  double action_weight = 1;          // loss weight of the first row's action
+  double loss_discount = 1;          // loss weight of row k is loss_discount^k
+  double gradient_clip = 1;          // largest gradient norm; 0 for none
+  bool pad = false;                  // windows may run past the end of an episode (datasets/windows.h)
+  double held_out = 0.1;             // share of episodes kept for the held-out loss
+  std::int64_t checkpoint_every = 500;  // steps; 0 for never
+  std::int64_t log_every = 100;      // steps
+  std::uint64_t seed = 0;
+  std::string device = "cpu";        // cpu or cuda
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("steps", self.steps, "optimiser steps", Bounds{1, 1e9});
+    field("batch", self.batch, "windows per step", Bounds{1, 1 << 20});
+    field("lr", self.lr, "learning rate of AdamW", Bounds{0, 1});
+    field("weight_decay", self.weight_decay, "AdamW's weight decay", Bounds{0, 10});
+    field("ema", self.ema, "decay of the averaged weights", Bounds{0, 1});
+    field("condition_probability", self.condition_probability, "share of samples given their first observation",
+          Bounds{0, 1});
+    field("action_weight", self.action_weight, "loss weight of the first row's action", Bounds{0, 1e6});
+    field("loss_discount", self.loss_discount, "loss weight of row k is this to the power k", Bounds{0, 1});
+    field("gradient_clip", self.gradient_clip, "largest gradient norm, 0 for none", Bounds{0, 1e9});
+    field("pad", self.pad, "windows may run past the end of an episode");
+    field("held_out", self.held_out, "share of episodes kept for the held-out loss", Bounds{0, 0.9});
+    field("checkpoint_every", self.checkpoint_every, "steps between checkpoints, 0 for none", Bounds{0, 1e9});
+    field("log_every", self.log_every, "steps between metric lines", Bounds{1, 1e9});
+    field("seed", self.seed, "seed of weights, batches and noise");
+    field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
+  }
+};
+
+/// One value fixed during sampling: the observation at row `time` of every window.
+struct Condition {
+  int time = 0;
+  std::vector<float> observations;  // [n or 1, observation_dim], data units
+};
+
+struct SampleConfig {
+  std::string sampler = "ddpm";  // ddpm, ddim or dpm_solver (DPM-Solver++ 2M)
+  int steps = 0;                 // denoising steps; 0: all T (ddpm always uses T)
+  double scale = 0;              // strength of the guide: x += scale * gradient (* posterior variance)
+  bool scale_by_variance = false;
+  int guide_steps = 1;           // guide updates per denoising step
+  int stop_guide_below = 0;      // no guide for t below this (the paper's t_stopgrad)
+  bool clip = true;              // clip the predicted x_0 to [-1, 1] (limits normaliser only)
+  std::uint64_t seed = 0;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("sampler", self.sampler, "ddpm, ddim, or DPM-Solver++ 2M", Choices{"ddpm", "ddim", "dpm_solver"});
+    field("steps", self.steps, "denoising steps, 0 for all", Bounds{0, 10000});
+    field("scale", self.scale, "strength of the guide", Bounds{-1e6, 1e6});
+    field("scale_by_variance", self.scale_by_variance, "multiply the guide by the posterior variance");
+    field("guide_steps", self.guide_steps, "guide updates per denoising step", Bounds{0, 100});
+    field("stop_guide_below", self.stop_guide_below, "no guide at timesteps below this", Bounds{0, 10000});
+    field("clip", self.clip, "clip the predicted clean window to [-1, 1]");
+    field("seed", self.seed, "seed of the noise");
+  }
+};
+
+class DiffusionModel {
+ public:
+  /// A model with fresh weights.
+  DiffusionModel(DiffusionConfig config, WindowLayout layout, Normalizer normalizer, std::uint64_t seed,
+                 const std::string& device = "cpu");
+  /// Reads a checkpoint (.safetensors). Throws Error naming the file, the field, what was expected and found.
+  static DiffusionModel load(const std::filesystem::path& path, const std::string& device = "cpu");
+  /// Writes weights, config, normaliser and provenance, atomically.
+  void save(const std::filesystem::path& path) const;
+
+  DiffusionModel(DiffusionModel&&) noexcept;
+  DiffusionModel& operator=(DiffusionModel&&) noexcept;
+  ~DiffusionModel();
+  /// An independent copy of weights and settings, e.g. to fine-tune.
+  DiffusionModel clone() const;
+
+  const DiffusionConfig& config() const;
+  const WindowLayout& layout() const;
+  const Normalizer& normalizer() const;  ///< of one row: [width] columns, action first
+  const NoiseSchedule& schedule() const;
+  const std::string& device() const;
+  std::int64_t parameters() const;       ///< number of weights
+  Json& provenance();                    ///< free-form: data set, commit, seeds; saved with the weights
+  const Json& provenance() const;
+
+  // All below without gradients.  x_t: [n, horizon, width], t: [n] int64
+  /// E[x_0 | x_t] whatever the prediction type.
+  at::Tensor predict_x0(const at::Tensor& x_t, const at::Tensor& t) const;
+  /// Mean of p(x_{t-1} | x_t) = c0_t x_0(x_t) + ct_t x_t.
+  at::Tensor posterior_mean(const at::Tensor& x_t, const at::Tensor& t) const;
+  /// grad_x log p_t(x_t) = (sqrt(abar_t) x_0(x_t) - x_t) / (1 - abar_t).
+  at::Tensor score(const at::Tensor& x_t, const at::Tensor& t) const;
+  /// q(x_t | x_0) with this noise.
+  at::Tensor add_noise(const at::Tensor& x_0, const at::Tensor& t, const at::Tensor& noise) const;
+
+  /// n windows in data units, [n, horizon, width] on the CPU.
+  std::vector<float> sample(int n, const std::vector<Condition>& conditions, const SampleConfig& config,
+                            const Guide* guide = nullptr) const;
+
+  struct Impl;
+  Impl& impl() { return *impl_; }
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  explicit DiffusionModel(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Trains a model on windows of `data`. With `folder` it writes checkpoints, metrics.jsonl and the final model.safetensors
+/// there, and resumes exactly from the latest checkpoint if one is present. `start`: fine-tune from this model (an expert
+/// from a base); the normaliser is then the base's, as it must be for a reward.
+/// Throws Error when the loss is not finite or diverges, naming the step and the last good checkpoint.
+DiffusionModel train_diffusion(const Dataset& data, const DiffusionConfig& config, const DiffusionTrainConfig& train,
+                               const std::filesystem::path& folder = {}, const DiffusionModel* start = nullptr);
+
+}  // namespace diffreward

@@ -1,0 +1,13 @@
+#include <torch/torch.h>
+
+#include "agents/guide.h"
+
+namespace diffreward {
+
+at::Tensor Guide::gradient(const at::Tensor& x, const at::Tensor& t) const {
+  const torch::AutoGradMode on(true);
+  const torch::Tensor input = x.detach().requires_grad_(true);
+  return torch::autograd::grad({value(input, t).sum()}, {input})[0];
+}
+
+}  // namespace diffreward

@@ -1,0 +1,61 @@
+# Where the fixed packages come from. MuJoCo and LibTorch are the wheels of the Python environment
+# DIFFREWARD_PYTHON, so the C++ tools and the Python package share one copy of each library.
+set(DIFFREWARD_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python" CACHE FILEPATH
+    "Python interpreter whose site-packages hold the torch and mujoco wheels")
+if(NOT EXISTS "${DIFFREWARD_PYTHON}")
+  find_program(DIFFREWARD_PYTHON_FALLBACK NAMES python3 REQUIRED)
+  set(DIFFREWARD_PYTHON "${DIFFREWARD_PYTHON_FALLBACK}" CACHE FILEPATH "" FORCE)
+endif()
+
+# The folder of an installed wheel, found without importing it (importing torch takes seconds).
+function(dr_wheel_dir package out)
+  execute_process(
+    COMMAND ${DIFFREWARD_PYTHON} -c
+      "import importlib.util as u; s = u.find_spec('${package}'); print(s.submodule_search_locations[0] if s else '')"
+    OUTPUT_VARIABLE dir OUTPUT_STRIP_TRAILING_WHITESPACE)
+  if(NOT dir)
+    message(FATAL_ERROR "The Python package '${package}' is not installed for ${DIFFREWARD_PYTHON}. "
+                        "Run 'make setup', or set DIFFREWARD_PYTHON to an interpreter that has it.")
+  endif()
+  set(${out} ${dir} PARENT_SCOPE)
+endfunction()
+
+find_package(Threads REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(box2d 2.4 REQUIRED)
+find_package(OpenCV 4 REQUIRED COMPONENTS core imgproc imgcodecs)
+set(HDF5_PREFER_PARALLEL FALSE)
+find_package(HDF5 1.10 REQUIRED COMPONENTS C)
+
+dr_wheel_dir(mujoco mujoco_dir)
+file(GLOB mujoco_library ${mujoco_dir}/libmujoco.so.*)
+add_library(mujoco::mujoco SHARED IMPORTED GLOBAL)
+set_target_properties(mujoco::mujoco PROPERTIES
+  IMPORTED_LOCATION ${mujoco_library} INTERFACE_INCLUDE_DIRECTORIES ${mujoco_dir}/include)
+
+if(DIFFREWARD_WITH_TORCH)
+  # find_package(Torch) of a CUDA wheel demands a CUDA toolkit; the libraries themselves do not.
+  dr_wheel_dir(torch torch_dir)
+  add_library(torch::torch INTERFACE IMPORTED GLOBAL)
+  set(torch_libraries torch torch_cpu c10)
+  if(EXISTS ${torch_dir}/lib/libtorch_cuda.so)
+    list(APPEND torch_libraries torch_cuda c10_cuda)
+  endif()
+  foreach(name ${torch_libraries})
+    add_library(torch::${name}_lib SHARED IMPORTED GLOBAL)
+    set_target_properties(torch::${name}_lib PROPERTIES IMPORTED_LOCATION ${torch_dir}/lib/lib${name}.so)
+    # libtorch registers its kernels from static constructors: keep it even where no symbol is referenced.
+    target_link_libraries(torch::torch INTERFACE -Wl,--no-as-needed torch::${name}_lib)
+  endforeach()
+  target_include_directories(torch::torch SYSTEM INTERFACE
+    ${torch_dir}/include ${torch_dir}/include/torch/csrc/api/include)
+  find_package(CLI11 2.1 REQUIRED)
+  find_package(tomlplusplus REQUIRED)
+endif()
+
+if(DIFFREWARD_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(DIFFREWARD_BUILD_BENCHMARKS)
+  find_package(benchmark REQUIRED)
+endif()

@@ -1,0 +1,185 @@
+// Configs: plain aggregates that name their fields once.
+//
+//   struct WalkConfig {
+//     double gain = 10;          // 1/cells
+//     std::string style = "pd";
+//     template <class Self, class Visitor>
+//     static void visit(Self& self, Visitor&& field) {
+//       field("gain", self.gain, "proportional gain, 1/cells", Bounds{0, 100});
+//       field("style", self.style, "controller", Choices{"pd", "bang-bang"});
+//     }
+//   };
+//
+// That one `visit` gives the JSON form stored beside every result, the config-file keys, the command-line flags,
+// Python's keyword arguments, range checks, the refusal of unknown keys and the table in the documentation.
+// Field types: bool, int, std::int64_t, std::uint64_t, double, std::string, std::vector of these, nested configs.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "core/error.h"
+
+namespace diffreward {
+
+using Json = nlohmann::ordered_json;
+
+struct Bounds {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+};
+struct Choices {
+  std::vector<std::string> names;
+  Choices(std::initializer_list<std::string> list) : names(list) {}
+  explicit Choices(std::vector<std::string> list) : names(std::move(list)) {}
+};
+
+/// One field as shown to people: `name` is dotted for nested configs, `kind` is "bool", "int", "float", "text",
+/// or one of these with "[]".
+struct FieldInfo {
+  std::string name, kind, help;
+  Json value;                        ///< the current (or default) value
+  Bounds bounds;                     ///< numbers only
+  std::vector<std::string> choices;  ///< texts only; empty means any text
+};
+
+/// The candidate most like `name` (edit distance, at most a third of the letters), or "".
+std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
+
+/// "unknown <what> 'nmae'; did you mean 'name'?" with the full list when nothing is near.
+std::string unknown_name(std::string_view what, std::string_view name, const std::vector<std::string>& candidates);
+
+namespace detail {
+
+template <class T>
+struct is_vector : std::false_type {};
+template <class T>
+struct is_vector<std::vector<T>> : std::true_type {};
+
+template <class T>
+concept Scalar = std::is_arithmetic_v<T> || std::is_same_v<T, std::string>;
+
+template <class T>
+std::string kind_of() {
+  if constexpr (is_vector<T>::value)
+    return kind_of<typename T::value_type>() + "[]";
+  else if constexpr (std::is_same_v<T, bool>)
+    return "bool";
+  else if constexpr (std::is_integral_v<T>)
+    return "int";
+  else if constexpr (std::is_floating_point_v<T>)
+    return "float";
+  else
+    return "text";
+}
+
+/// Throws InvalidArgument unless `value` is of `kind`, inside the bounds and among the choices.
+void check_value(const std::string& name, const std::string& kind, const Json& value, const Bounds& bounds,
+                 const std::vector<std::string>& choices);
+
+struct ListFields {
+  std::vector<FieldInfo>& out;
+  std::string prefix;
+
+  template <class T>
+  void operator()(const char* name, const T& value, const char* help, Bounds bounds = {}) {
+    if constexpr (Scalar<T> || is_vector<T>::value)
+      out.push_back({prefix + name, kind_of<T>(), help, Json(value), bounds, {}});
+    else
+      T::visit(value, ListFields{out, prefix + name + "."});
+  }
+  template <class T>
+  void operator()(const char* name, const T& value, const char* help, Choices choices) {
+    out.push_back({prefix + name, kind_of<T>(), help, Json(value), {}, choices.names});
+  }
+};
+
+struct ReadFields {
+  const Json& in;
+  std::string prefix;
+  std::vector<std::string>& known;
+
+  template <class T>
+  void operator()(const char* name, T& value, const char* help, Bounds bounds = {}) {
+    if constexpr (Scalar<T> || is_vector<T>::value) {
+      read(name, value, bounds, {});
+    } else {
+      known.emplace_back(name);
+      (void)help;
+      if (in.contains(name)) read_config(in.at(name), value, prefix + name + ".");
+    }
+  }
+  template <class T>
+  void operator()(const char* name, T& value, const char*, Choices choices) {
+    read(name, value, {}, choices.names);
+  }
+
+  template <class T>
+  void read(const char* name, T& value, const Bounds& bounds, const std::vector<std::string>& choices) {
+    known.emplace_back(name);
+    if (!in.contains(name)) return;
+    check_value(prefix + name, kind_of<T>(), in.at(name), bounds, choices);
+    value = in.at(name).template get<T>();
+  }
+
+  template <class Config>
+  static void read_config(const Json& in, Config& config, const std::string& prefix) {
+    require(in.is_object(), prefix.empty() ? "config" : prefix, ": expected a table of keys, got ", in.dump());
+    std::vector<std::string> known;
+    Config::visit(config, ReadFields{in, prefix, known});
+    for (const auto& [key, unused] : in.items()) {
+      bool found = false;
+      for (const std::string& name : known) found = found || name == key;
+      require(found, unknown_name("key", prefix + key, [&] {
+        std::vector<std::string> names;
+        for (const std::string& name : known) names.push_back(prefix + name);
+        return names;
+      }()));
+    }
+  }
+};
+
+}  // namespace detail
+
+/// All fields in declaration order, nested ones with dotted names.
+template <class Config>
+std::vector<FieldInfo> fields(const Config& config) {
+  std::vector<FieldInfo> out;
+  Config::visit(config, detail::ListFields{out, ""});
+  return out;
+}
+
+/// The config as a (nested) JSON object.
+template <class Config>
+Json to_json(const Config& config) {
+  Json out = Json::object();
+  for (const FieldInfo& field : fields(config)) {
+    std::string pointer = "/" + field.name;
+    for (char& c : pointer)
+      if (c == '.') c = '/';
+    out[Json::json_pointer(pointer)] = field.value;
+  }
+  return out;
+}
+
+/// Overwrites the fields named in `in`. Throws InvalidArgument on an unknown key (with the nearest name), a value
+/// of another type, or one out of range; `config` is then unchanged.
+template <class Config>
+void update(Config& config, const Json& in) {
+  Config changed = config;
+  detail::ReadFields::read_config(in, changed, "");
+  config = changed;
+}
+
+/// Checks the ranges of a config built in code. Throws InvalidArgument.
+template <class Config>
+void validate(const Config& config) {
+  for (const FieldInfo& f : fields(config)) detail::check_value(f.name, f.kind, f.value, f.bounds, f.choices);
+}
+
+}  // namespace diffreward

@@ -1,0 +1,48 @@
+// The safetensors file format: named arrays and a text map, no code. 8 bytes header length (little endian), a JSON
+// header {name: {dtype, shape, data_offsets}, "__metadata__": {text: text}}, then the bytes, row-major.
+// Files come from strangers: every length, offset, overlap and shape is checked before a byte is used.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace diffreward {
+
+/// One array. `dtype` is the format's name: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
+struct TensorBytes {
+  std::string dtype;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> bytes;  ///< not necessarily aligned
+};
+
+class Safetensors {
+ public:
+  /// Memory-maps a file. Throws Error naming the file, the entry, what was expected and what was found.
+  static Safetensors open(const std::filesystem::path& path);
+  /// The same over bytes in memory, which must outlive the object (tests, fuzzing).
+  static Safetensors parse(std::span<const std::byte> file, std::string_view name);
+
+  const std::map<std::string, TensorBytes>& tensors() const { return tensors_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// Throws Error naming the file (and the nearest name) when absent.
+  const TensorBytes& at(const std::string& tensor) const;
+  const std::string& metadata_at(const std::string& key) const;
+
+ private:
+  std::string name_;
+  std::map<std::string, TensorBytes> tensors_;
+  std::map<std::string, std::string> metadata_;
+  std::shared_ptr<const void> mapping_;  // keeps the file mapped
+};
+
+/// Writes atomically (see file.h); entries sorted by name, 8-byte aligned, so equal content gives equal bytes.
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, TensorBytes>& tensors,
+                       const std::map<std::string, std::string>& metadata);
+
+}  // namespace diffreward

@@ -1,0 +1,1 @@
+#include "envs/image.h"

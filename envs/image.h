@@ -1,0 +1,24 @@
+// An 8-bit RGB picture, and the only places where one is written to disk or encoded.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace diffreward {
+
+struct Image {
+  int width = 0, height = 0;      // pixels
+  std::vector<std::uint8_t> rgb;  // [height, width, 3]
+};
+
+/// The picture as a PNG file's bytes.
+std::vector<std::uint8_t> encode_png(const Image& image);
+
+/// Writes a PNG (to a temporary name, then renamed). Throws Error.
+void write_png(const std::filesystem::path& path, const Image& image);
+
+/// Pictures of equal height side by side, `gap` white pixels between them.
+Image beside(const std::vector<Image>& images, int gap = 8);
+
+}  // namespace diffreward

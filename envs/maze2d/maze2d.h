@@ -1,0 +1,93 @@
+// Maze2D: a force-driven ball finds a goal in a maze (D4RL's maze2d task), native, on Box2D or on MuJoCo.
+//
+//   observation  0  x   row position        [cells = m]     (positions: see maze_map.h)
+//                1  y   column position     [cells = m]
+//                2  vx  row velocity        [m/s]
+//                3  vy  column velocity     [m/s]
+//   action       0  force along rows, 1 along columns, in [-1, 1] of 100 N
+//   reward       sparse: 1 where the *reached* state is within 0.5 of the goal, else 0
+//                dense:  exp(-distance of the reached state to the goal)
+//   ends         never terminates; truncated by VectorEnv after 150 (open), 300 (umaze), 600 (medium), 800 (large)
+//   reset        a random free cell, position + U(-start_jitter, start_jitter), velocity + N(0, velocity_noise^2)
+//   physics      ball of radius 0.1 m and mass 4.189 kg, damping 1 N s/m, force 100 N, 0.01 s a step, no gravity;
+//                the velocity is clipped to [-5, 5] m/s per axis before each step (D4RL)
+//   versions     v0  first release
+//
+// Ids: Maze2D-{Open,UMaze,Medium,Large}-v0 on Box2D, Maze2DMuJoCo-{...}-v0 on MuJoCo with D4RL's model.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/rng.h"
+#include "envs/env.h"
+#include "envs/maze2d/maze_map.h"
+
+namespace diffreward {
+
+struct MazeConfig {
+  std::string engine = "box2d";  // box2d or mujoco
+  std::string map = "umaze";     // open, umaze, medium, large, a file, or the map's text
+  std::string reward = "sparse"; // sparse or dense
+  std::vector<int> goal_cell;    // (row, column); empty: the map's G, else drawn at each reset
+  bool random_goal = false;      // draw the goal's cell at each reset
+  double goal_jitter = 0;        // cells; uniform offset of the goal per axis at each reset
+  double start_jitter = 0.1;     // cells; uniform offset of the start per axis
+  double velocity_noise = 0.1;   // m/s; standard deviation of the initial velocity
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("engine", self.engine, "physics engine", Choices{"box2d", "mujoco"});
+    field("map", self.map, "open, umaze, medium, large, a file name, or a map's text");
+    field("reward", self.reward, "sparse: within 0.5 cells of the goal; dense: exp(-distance)",
+          Choices{"sparse", "dense"});
+    field("goal_cell", self.goal_cell, "goal as row, column; empty for the map's own");
+    field("random_goal", self.random_goal, "draw the goal's cell at each reset");
+    field("goal_jitter", self.goal_jitter, "uniform offset of the goal per axis, cells", Bounds{0, 0.4});
+    field("start_jitter", self.start_jitter, "uniform offset of the start per axis, cells", Bounds{0, 0.4});
+    field("velocity_noise", self.velocity_noise, "standard deviation of the initial velocity, m/s", Bounds{0, 5});
+  }
+};
+
+/// The ball and the walls, without task: what differs between the two engines.
+class MazePhysics;
+
+class Maze2D final : public Env {
+ public:
+  /// `id` names the spec. Throws InvalidArgument for a bad map or a goal inside a wall.
+  Maze2D(std::string id, const MazeConfig& config, int max_steps, double random_return, double expert_return);
+  ~Maze2D() override;
+
+  const EnvSpec& spec() const override { return spec_; }
+  void reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) override;
+  StepResult step(std::span<const double> action, std::span<double> obs) override;
+  void state(std::span<double> out) const override;
+  void set_state(std::span<const double> state, std::span<double> obs) override;
+  /// goal [2] cells, then qpos [2] and qvel [2] (D4RL's infos/goal, infos/qpos, infos/qvel).
+  void info(std::span<double> out) const override;
+  Image render(int width, int height) const override;
+
+  const MazeConfig& config() const { return config_; }
+  const MazeMap& map() const { return map_; }
+  Point position() const;
+  Point velocity() const;
+  Point goal() const { return goal_; }
+  /// Moves the goal without touching the ball. Throws InvalidArgument inside a wall.
+  void set_goal(Point goal);
+  /// The reward of being at `position` now.
+  double reward_at(Point position) const;
+  /// Goals within this distance count as reached, cells.
+  static constexpr double kGoalRadius = 0.5;
+  static constexpr double kBallRadius = 0.1;
+
+ private:
+  MazeConfig config_;
+  EnvSpec spec_;
+  MazeMap map_;
+  std::unique_ptr<MazePhysics> physics_;
+  Rng rng_;
+  Point goal_{};
+};
+
+}  // namespace diffreward

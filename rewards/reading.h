@@ -1,0 +1,35 @@
+// Readings: how a relative reward, which is a log density ratio up to scale and constant, is paid out to an agent.
+//
+//   plain          r = rho                                        the paper's way
+//   density_ratio  r = exp(beta (z - z99)),  z = (rho - mean) / deviation on base data, z99 its 99 % quantile
+//   support        r = density_ratio where support(window) >= alpha, else 0: nothing is paid where the base
+//                  model has no mass and rho is an extrapolation
+#pragma once
+
+#include <memory>
+
+#include "core/config.h"
+#include "rewards/relative/relative_reward.h"
+
+namespace diffreward {
+
+struct ReadingConfig {
+  std::string reading = "plain";  // plain, density_ratio or support
+  double beta = 6;                // inverse temperature of the density ratio
+  double alpha = 0.01;            // smallest conformal p-value that is paid
+  int t = -1;                     // timestep; -1: the reward's own read_t
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("reading", self.reading, "how the reward is paid out", Choices{"plain", "density_ratio", "support"});
+    field("beta", self.beta, "inverse temperature of the density ratio", Bounds{0, 1000});
+    field("alpha", self.alpha, "smallest p-value under base data that is paid", Bounds{0, 1});
+    field("t", self.t, "timestep, -1 for the reward's own", Bounds{-1, 10000});
+  }
+};
+
+/// A RewardModel that pays `reward` out as configured.
+std::shared_ptr<const RewardModel> read_reward(std::shared_ptr<const RelativeReward> reward,
+                                               const ReadingConfig& config);
+
+}  // namespace diffreward

@@ -1,0 +1,128 @@
+// The relative reward of an expert over a base diffusion model (Nuti, Franzmeyer and Henriques, "Extracting Reward
+// Functions from Diffusion Models", NeurIPS 2023).
+//
+//   rho = argmin_r  E_{t, x_t} || grad_x r(x, t) - (mu_expert(x_t, t) - mu_base(x_t, t)) / s_t ||^2
+//
+// with mu the posterior means, s_t the root mean square of their difference at t, and x the base model's output
+// mu_base(x_t, t) (the paper) or x_t itself. The minimiser is the L2 projection of the difference field on gradient
+// fields: unique up to a constant per t, so rewards may be compared only at equal t. For exact models it is
+// log p_t^expert - log p_t^base + c(t), scaled by beta_t / (sqrt(alpha_t) s_t).
+//
+// rho(x, t) is the mean over all windows of `window` contiguous rows of an MLP of the chosen channels and t, or a half
+// U-Net over the whole sample. It is only defined where the base model has mass: see support().
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "agents/diffusion/diffusion_model.h"
+#include "agents/guide.h"
+#include "core/config.h"
+#include "rewards/reward_model.h"
+
+namespace diffreward {
+
+struct ExtractConfig {
+  std::string net = "mlp";             // mlp or unet (half U-Net)
+  int window = 1;                      // rows per evaluation of the MLP
+  std::vector<int> hidden = {64, 64};  // units of the MLP (SiLU)
+  int dim = 4;                         // base channels of the half U-Net
+  std::vector<int> dim_mults = {16, 16, 32, 32};  // its channel multipliers per resolution
+  std::vector<int> channels;           // columns of a row that rho reads; empty for all. Row: [action, observation]
+  std::string gradient_at = "base";    // base: at mu_base(x_t, t) as in the paper; x_t
+  bool normalize_targets = true;       // divide the difference by its root mean square at each t
+  std::string t_weight = "uniform";    // loss weight over t: uniform, snr (abar / (1 - abar), at most 5)
+  double expert_share = 0.5;           // share of x_0 from expert data; the rest from base data
+  std::int64_t steps = 600;            // optimiser steps
+  int batch = 64;                      // windows per step
+  double lr = 3e-3;                    // Adam
+  double weight_decay = 0;
+  double held_out = 0.1;               // share of episodes for the conservativeness report
+  int read_t = 5;                      // timestep at which score() evaluates rho
+  int support_points = 8192;           // base states kept for the support model
+  std::uint64_t seed = 0;
+  std::string device = "cpu";
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("net", self.net, "MLP over windows of rows, or a half U-Net over the sample", Choices{"mlp", "unet"});
+    field("window", self.window, "contiguous rows per evaluation of the MLP", Bounds{1, 4096});
+    field("hidden", self.hidden, "units of the MLP", Bounds{1, 65536});
+    field("dim", self.dim, "base channels of the half U-Net", Bounds{1, 4096});
+    field("dim_mults", self.dim_mults, "channel multipliers of the half U-Net", Bounds{1, 64});
+    field("channels", self.channels, "columns of a row that are read, empty for all", Bounds{0, 65536});
+    field("gradient_at", self.gradient_at, "where the reward's gradient is matched", Choices{"base", "x_t"});
+    field("normalize_targets", self.normalize_targets, "divide the difference by its rms at each timestep");
+    field("t_weight", self.t_weight, "loss weight over timesteps", Choices{"uniform", "snr"});
+    field("expert_share", self.expert_share, "share of samples from expert data", Bounds{0, 1});
+    field("steps", self.steps, "optimiser steps", Bounds{1, 1e9});
+    field("batch", self.batch, "windows per step", Bounds{1, 1 << 20});
+    field("lr", self.lr, "learning rate of Adam", Bounds{0, 1});
+    field("weight_decay", self.weight_decay, "AdamW's weight decay", Bounds{0, 10});
+    field("held_out", self.held_out, "share of episodes held out for the report", Bounds{0.01, 0.9});
+    field("read_t", self.read_t, "timestep at which the reward is read", Bounds{0, 10000});
+    field("support_points", self.support_points, "base states kept for the support model", Bounds{16, 1e7});
+    field("seed", self.seed, "seed of weights, batches and noise");
+    field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
+  }
+};
+
+/// How well rho explains the difference field at one timestep, on held-out data.
+struct FieldReport {
+  int t = 0;
+  double difference_rms = 0;    ///< s_t, model units
+  double conservativeness = 0;  ///< 1 - E||grad rho - d||^2 / E||d||^2: share of the field's energy rho explains
+  double ceiling = 0;           ///< the same for an unconstrained vector net of equal size
+};
+
+class RelativeReward final : public RewardModel, public Guide {
+ public:
+  /// Throws Error naming the file, the field, what was expected and found.
+  static std::shared_ptr<RelativeReward> load(const std::filesystem::path& path, const std::string& device = "cpu");
+  void save(const std::filesystem::path& path) const;
+  ~RelativeReward() override;
+
+  const ExtractConfig& config() const;
+  const Normalizer& normalizer() const;      ///< of a row, the base model's
+  const WindowLayout& sample_layout() const; ///< of the diffusion models' windows
+  const std::vector<FieldReport>& field_report() const;
+  Json& provenance();
+  const Json& provenance() const;
+
+  // Guide: over whole diffusion samples in model units, [n, horizon, width].
+  at::Tensor value(const at::Tensor& x, const at::Tensor& t) const override;
+  at::Tensor gradient(const at::Tensor& x, const at::Tensor& t) const override;
+
+  // RewardModel: over windows of layout().horizon = config().window rows (half U-Net: the whole sample).
+  const WindowLayout& layout() const override;
+  bool reads_actions() const override;
+  /// rho at read_t; inputs are clipped to the normaliser's range when it is "limits".
+  void score(std::span<const float> windows, std::span<float> out) const override;
+  /// The same at another timestep.
+  void score_at(int t, std::span<const float> windows, std::span<float> out) const;
+  /// How typical each window is of the base data, a conformal p-value in [0, 1]: the share of held-out base windows
+  /// that lie at least as far from the kept base windows (k-th nearest neighbour in the channels read, model units).
+  void support(std::span<const float> windows, std::span<float> out) const;
+  /// Quantiles of rho (at read_t) on base data, for readings: mean, deviation, 99 % quantile.
+  struct BaseStatistics {
+    double mean = 0, deviation = 1, q99 = 0;
+  };
+  const BaseStatistics& base_statistics() const;
+
+  struct Impl;
+  explicit RelativeReward(std::unique_ptr<Impl> impl);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Extracts the relative reward. `expert_data` and `base_data` supply x_0 (their windows, cut as the models' were);
+/// both models must agree in layout, schedule and normaliser, else InvalidArgument names the first difference.
+std::shared_ptr<RelativeReward> extract(const DiffusionModel& expert, const DiffusionModel& base,
+                                        const Dataset& expert_data, const Dataset& base_data,
+                                        const ExtractConfig& config = {}, const std::filesystem::path& folder = {});
+
+}  // namespace diffreward

@@ -1,0 +1,2 @@
+#include "rewards/rewarded_env.h"
+#include "rewards/reading.h"
