@@ -18,7 +18,8 @@
 #include <string>
 #include <vector>
 
-#include "agents/diffusion/diffusion_model.h"
+#include "agents/diffusion/denoising_model.h"
+#include "datasets/dataset.h"
 #include "agents/guide.h"
 #include "core/config.h"
 #include "rewards/reward_model.h"
@@ -121,7 +122,7 @@ class RelativeReward final : public RewardModel, public Guide {
 
 /// Extracts the relative reward. `expert_data` and `base_data` supply x_0 (their windows, cut as the models' were);
 /// both models must agree in layout, schedule and normaliser, else InvalidArgument names the first difference.
-std::shared_ptr<RelativeReward> extract(const DiffusionModel& expert, const DiffusionModel& base,
+std::shared_ptr<RelativeReward> extract(const DenoisingModel& expert, const DenoisingModel& base,
                                         const Dataset& expert_data, const Dataset& base_data,
                                         const ExtractConfig& config = {}, const std::filesystem::path& folder = {});
 
