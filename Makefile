@@ -1,0 +1,53 @@
+# The front door: `make demo` shows the main job, `make test` proves the rest. Each installs what is missing.
+PRESET ?= release
+BUILD := build/$(PRESET)
+PYTHON := .venv/bin/python
+
+.PHONY: help demo test setup build bench results asan format lint clean
+
+help:
+	@echo "make demo      from a fresh machine to the main job's report in results/demo/"
+	@echo "make test      build and run every test"
+	@echo "make build     build everything            make setup    install what the build needs"
+	@echo "make bench     micro benchmarks            make results  the README's numbers (hours)"
+	@echo "make format    clang-format the sources    make lint     clang-tidy"
+
+setup: .venv/.stamp
+
+.venv/.stamp: requirements.txt tools/setup.sh tools/packages.txt
+	tools/setup.sh
+	touch $@
+
+$(BUILD)/build.ninja: .venv/.stamp CMakeLists.txt CMakePresets.json
+	cmake --preset $(PRESET)
+
+build: $(BUILD)/build.ninja
+	cmake --build --preset $(PRESET)
+
+demo: $(BUILD)/build.ninja
+	cmake --build --preset $(PRESET) --target diffreward
+	$(BUILD)/cli/diffreward demo --out results/demo
+
+test: build asan
+	ctest --preset $(PRESET)
+
+# Address and undefined-behaviour sanitizers over everything that does not need LibTorch.
+asan: .venv/.stamp
+	cmake --preset asan
+	cmake --build --preset asan
+	ctest --preset asan
+
+bench: build
+	for program in $(BUILD)/benchmarks/micro_*; do $$program || exit 1; done
+
+results: build
+	$(BUILD)/benchmarks/maze2d_results
+
+format:
+	git ls-files '*.h' '*.cpp' | xargs clang-format -i
+
+lint: build
+	git ls-files '*.cpp' | xargs clang-tidy -p $(BUILD) --quiet
+
+clean:
+	rm -rf build

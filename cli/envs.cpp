@@ -1,0 +1,48 @@
+// diffreward envs: what environments there are, and what one of them looks like.
+#include <iomanip>
+#include <ostream>
+
+#include "cli/inspect.h"
+#include "envs/catalog.h"
+
+namespace diffreward::cli {
+
+Json run_envs(const EnvsConfig& config) {
+  if (config.env.empty()) {
+    Json list = Json::array();
+    for (const EnvEntry& entry : env_catalog()) list.push_back({{"id", entry.id}, {"summary", entry.summary}});
+    return {{"envs", list}};
+  }
+  Json options = Json::object();
+  if (!config.map.empty()) options["map"] = config.map;
+  const auto env = make_env(config.env, options);
+  const EnvSpec& spec = env->spec();
+  Json option_list = Json::object();
+  for (const EnvEntry& entry : env_catalog())
+    if (entry.id == spec.id)
+      for (const FieldInfo& field : entry.options_help()) option_list[field.name] = concat(field.help, " [", field.value.dump(), "]");
+  Json info = Json::object();
+  for (const InfoField& field : spec.info) info[field.name] = field.size;
+  if (!config.render.empty()) {
+    std::vector<double> obs(spec.observation.size());
+    env->reset(config.seed, {}, obs);
+    write_png(config.render, env->render(config.width, config.width));
+  }
+  return {{"id", spec.id},
+          {"observation", {{"low", spec.observation.low}, {"high", spec.observation.high}}},
+          {"action", {{"low", spec.action.low}, {"high", spec.action.high}}},
+          {"max_steps", spec.max_steps},
+          {"seconds_per_step", spec.seconds_per_step},
+          {"random_return", spec.random_return},
+          {"expert_return", spec.expert_return},
+          {"info", info},
+          {"options", option_list}};
+}
+
+void print_envs(const Json& result, std::ostream& out) {
+  if (!result.contains("envs")) return print_result(result, out);
+  for (const Json& entry : result.at("envs"))
+    out << std::left << std::setw(28) << entry.at("id").get<std::string>() << entry.at("summary").get<std::string>() << "\n";
+}
+
+}  // namespace diffreward::cli

@@ -1,0 +1,49 @@
+// Subcommands that look at things and make no stage: envs and data.
+#pragma once
+
+#include <iosfwd>
+#include <string>
+
+#include "core/config.h"
+
+namespace diffreward::cli {
+
+struct EnvsConfig {
+  std::string env;     // id; empty lists all
+  std::string map;     // a map file or text in place of the environment's own
+  std::string render;  // PNG to write
+  int width = 480;     // pixels
+  std::uint64_t seed = 0;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("env", self.env, "environment to describe; empty lists all");
+    field("map", self.map, "a map file or text in place of the environment's own");
+    field("render", self.render, "write the first state of an episode as a PNG");
+    field("width", self.width, "of the PNG, pixels", Bounds{16, 8192});
+    field("seed", self.seed, "seed of that episode");
+  }
+};
+Json run_envs(const EnvsConfig& config);
+void print_envs(const Json& result, std::ostream& out);
+
+struct DataConfig {
+  std::string action = "info";  // info, check or convert
+  std::string path;             // D4RL file, Minari folder, or the folder of generate
+  std::string out;              // convert: file (D4RL) or root folder (Minari)
+  std::string format = "d4rl";  // convert: d4rl or minari
+  std::string id = "diffreward/converted/v";  // convert to Minari: <namespace>/<env>/<name>
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("action", self.action, "what to do", Choices{"info", "check", "convert"});
+    field("path", self.path, "D4RL file, Minari folder, or the folder of generate");
+    field("out", self.out, "convert: file to write (d4rl) or root folder (minari)");
+    field("format", self.format, "convert: the new format", Choices{"d4rl", "minari"});
+    field("id", self.id, "convert: Minari id, namespace/env/name");
+  }
+};
+Json run_data(const DataConfig& config);
+void print_data(const Json& result, std::ostream& out);
+
+}  // namespace diffreward::cli

@@ -1,0 +1,137 @@
+// The stages of the main job, each a config and a function. A subcommand runs one; `demo` and the benchmarks run them in
+// sequence:  generate -> train -> extract -> evaluate -> rl -> steer -> report.
+//
+// Paths given as inputs may be a stage's folder; it stands for the product in it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agents/diffusion/diffusion_model.h"
+#include "agents/ppo/ppo.h"
+#include "agents/scripted/waypoints.h"
+#include "core/config.h"
+#include "rewards/reading.h"
+
+namespace diffreward::cli {
+
+/// Where a stage writes and how it runs; the last fields of every stage's config.
+struct RunConfig {
+  std::string out;     // folder
+  int threads = 0;     // 0: one per core
+  bool reuse = false;  // return the recorded result if the folder holds this very stage
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("out", self.out, "folder for the products");
+    field("threads", self.threads, "threads, 0 for one per core", Bounds{0, 1024});
+    field("reuse", self.reuse, "keep a finished stage of the same config and inputs");
+  }
+};
+
+struct GenerateConfig {
+  std::string env = "Maze2D-UMaze-v0";
+  std::string map;               // a map file or text in place of the environment's own
+  std::string reward = "sparse"; // sparse or dense
+  std::vector<int> goal_cell;    // row, column: expert data for this goal; empty: base data, a random goal per episode
+  std::int64_t steps = 600'000;  // transitions
+  int count = 512;               // instances recorded side by side
+  int episode_steps = 200;       // steps until the next start; 0: the environment's own limit
+  double start_jitter = 0.3;     // cells
+  double goal_jitter = 0;        // cells
+  std::string format = "d4rl";   // d4rl or minari
+  WaypointConfig controller{.action_noise = 0.1};
+  RunConfig run;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("env", self.env, "environment id (diffreward envs)");
+    field("map", self.map, "a map file or text in place of the environment's own");
+    field("reward", self.reward, "the recorded task reward", Choices{"sparse", "dense"});
+    field("goal_cell", self.goal_cell, "row,column of the expert's goal; empty for base data with random goals");
+    field("steps", self.steps, "transitions to record", Bounds{1, 1e12});
+    field("count", self.count, "instances recorded side by side", Bounds{1, 1 << 20});
+    field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own", Bounds{0, 1e9});
+    field("start_jitter", self.start_jitter, "uniform offset of starts per axis, cells", Bounds{0, 0.4});
+    field("goal_jitter", self.goal_jitter, "uniform offset of goals per axis, cells", Bounds{0, 0.4});
+    field("format", self.format, "file format", Choices{"d4rl", "minari"});
+    WaypointConfig::visit(self.controller, field);
+    RunConfig::visit(self.run, field);
+  }
+};
+Json run_generate(const GenerateConfig& config);
+
+struct TrainConfig {
+  std::string data;   // data set or generate's folder
+  std::string start;  // model to fine-tune; empty: from scratch
+  DiffusionConfig model;
+  DiffusionTrainConfig train;
+  RunConfig run;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("data", self.data, "data set: a file, a Minari folder or the folder of generate");
+    field("start", self.start, "model to fine-tune (its settings win); empty for a fresh one");
+    DiffusionConfig::visit(self.model, field);
+    DiffusionTrainConfig::visit(self.train, field);
+    RunConfig::visit(self.run, field);
+  }
+};
+Json run_train(const TrainConfig& config);
+
+struct ExtractStageConfig {
+  std::string expert, base;            // models or train's folders
+  std::string expert_data, base_data;  // data sets or generate's folders
+  std::string method = "relative";     // relative, or discriminator (the baseline)
+  ExtractConfig extract;
+  RunConfig run;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("expert", self.expert, "expert model");
+    field("base", self.base, "base model");
+    field("expert_data", self.expert_data, "data of the expert");
+    field("base_data", self.base_data, "data of the base");
+    field("method", self.method, "gradient matching, or an expert-vs-base classifier",
+          Choices{"relative", "discriminator"});
+    ExtractConfig::visit(self.extract, field);
+    RunConfig::visit(self.run, field);
+  }
+};
+Json run_extract(const ExtractStageConfig& config);
+
+struct RlConfig {
+  std::string env = "Maze2D-UMaze-v0";
+  std::string map;                    // a map file or text in place of the environment's own
+  std::vector<int> goal_cell;         // row, column
+  std::string reward;                 // reward file or extract's folder; empty: the task's own dense reward
+  ReadingConfig reading;
+  int count = 128;                    // instances
+  std::int64_t env_steps = 1'310'720; // environment steps in all
+  int episodes = 256;                 // evaluation episodes
+  PpoConfig ppo{.action_repeat = 4};
+  RunConfig run;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("env", self.env, "environment id (diffreward envs)");
+    field("map", self.map, "a map file or text in place of the environment's own");
+    field("goal_cell", self.goal_cell, "row,column of the goal; empty for the map's own");
+    field("reward", self.reward, "reward to train on; empty for the task's own dense reward");
+    ReadingConfig::visit(self.reading, field);
+    field("count", self.count, "instances", Bounds{1, 1 << 20});
+    field("env_steps", self.env_steps, "environment steps of training, all instances", Bounds{1, 1e12});
+    field("episodes", self.episodes, "evaluation episodes", Bounds{1, 1e6});
+    PpoConfig::visit(self.ppo, field);
+    RunConfig::visit(self.run, field);
+  }
+};
+Json run_rl(const RlConfig& config);
+
+/// Opens what a path stands for (a product or its stage's folder).
+Dataset open_data(const std::string& path);
+DiffusionModel open_model(const std::string& path, const std::string& device);
+/// The environment options of a maze with these settings.
+Json maze_options(const std::string& map, const std::vector<int>& goal_cell, const std::string& reward);
+
+}  // namespace diffreward::cli

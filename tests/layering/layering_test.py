@@ -1,0 +1,54 @@
+"""Fails on an #include against the chain: core < envs < datasets < agents < rewards < leaderboard < the rest.
+
+usage: layering_test.py SOURCE_DIR
+"""
+import pathlib
+import re
+import sys
+import tempfile
+
+CHAIN = ["core", "envs", "datasets", "agents", "rewards", "leaderboard"]
+TOP = ["cli", "bindings", "tests", "benchmarks", "examples"]
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
+
+
+def violations(root: pathlib.Path) -> list[str]:
+    found = []
+    for folder in CHAIN + TOP:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix not in {".h", ".cpp"}:
+                continue
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                match = INCLUDE.match(line)
+                if not match:
+                    continue
+                where, target = f"{path.relative_to(root)}:{number}", match.group(1)
+                below = target.split("/")[0]
+                if folder in CHAIN and below in TOP:
+                    found.append(f"{where}: {folder} may not use {below}")
+                if folder in CHAIN and below in CHAIN and CHAIN.index(below) > CHAIN.index(folder):
+                    found.append(f"{where}: {folder} stands below {below} in the chain")
+                if path.suffix == ".h" and not path.name.endswith("_net.h") and folder in CHAIN and (
+                    target.startswith(("torch/", "ATen/", "c10/")) or target.endswith("_net.h")
+                ):
+                    found.append(f"{where}: headers must not include LibTorch (see agents/tensor.h)")
+                if folder in {"core", "envs", "datasets"} and target.startswith(("torch/", "ATen/")):
+                    found.append(f"{where}: {folder} builds without LibTorch")
+    return found
+
+
+def the_check_itself_fails_when_it_should() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = pathlib.Path(name)
+        for folder in CHAIN + TOP:
+            (root / folder).mkdir()
+        (root / "envs" / "bad.h").write_text('#include "core/error.h"\n#include "rewards/reading.h"\n')
+        (root / "agents" / "bad.h").write_text("#include <torch/torch.h>\n")
+        (root / "cli" / "good.cpp").write_text('#include "rewards/reading.h"\n')
+        assert len(violations(root)) == 2, violations(root)
+
+
+the_check_itself_fails_when_it_should()
+problems = violations(pathlib.Path(sys.argv[1]))
+print("\n".join(problems) or "every include follows the chain")
+sys.exit(bool(problems))
