@@ -128,6 +128,56 @@ struct RlConfig {
 };
 Json run_rl(const RlConfig& config);
 
+struct EvaluateConfig {
+  std::string reward;                  // extract's folder or a reward file
+  std::string baseline;                // discriminator to stand beside it; empty for none
+  std::string expert_data, base_data;  // data sets or generate's folders
+  std::vector<int> goal_cell;          // row, column; empty: the expert data's own goal
+  int per_cell = 16;                   // heatmap samples per cell and axis
+  int bootstrap = 1000;                // resamples for intervals
+  std::uint64_t seed = 0;              // of the held-out split and the bootstrap
+  RunConfig run;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("reward", self.reward, "reward to evaluate");
+    field("baseline", self.baseline, "discriminator to stand beside it; empty for none");
+    field("expert_data", self.expert_data, "data of the expert");
+    field("base_data", self.base_data, "data of the base");
+    field("goal_cell", self.goal_cell, "row,column of the goal; empty for the expert data's own");
+    field("per_cell", self.per_cell, "heatmap samples per cell and axis", Bounds{1, 256});
+    field("bootstrap", self.bootstrap, "resamples for intervals", Bounds{10, 1e6});
+    field("seed", self.seed, "seed of the held-out split and the bootstrap");
+    RunConfig::visit(self.run, field);
+  }
+};
+Json run_evaluate(const EvaluateConfig& config);
+
+struct SteerConfig {
+  std::string base, expert;      // models that take a first observation (train --condition-probability)
+  std::string reward;            // guide
+  std::string base_data;         // what steps look like, and where starts are
+  std::vector<int> goal_cell;    // row, column; empty: the map's own
+  int samples = 512;             // trajectories per model
+  SampleConfig sample{.scale = 1, .stop_guide_below = 5};
+  std::string device = "cpu";
+  RunConfig run;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("base", self.base, "base model, the one that is steered");
+    field("expert", self.expert, "expert model, to compare with");
+    field("reward", self.reward, "reward that guides");
+    field("base_data", self.base_data, "data of the base: typical steps and starts");
+    field("goal_cell", self.goal_cell, "row,column of the goal; empty for the map's own");
+    field("samples", self.samples, "trajectories per model", Bounds{1, 1e6});
+    SampleConfig::visit(self.sample, field);
+    field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
+    RunConfig::visit(self.run, field);
+  }
+};
+Json run_steer(const SteerConfig& config);
+
 /// Opens what a path stands for (a product or its stage's folder).
 Dataset open_data(const std::string& path);
 DiffusionModel open_model(const std::string& path, const std::string& device);

@@ -1,0 +1,123 @@
+#include "cli/maze_job.h"
+
+#include "envs/maze2d/maze_map.h"
+
+namespace diffreward::cli {
+namespace {
+
+/// What differs between the mazes: everything that scales with the length of their corridors.
+struct MazeSettings {
+  const char* id;
+  std::vector<int> goal_cell;
+  int episode_steps;      // long enough to cross the maze and dwell at the goal
+  int horizon, stride;    // windows span horizon * stride steps
+  int ppo_iterations;
+  int stop_guide_below;   // timestep
+  const char* reading;    // the best documented one
+};
+
+MazeSettings settings_of(const std::string& maze) {
+  if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, 16, 8, 30, 5, "density_ratio"};
+  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, 16, 8, 40, 5, "density_ratio"};
+  if (maze == "medium") return {"Maze2D-Medium-v0", {6, 6}, 350, 16, 16, 60, 10, "density_ratio"};
+  return {"Maze2D-Large-v0", {7, 10}, 550, 24, 16, 100, 10, "support"};
+}
+
+}  // namespace
+
+MazeJob maze_job(const MazeJobConfig& config) {
+  require(!config.run.out.empty(), "out: expected a folder, got nothing");
+  const MazeSettings maze = settings_of(config.maze);
+  const auto at = [&](const char* stage) {
+    return RunConfig{config.run.out + "/" + stage, config.run.threads, config.run.reuse};
+  };
+  MazeJob job;
+  job.env = maze.id;
+  job.maze = config.maze;
+  job.goal_cell = config.goal_cell.empty() ? maze.goal_cell : config.goal_cell;
+
+  job.base_data.env = maze.id;
+  job.base_data.count = config.tiny ? 16 : 512;
+  job.base_data.steps = config.tiny ? 16 * maze.episode_steps : 512 * 1200;
+  job.base_data.episode_steps = maze.episode_steps;
+  job.base_data.controller.seed = config.seed;
+  job.base_data.goal_jitter = 0.3;
+  job.expert_data = job.base_data;
+  job.expert_data.goal_cell = job.goal_cell;
+  job.expert_data.controller.seed = config.seed + 1'000'000;
+  job.base_data.run = at("base_data");
+  job.expert_data.run = at("expert_data");
+
+  job.base.data = job.base_data.run.out;
+  job.base.model.horizon = maze.horizon;
+  job.base.model.stride = maze.stride;
+  job.base.train.steps = config.tiny ? 20 : 3000;
+  job.base.train.seed = config.seed;
+  job.base.train.device = config.device;
+  job.base.run = at("base_model");
+  job.expert = job.base;
+  job.expert.data = job.expert_data.run.out;
+  job.expert.start = job.base.run.out;
+  job.expert.train.steps = config.tiny ? 20 : 1000;
+  job.expert.train.seed = config.seed + 1;
+  job.expert.run = at("expert_model");
+  job.base_steered = job.base;
+  job.base_steered.train.condition_probability = 1;
+  job.base_steered.run = at("base_steered_model");
+  job.expert_steered = job.expert;
+  job.expert_steered.start = job.base_steered.run.out;
+  job.expert_steered.train.condition_probability = 1;
+  job.expert_steered.run = at("expert_steered_model");
+
+  job.reward.expert = job.expert.run.out;
+  job.reward.base = job.base.run.out;
+  job.reward.expert_data = job.expert_data.run.out;
+  job.reward.base_data = job.base_data.run.out;
+  job.reward.extract.channels = {2, 3};  // x, y: the row is [action, observation]
+  job.reward.extract.steps = config.tiny ? 20 : 600;
+  job.reward.extract.seed = config.seed;
+  job.reward.extract.device = config.device;
+  job.reward.run = at("reward");
+  job.discriminator = job.reward;
+  job.discriminator.method = "discriminator";
+  job.discriminator.run = at("discriminator");
+
+  job.evaluate.reward = job.reward.run.out;
+  job.evaluate.baseline = job.discriminator.run.out;
+  job.evaluate.expert_data = job.expert_data.run.out;
+  job.evaluate.base_data = job.base_data.run.out;
+  job.evaluate.goal_cell = job.goal_cell;
+  job.evaluate.seed = config.seed;
+  job.evaluate.run = at("evaluate");
+
+  job.rl_true.env = maze.id;
+  job.rl_true.goal_cell = job.goal_cell;
+  job.rl_true.count = config.tiny ? 8 : 128;
+  job.rl_true.episodes = config.tiny ? 8 : 256;
+  job.rl_true.ppo.seed = config.seed;
+  job.rl_true.ppo.device = config.device;
+  const std::int64_t iteration =
+      std::int64_t{job.rl_true.count} * job.rl_true.ppo.decisions * job.rl_true.ppo.action_repeat;
+  job.rl_true.env_steps = iteration * (config.tiny ? 1 : maze.ppo_iterations);
+  job.rl_true.run = at("rl_true");
+  job.rl_plain = job.rl_true;
+  job.rl_plain.reward = job.reward.run.out;
+  job.rl_plain.run = at("rl_plain");
+  job.rl_best = job.rl_plain;
+  job.rl_best.reading.reading = maze.reading;
+  job.rl_best.run = at("rl_best");
+
+  job.steer.base = job.base_steered.run.out;
+  job.steer.expert = job.expert_steered.run.out;
+  job.steer.reward = job.reward.run.out;
+  job.steer.base_data = job.base_data.run.out;
+  job.steer.goal_cell = job.goal_cell;
+  job.steer.samples = config.tiny ? 8 : 512;
+  job.steer.sample.stop_guide_below = maze.stop_guide_below;
+  job.steer.sample.seed = config.seed;
+  job.steer.device = config.device;
+  job.steer.run = at("steer");
+  return job;
+}
+
+}  // namespace diffreward::cli

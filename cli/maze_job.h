@@ -1,0 +1,47 @@
+// The main job on one maze and goal, as a list of stage configs with settings that were measured (docs/recipe.md).
+// `demo` runs one job, benchmarks/maze2d_results runs many.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cli/stages.h"
+
+namespace diffreward::cli {
+
+struct MazeJobConfig {
+  std::string maze = "umaze";     // open, umaze, medium or large
+  std::vector<int> goal_cell;     // row, column; empty: a goal per maze
+  std::uint64_t seed = 0;         // of everything
+  std::string device = "cpu";
+  bool tiny = false;              // seconds instead of minutes: proves the wiring, not the method
+  RunConfig run{.reuse = true};
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("maze", self.maze, "which maze", Choices{"open", "umaze", "medium", "large"});
+    field("goal_cell", self.goal_cell, "row,column of the expert's goal; empty for a default");
+    field("seed", self.seed, "seed of everything");
+    field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
+    field("tiny", self.tiny, "tiny settings: proves the wiring, not the method");
+    RunConfig::visit(self.run, field);
+  }
+};
+
+struct MazeJob {
+  std::string env, maze;
+  std::vector<int> goal_cell;
+  GenerateConfig base_data, expert_data;
+  TrainConfig base, expert;                // without a first state: for the reward
+  TrainConfig base_steered, expert_steered;  // given the first state: for steering
+  ExtractStageConfig reward, discriminator;
+  EvaluateConfig evaluate;
+  RlConfig rl_true, rl_plain, rl_best;     // PPO on the true reward, on plain rho, on the best reading of it
+  SteerConfig steer;
+};
+
+/// The job's configs; every stage in its own folder below `config.run.out`.
+MazeJob maze_job(const MazeJobConfig& config);
+
+}  // namespace diffreward::cli

@@ -1,0 +1,159 @@
+// The command line from outside: what users type, what they see, and the exit code.
+#include "cli/command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "cli/stages.h"
+#include "core/file.h"
+
+namespace diffreward::cli {
+namespace {
+
+using testing::HasSubstr;
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+Outcome run(std::vector<std::string> args) {
+  std::ostringstream out, err;
+  const int code = run_cli(args, out, err);
+  return {code, out.str(), err.str()};
+}
+
+class CommandTest : public testing::Test {
+ protected:
+  CommandTest() : folder_(std::filesystem::temp_directory_path() / concat("diffreward_cli_", getpid())) {
+    std::filesystem::create_directories(folder_);
+  }
+  ~CommandTest() override { std::filesystem::remove_all(folder_); }
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(CommandTest, NoCommandIsWrongUseAndHelpIsNot) {
+  EXPECT_EQ(run({}).code, 2);
+  const Outcome help = run({"--help"});
+  EXPECT_EQ(help.code, 0);
+  for (const char* name : {"envs", "generate", "data", "train", "extract", "evaluate", "rl", "steer", "report", "demo"})
+    EXPECT_THAT(help.out, HasSubstr(name));
+}
+
+TEST_F(CommandTest, EveryCommandExplainsEveryOption) {
+  for (const Command& command : commands()) {
+    const Outcome help = run({command.name, "--help"});
+    EXPECT_EQ(help.code, 0) << command.name;
+    for (FieldInfo field : command.fields()) {
+      std::replace(field.name.begin(), field.name.end(), '_', '-');
+      EXPECT_THAT(help.out, HasSubstr("--" + field.name)) << command.name;
+      EXPECT_FALSE(field.help.empty()) << command.name << " " << field.name;
+    }
+  }
+}
+
+TEST_F(CommandTest, NoTwoFieldsOfACommandShareAName) {
+  for (const Command& command : commands()) {
+    std::set<std::string> seen;
+    for (const FieldInfo& field : command.fields())
+      EXPECT_TRUE(seen.insert(field.name).second) << command.name << " " << field.name;
+  }
+}
+
+TEST_F(CommandTest, UnknownNamesAreRefusedWithTheNearest) {
+  const Outcome command = run({"generat"});
+  EXPECT_EQ(command.code, 2);
+  EXPECT_THAT(command.err, HasSubstr("did you mean 'generate'"));
+  const Outcome option = run({"train", "--horizn", "4"});
+  EXPECT_EQ(option.code, 2);
+  EXPECT_THAT(option.err, HasSubstr("did you mean '--horizon'"));
+  const Outcome choice = run({"train", "--net", "unett", "--data", "x", "--out", path("x")});
+  EXPECT_EQ(choice.code, 2);
+  EXPECT_THAT(choice.err, HasSubstr("did you mean 'unet'"));
+}
+
+TEST_F(CommandTest, ValuesOfAnotherTypeOrOutOfRangeAreWrongUse) {
+  EXPECT_EQ(run({"train", "--horizon", "four"}).code, 2);
+  EXPECT_EQ(run({"train", "--horizon", "0"}).code, 2);
+  EXPECT_THAT(run({"train", "--lr", "-1"}).err, HasSubstr("lr: expected a number in [0, 1], got -1"));
+  EXPECT_EQ(run({"generate", "--goal-cell", "1,x"}).code, 2);
+}
+
+TEST_F(CommandTest, MissingFilesFailWithTheirName) {
+  const Outcome outcome = run({"data", "info", path("absent.hdf5")});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("absent.hdf5"));
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1);
+}
+
+TEST_F(CommandTest, FlagsWinOverTheFileAndTheFileOverDefaults) {
+  write_file(path("run.toml"), "seed = 5\nthreads = 1\n[generate]\nsteps = 64\ncount = 4\nepisode_steps = 8\n");
+  const Outcome outcome = run({"generate", "--config", path("run.toml"), "--count", "8", "--out", path("data"),
+                               "--quiet", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(Json::parse(outcome.out).at("transitions"), 64);
+  const std::string resolved = read_file(path("data/config.toml"));
+  EXPECT_THAT(resolved, HasSubstr("steps = 64\n"));
+  EXPECT_THAT(resolved, HasSubstr("count = 8\n"));
+  EXPECT_THAT(resolved, HasSubstr("seed = 5\n"));
+  EXPECT_THAT(resolved, HasSubstr("action_noise = 0.1\n"));
+
+  // The resolved config is itself a config file, and gives the same bytes.
+  const Outcome again = run({"generate", "--config", path("data/config.toml"), "--out", path("again"), "--quiet"});
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(read_file(path("data/data.hdf5")), read_file(path("again/data.hdf5")));
+}
+
+TEST_F(CommandTest, ConfigFilesWithUnknownKeysOrBadSyntaxAreWrongUse) {
+  write_file(path("a.toml"), "[train]\nhorizn = 4\n");
+  const Outcome key = run({"train", "--config", path("a.toml")});
+  EXPECT_EQ(key.code, 2);
+  EXPECT_THAT(key.err, HasSubstr("a.toml: [train] unknown key 'horizn'; did you mean 'horizon'?"));
+  write_file(path("b.toml"), "\nhorizon = = 4\n");
+  const Outcome syntax = run({"train", "--config", path("b.toml")});
+  EXPECT_EQ(syntax.code, 2);
+  EXPECT_THAT(syntax.err, HasSubstr("b.toml:2:"));
+  write_file(path("c.toml"), "sede = 4\n");
+  EXPECT_THAT(run({"train", "--config", path("c.toml")}).err, HasSubstr("did you mean 'seed'"));
+}
+
+TEST_F(CommandTest, BadInputFailsInOneLineAndLeavesNoProduct) {
+  const Outcome wall = run({"generate", "--goal-cell", "0,0", "--steps", "10", "--out", path("wall"), "--quiet"});
+  EXPECT_EQ(wall.code, 1);
+  EXPECT_THAT(wall.err, HasSubstr("goal"));
+  EXPECT_FALSE(std::filesystem::exists(path("wall/data.hdf5")));
+  write_file(path("torn.safetensors"), "not a model");
+  const Outcome torn = run({"steer", "--base", path("torn.safetensors"), "--expert", path("torn.safetensors"), "--reward",
+                            path("torn.safetensors"), "--base-data", path("torn.safetensors"), "--out", path("s")});
+  EXPECT_EQ(torn.code, 1);
+  EXPECT_THAT(torn.err, HasSubstr("torn.safetensors"));
+}
+
+TEST_F(CommandTest, CudaWithoutADeviceIsSaidPlainly) {
+  ASSERT_EQ(run({"generate", "--steps", "64", "--count", "4", "--out", path("d"), "--quiet"}).code, 0);
+  const Outcome outcome = run({"train", "--data", path("d"), "--device", "cuda", "--steps", "1", "--horizon", "4",
+                               "--stride", "1", "--out", path("m"), "--quiet"});
+  if (outcome.code == 0) GTEST_SKIP() << "this machine has a CUDA device";
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("CUDA"));
+}
+
+TEST_F(CommandTest, TheTinyDemoRunsThroughAndASecondRunReusesEverything) {
+  const std::vector<std::string> demo = {"demo", "--tiny", "--out", path("demo"), "--quiet", "--json"};
+  const Outcome first = run(demo);
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_TRUE(std::filesystem::exists(path("demo/report.html")));
+  const auto trained = std::filesystem::last_write_time(path("demo/base_model/model.safetensors"));
+  const Outcome second = run(demo);
+  ASSERT_EQ(second.code, 0) << second.err;
+  EXPECT_EQ(std::filesystem::last_write_time(path("demo/base_model/model.safetensors")), trained);
+  EXPECT_EQ(first.out, second.out);
+}
+
+}  // namespace
+}  // namespace diffreward::cli
