@@ -1,7 +1,7 @@
 // The front door of envs: one simulated task.
 //
-// An Env knows physics, reward and termination. It never truncates itself (VectorEnv counts steps), never resets
-// itself, holds no learned thing, and is used by one thread at a time.
+// An Env knows physics, reward and termination. It never truncates itself (VectorEnv counts steps), never
+// resets itself, holds no learned thing, and is used by one thread at a time.
 #pragma once
 
 #include <array>
@@ -32,14 +32,14 @@ struct InfoField {
 
 /// Everything known about an environment without making one. Reference returns stand here and nowhere else.
 struct EnvSpec {
-  std::string id;                ///< with version: "Maze2D-UMaze-v0"
-  Box observation, action;       ///< of one instance
-  int max_steps = 0;             ///< steps until truncation; 0 means never
-  double seconds_per_step = 0;   ///< simulated seconds
+  std::string id;                                                   ///< with version: "Maze2D-UMaze-v0"
+  Box observation, action;                                          ///< of one instance
+  int max_steps = 0;                                                ///< steps until truncation; 0 means never
+  double seconds_per_step = 0;                                      ///< simulated seconds
   double random_return = std::numeric_limits<double>::quiet_NaN();  ///< reference return of a random policy
   double expert_return = std::numeric_limits<double>::quiet_NaN();  ///< reference return of an expert
-  std::size_t state_size = 0;    ///< numbers in Env::state()
-  std::vector<InfoField> info;   ///< what Env::info() writes, in order
+  std::size_t state_size = 0;                                       ///< numbers in Env::state()
+  std::vector<InfoField> info;                                      ///< what Env::info() writes, in order
 
   /// Normalised return, 100 (R - random) / (expert - random); NaN without reference returns.
   double score(double episode_return) const {
@@ -55,8 +55,8 @@ struct EnvSpec {
 /// What a caller may fix about one reset. An environment refuses (InvalidArgument) fields it has no use for.
 struct ResetOptions {
   std::optional<std::array<int, 2>> start_cell, goal_cell;  ///< mazes: (row, column)
-  std::optional<std::array<double, 2>> start, goal;         ///< mazes: position, cells (see maze2d/maze_map.h)
-  std::vector<double> state;                                ///< exact state as from Env::state(); empty for none
+  std::optional<std::array<double, 2>> start, goal;  ///< mazes: position, cells (see maze2d/maze_map.h)
+  std::vector<double> state;                         ///< exact state as from Env::state(); empty for none
 };
 
 struct StepResult {
@@ -72,13 +72,15 @@ class Env {
 
   /// Starts an episode and writes the first observation. With a seed the generator restarts from it; without,
   /// it goes on, so that successive episodes differ.  obs: [observation.size()]
-  virtual void reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) = 0;
+  virtual void reset(std::optional<std::uint64_t> seed, const ResetOptions& options,
+                     std::span<double> obs) = 0;
 
-  /// One step of `seconds_per_step`. Actions outside the box are clipped. Throws InvalidArgument for a wrong size
-  /// or a value that is not finite, and then leaves the episode as it was.
+  /// One step of `seconds_per_step`. Actions outside the box are clipped. Throws InvalidArgument for a wrong
+  /// size or a value that is not finite, and then leaves the episode as it was.
   virtual StepResult step(std::span<const double> action, std::span<double> obs) = 0;
 
-  /// The whole state, random generator included: set_state(state()) resumes to equal bits.  [spec().state_size]
+  /// The whole state, random generator included: set_state(state()) resumes to equal bits.
+  /// [spec().state_size]
   virtual void state(std::span<double> out) const = 0;
   /// Restores a state of an environment with the same spec, and writes its observation.
   virtual void set_state(std::span<const double> state, std::span<double> obs) = 0;

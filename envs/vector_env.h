@@ -15,32 +15,35 @@ namespace diffreward {
 
 /// What happens to an instance whose episode ended (Gymnasium's AutoresetMode).
 enum class Autoreset {
-  kNextStep,  ///< the step after the end ignores its action, resets, and returns reward 0
+  kNextStep,  ///< the step after the end ignores its action, resets, and returns reward 0 and final_obs = obs
   kSameStep,  ///< the step that ends an episode resets at once; obs is the new one, final_obs the old
   kDisabled,  ///< the caller resets by mask; stepping an ended instance throws
 };
 
-/// The outcome of the latest reset or step. The spans stay valid, and change, until the VectorEnv is destroyed.
+/// The outcome of the latest reset or step. The spans stay valid, and change, until the VectorEnv is
+/// destroyed. A reset sets final_obs = obs, reward 0 and no end for its instances and leaves the others'
+/// entries as they were.
 struct StepView {
-  std::span<const double> obs;              // [n, obs_dim]  what the next action answers to
-  std::span<const double> final_obs;        // [n, obs_dim]  what this step reached, before any automatic reset
-  std::span<const double> reward;           // [n]  what the agent is paid
-  std::span<const double> task_reward;      // [n]  the environment's own reward; equals reward unless wrapped
-  std::span<const std::uint8_t> terminated; // [n]  the task ended with this step
-  std::span<const std::uint8_t> truncated;  // [n]  the step limit ended the episode with this step
-  std::span<const std::uint8_t> reset;      // [n]  obs is the first of an episode
+  std::span<const double> obs;          // [n, obs_dim]  what the next action answers to
+  std::span<const double> final_obs;    // [n, obs_dim]  what this step reached, before any automatic reset
+  std::span<const double> reward;       // [n]  what the agent is paid
+  std::span<const double> task_reward;  // [n]  the environment's own reward; equals reward unless wrapped
+  std::span<const std::uint8_t> terminated;  // [n]  the task ended with this step
+  std::span<const std::uint8_t> truncated;   // [n]  the step limit ended the episode, and the task did not
+  std::span<const std::uint8_t> reset;       // [n]  obs is the first of an episode
 };
 
 struct VectorConfig {
-  int count = 1;                         // instances
-  int threads = 1;                       // 0: one per hardware thread; results do not depend on it
-  std::string autoreset = "next_step";   // next_step, same_step or disabled
-  int max_steps = -1;                    // steps until truncation; -1: the spec's, 0: never
+  int count = 1;                        // instances
+  int threads = 1;                      // 0: one per hardware thread; results do not depend on it
+  std::string autoreset = "next_step";  // next_step, same_step or disabled
+  int max_steps = -1;                   // steps until truncation; -1: the spec's, 0: never
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("count", self.count, "instances", Bounds{1, 1 << 20});
-    field("threads", self.threads, "threads, 0 for one per core; results do not depend on it", Bounds{0, 1024});
+    field("threads", self.threads, "threads, 0 for one per core; results do not depend on it",
+          Bounds{0, 1024});
     field("autoreset", self.autoreset, "what follows the end of an episode",
           Choices{"next_step", "same_step", "disabled"});
     field("max_steps", self.max_steps, "steps until truncation, -1 for the environment's own, 0 for never",
@@ -60,14 +63,17 @@ class VectorEnv {
   /// Resets all instances; instance i is seeded with seed + i.
   virtual const StepView& reset(std::uint64_t seed) = 0;
 
-  /// Resets the instances with mask[i] != 0 (an empty mask means all). `seeds` and `options` are empty, or hold one
-  /// entry per instance, or one entry for all; without a seed an instance's generator goes on.
+  /// Resets the instances with mask[i] != 0 (an empty mask means all). `seeds` and `options` are empty, or
+  /// hold one entry per instance, or one entry for all; without a seed an instance's generator goes on. An
+  /// instance that refuses its options counts as failed, see step().
   virtual const StepView& reset(std::span<const std::uint8_t> mask, std::span<const std::uint64_t> seeds,
                                 std::span<const ResetOptions> options) = 0;
 
-  /// Steps all instances. actions: [n, act_dim]. Throws InvalidArgument, stepping nothing, for a wrong size or a
-  /// value that is not finite. When an instance throws, the others finish their step, the first error is rethrown,
-  /// and the object then refuses everything but reset().
+  /// Steps all instances. actions: [n, act_dim]. Throws InvalidArgument, stepping nothing, for a wrong size
+  /// or a value that is not finite. When an instance throws, the others finish their step, the error of the
+  /// first one is rethrown, its entries of view() are not-a-number, and step() and state() refuse to go on
+  /// until reset() has covered the failed instances or set_state() has replaced all. A reset is needed before
+  /// the first step, too.
   virtual const StepView& step(std::span<const double> actions) = 0;
 
   /// The latest outcome again.
@@ -76,13 +82,17 @@ class VectorEnv {
   /// One instance, to read or to change between steps.
   virtual Env& env(int i) = 0;
 
-  /// Exact state of the whole batch, step counts included; set_state resumes to equal bits.
+  /// Exact state of the whole batch, step counts and view() included; set_state resumes to equal bits.
   virtual std::vector<double> state() const = 0;
   virtual const StepView& set_state(std::span<const double> state) = 0;
 };
 
 /// A VectorEnv of equal native environments on a thread pool. No allocation per step after the first.
 /// `options` are those of make_env (envs/catalog.h).
-std::unique_ptr<VectorEnv> make_vector(const std::string& id, const VectorConfig& config, const Json& options = {});
+std::unique_ptr<VectorEnv> make_vector(const std::string& id, const VectorConfig& config,
+                                       const Json& options = {});
+
+/// The same over instances made elsewhere, which must have equal specs; config.count is not read.
+std::unique_ptr<VectorEnv> make_vector(std::vector<std::unique_ptr<Env>> envs, const VectorConfig& config);
 
 }  // namespace diffreward

@@ -7,9 +7,14 @@
 //   action       0  force along rows, 1 along columns, in [-1, 1] of 100 N
 //   reward       sparse: 1 where the *reached* state is within 0.5 of the goal, else 0
 //                dense:  exp(-distance of the reached state to the goal)
-//   ends         never terminates; truncated by VectorEnv after 150 (open), 300 (umaze), 600 (medium), 800 (large)
-//   reset        a random free cell, position + U(-start_jitter, start_jitter), velocity + N(0, velocity_noise^2)
-//   physics      ball of radius 0.1 m and mass 4.189 kg, damping 1 N s/m, force 100 N, 0.01 s a step, no gravity;
+//   ends         never terminates; truncated by VectorEnv after 150 (open), 300 (umaze), 600 (medium), 800
+//   (large) reset        a random free cell, position + U(-start_jitter, start_jitter), velocity N(0,
+//   velocity_noise^2); the
+//                range is cut to where the ball touches no wall of its cell ([r - 0.6, r + 0.2] in row r),
+//                which leaves D4RL's 0.1 whole. A reset always draws the same count of numbers, so options
+//                that fix one thing leave the others as they were.
+//   physics      ball of radius 0.1 m and mass 4.189 kg, damping 1 N s/m, force 100 N, 0.01 s a step, no
+//   gravity;
 //                the velocity is clipped to [-5, 5] m/s per axis before each step (D4RL)
 //   versions     v0  first release
 //
@@ -27,14 +32,14 @@
 namespace diffreward {
 
 struct MazeConfig {
-  std::string engine = "box2d";  // box2d or mujoco
-  std::string map = "umaze";     // open, umaze, medium, large, a file, or the map's text
-  std::string reward = "sparse"; // sparse or dense
-  std::vector<int> goal_cell;    // (row, column); empty: the map's G, else drawn at each reset
-  bool random_goal = false;      // draw the goal's cell at each reset
-  double goal_jitter = 0;        // cells; uniform offset of the goal per axis at each reset
-  double start_jitter = 0.1;     // cells; uniform offset of the start per axis
-  double velocity_noise = 0.1;   // m/s; standard deviation of the initial velocity
+  std::string engine = "box2d";   // box2d or mujoco
+  std::string map = "umaze";      // open, umaze, medium, large, a file, or the map's text
+  std::string reward = "sparse";  // sparse or dense
+  std::vector<int> goal_cell;     // (row, column); empty: the map's G, else drawn at each reset
+  bool random_goal = false;       // draw the goal's cell at each reset
+  double goal_jitter = 0;         // cells; uniform offset of the goal per axis at each reset
+  double start_jitter = 0.1;      // cells; uniform offset of the start per axis
+  double velocity_noise = 0.1;    // m/s; standard deviation of the initial velocity
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -42,24 +47,28 @@ struct MazeConfig {
     field("map", self.map, "open, umaze, medium, large, a file name, or a map's text");
     field("reward", self.reward, "sparse: within 0.5 cells of the goal; dense: exp(-distance)",
           Choices{"sparse", "dense"});
-    field("goal_cell", self.goal_cell, "goal as row, column; empty for the map's own");
+    field("goal_cell", self.goal_cell, "goal as row, column; empty for the map's own", Bounds{0, 1023});
     field("random_goal", self.random_goal, "draw the goal's cell at each reset");
     field("goal_jitter", self.goal_jitter, "uniform offset of the goal per axis, cells", Bounds{0, 0.4});
     field("start_jitter", self.start_jitter, "uniform offset of the start per axis, cells", Bounds{0, 0.4});
-    field("velocity_noise", self.velocity_noise, "standard deviation of the initial velocity, m/s", Bounds{0, 5});
+    field("velocity_noise", self.velocity_noise, "standard deviation of the initial velocity, m/s",
+          Bounds{0, 5});
   }
 };
 
-/// The ball and the walls, without task: what differs between the two engines.
+/// The ball and the walls, without task: what differs between the two engines (maze2d/physics.h).
 class MazePhysics;
 
 class Maze2D final : public Env {
  public:
-  /// `id` names the spec. Throws InvalidArgument for a bad map or a goal inside a wall.
+  /// `id` names the spec; reference returns are not-a-number where there are none. Throws InvalidArgument for
+  /// a bad map or a goal inside a wall.
   Maze2D(std::string id, const MazeConfig& config, int max_steps, double random_return, double expert_return);
   ~Maze2D() override;
 
   const EnvSpec& spec() const override { return spec_; }
+  /// A start or goal must lie in a free cell. With options.state nothing else may be given but a seed, which
+  /// then restarts the generator only.
   void reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) override;
   StepResult step(std::span<const double> action, std::span<double> obs) override;
   void state(std::span<double> out) const override;
@@ -82,12 +91,21 @@ class Maze2D final : public Env {
   static constexpr double kBallRadius = 0.1;
 
  private:
+  void write_obs(std::span<double> obs) const;
+  void restore(std::span<const double> state);
+
   MazeConfig config_;
   EnvSpec spec_;
   MazeMap map_;
+  std::optional<Point> fixed_goal_;  // before jitter; none: drawn at each reset
+  bool dense_ = false;
   std::unique_ptr<MazePhysics> physics_;
   Rng rng_;
   Point goal_{};
 };
+
+/// The map that MazeConfig::map means: a name, a map's text (it has line breaks) or a file. Throws
+/// InvalidArgument.
+MazeMap maze_of(const std::string& map);
 
 }  // namespace diffreward

@@ -1,0 +1,204 @@
+#include "envs/maze2d/maze2d.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "envs/maze2d/draw.h"
+#include "envs/maze2d/physics.h"
+
+namespace diffreward {
+namespace {
+
+constexpr std::size_t kTaskState = 2 + 6;  // goal; three 64-bit words of the generator as halves
+
+void check_size(const std::string& id, const char* what, std::size_t expected, std::size_t found) {
+  require(expected == found, id, ": ", what, ": expected ", expected, " numbers, got ", found);
+}
+
+Point checked_point(const MazeMap& map, const std::string& id, const char* what, Point point) {
+  require(map.free(map.cell_at(point)), id, ": ", what, ": expected a position in a free cell, got (",
+          point[0], ", ", point[1], ")");
+  return point;
+}
+
+Cell checked_cell(const MazeMap& map, const std::string& id, const char* what, Cell cell) {
+  require(map.free(cell), id, ": ", what, ": expected a free cell, got (", cell[0], ", ", cell[1],
+          "), a wall");
+  return cell;
+}
+
+/// Uniform within `jitter` of the cell's point, cut to where the ball touches no wall of the cell. Draws
+/// twice.
+Point scatter(Rng& rng, Point middle, double jitter) {
+  const auto draw = [&](double x) {
+    const double cell = std::floor(x + 0.7);
+    const double low = cell - 0.7 + Maze2D::kBallRadius, high = cell + 0.3 - Maze2D::kBallRadius;
+    const double u = rng.uniform();
+    if (jitter == 0) return x;
+    const double from = std::max(x - jitter, low), to = std::min(x + jitter, high);
+    return from + (to - from) * u;
+  };
+  const double row = draw(middle[0]);
+  return {row, draw(middle[1])};
+}
+
+}  // namespace
+
+MazeMap maze_of(const std::string& map) {
+  if (map.find_first_of("\n\\") != std::string::npos) return MazeMap::parse(map);
+  for (const char* name : {"open", "umaze", "medium", "large"})
+    if (map == name) return MazeMap::named(map);
+  std::error_code ignored;
+  if (std::filesystem::exists(map, ignored)) return MazeMap::load(map);
+  throw InvalidArgument(concat("map: ", unknown_name("maze", map, {"open", "umaze", "medium", "large"}),
+                               " (and no file has this name)"));
+}
+
+Maze2D::Maze2D(std::string id, const MazeConfig& config, int max_steps, double random_return,
+               double expert_return)
+    : config_(config), map_(maze_of(config.map)) {
+  validate(config_);
+  dense_ = config_.reward == "dense";
+  require(config_.goal_cell.empty() || config_.goal_cell.size() == 2, id,
+          ": goal_cell: expected row and column, got ", config_.goal_cell.size(), " numbers");
+  physics_ = config_.engine == "mujoco" ? make_mujoco_physics(map_) : make_box2d_physics(map_);
+  if (!config_.goal_cell.empty()) {
+    fixed_goal_ =
+        MazeMap::point_of(checked_cell(map_, id, "goal_cell", {config_.goal_cell[0], config_.goal_cell[1]}));
+  } else if (map_.goal()) {
+    fixed_goal_ = MazeMap::point_of(*map_.goal());
+  }
+  if (config_.random_goal) fixed_goal_.reset();
+  goal_ = fixed_goal_.value_or(MazeMap::point_of(map_.free_cells()[0]));
+  physics_->place(MazeMap::point_of(map_.start().value_or(map_.free_cells()[0])), {});
+
+  constexpr double kUnbounded = std::numeric_limits<double>::infinity();
+  spec_.id = std::move(id);
+  spec_.observation = {{-0.7, -0.7, -kUnbounded, -kUnbounded},
+                       {map_.rows() - 0.7, map_.columns() - 0.7, kUnbounded, kUnbounded}};
+  spec_.action = {{-1, -1}, {1, 1}};
+  spec_.max_steps = max_steps;
+  spec_.seconds_per_step = kSecondsPerStep;
+  spec_.random_return = random_return;
+  spec_.expert_return = expert_return;
+  spec_.state_size = physics_->state_size() + kTaskState;
+  spec_.info = {{"goal", 2}, {"qpos", 2}, {"qvel", 2}};
+}
+
+Maze2D::~Maze2D() = default;
+
+void Maze2D::reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) {
+  check_size(spec_.id, "observation", spec_.observation.size(), obs.size());
+  require(!(options.start && options.start_cell) && !(options.goal && options.goal_cell), spec_.id,
+          ": reset: expected a position or a cell, got both");
+  if (!options.state.empty()) {
+    require(!options.start && !options.start_cell && !options.goal && !options.goal_cell, spec_.id,
+            ": reset: expected a state alone, got a start or goal beside it");
+    restore(options.state);
+    if (seed) rng_ = Rng(*seed);
+    write_obs(obs);
+    return;
+  }
+  std::optional<Cell> start_cell = options.start_cell, goal_cell = options.goal_cell;
+  if (start_cell) checked_cell(map_, spec_.id, "start_cell", *start_cell);
+  if (goal_cell) checked_cell(map_, spec_.id, "goal_cell", *goal_cell);
+  if (options.start) checked_point(map_, spec_.id, "start", *options.start);
+  if (options.goal) checked_point(map_, spec_.id, "goal", *options.goal);
+
+  if (seed) rng_ = Rng(*seed);
+  const auto draw_cell = [&] { return map_.free_cells()[rng_.below(map_.free_cells().size())]; };
+  const Cell random_start = draw_cell();
+  if (!start_cell) start_cell = map_.start().value_or(random_start);
+  const Point start = scatter(rng_, MazeMap::point_of(*start_cell), config_.start_jitter);
+  const double vx = rng_.normal(), vy = rng_.normal();
+  const Point random_goal = MazeMap::point_of(draw_cell());
+  const Point base = goal_cell ? MazeMap::point_of(*goal_cell) : fixed_goal_.value_or(random_goal);
+  const Point goal = scatter(rng_, base, config_.goal_jitter);
+
+  goal_ = options.goal.value_or(goal);
+  physics_->place(options.start.value_or(start), {config_.velocity_noise * vx, config_.velocity_noise * vy});
+  write_obs(obs);
+}
+
+StepResult Maze2D::step(std::span<const double> action, std::span<double> obs) {
+  check_size(spec_.id, "action", 2, action.size());
+  check_size(spec_.id, "observation", spec_.observation.size(), obs.size());
+  require(std::isfinite(action[0]) && std::isfinite(action[1]), spec_.id,
+          ": action: expected finite numbers, got (", action[0], ", ", action[1], ")");
+  physics_->step({std::clamp(action[0], -1.0, 1.0), std::clamp(action[1], -1.0, 1.0)});
+  write_obs(obs);
+  return {reward_at({obs[0], obs[1]}), false};
+}
+
+void Maze2D::state(std::span<double> out) const {
+  check_size(spec_.id, "state", spec_.state_size, out.size());
+  physics_->state(out.first(physics_->state_size()));
+  const std::span<double> task = out.last(kTaskState);
+  task[0] = goal_[0];
+  task[1] = goal_[1];
+  for (std::size_t i = 0; i < 3; ++i) {
+    task[2 + 2 * i] = double(rng_.state()[i] >> 32u);
+    task[3 + 2 * i] = double(rng_.state()[i] & 0xffffffffu);
+  }
+}
+
+void Maze2D::set_state(std::span<const double> state, std::span<double> obs) {
+  check_size(spec_.id, "observation", spec_.observation.size(), obs.size());
+  restore(state);
+  write_obs(obs);
+}
+
+void Maze2D::info(std::span<double> out) const {
+  check_size(spec_.id, "info", spec_.info_size(), out.size());
+  const Point p = physics_->position(), v = physics_->velocity();
+  std::copy_n(goal_.begin(), 2, out.begin());
+  std::copy_n(p.begin(), 2, out.begin() + 2);
+  std::copy_n(v.begin(), 2, out.begin() + 4);
+}
+
+Image Maze2D::render(int width, int height) const {
+  return draw_maze(map_, position(), goal_, width, height);
+}
+
+Point Maze2D::position() const {
+  return physics_->position();
+}
+Point Maze2D::velocity() const {
+  return physics_->velocity();
+}
+
+void Maze2D::set_goal(Point goal) {
+  goal_ = checked_point(map_, spec_.id, "goal", goal);
+}
+
+double Maze2D::reward_at(Point position) const {
+  const double to_goal = std::hypot(position[0] - goal_[0], position[1] - goal_[1]);
+  return dense_ ? std::exp(-to_goal) : to_goal <= kGoalRadius;
+}
+
+void Maze2D::write_obs(std::span<double> obs) const {
+  const Point p = physics_->position(), v = physics_->velocity();
+  obs[0] = p[0];
+  obs[1] = p[1];
+  obs[2] = v[0];
+  obs[3] = v[1];
+}
+
+void Maze2D::restore(std::span<const double> state) {
+  check_size(spec_.id, "state", spec_.state_size, state.size());
+  const std::span<const double> task = state.last(kTaskState);
+  checked_point(map_, spec_.id, "state: goal", {task[0], task[1]});
+  std::array<std::uint64_t, 3> words{};
+  for (std::size_t i = 0; i < 6; ++i) {
+    const double half = task[2 + i];
+    require(half >= 0 && half <= 0xffffffffu && half == std::floor(half), spec_.id,
+            ": state: expected 32-bit halves of the generator's words, got ", half);
+    words[i / 2] = words[i / 2] << 32u | std::uint64_t(half);
+  }
+  physics_->set_state(state.first(physics_->state_size()));
+  goal_ = {task[0], task[1]};
+  rng_.set_state(words);
+}
+
+}  // namespace diffreward
