@@ -15,33 +15,41 @@ namespace {
 // Everything is drawn with x to the right along columns and y down along rows, in sub-pixel coordinates
 // (kShift fractional bits) and antialiased.
 constexpr int kShift = 6;
+constexpr std::size_t kShades = 24;  // along a trajectory
 
 const cv::Scalar kPaper(255, 255, 255), kFloor(247, 246, 242), kWall(62, 68, 81), kInk(38, 42, 51),
     kGoal(214, 39, 40), kBall(31, 119, 180), kUnknown(200, 200, 200);
 
 class Canvas {
+  static constexpr double kRim = 0.2;  // cells
+
  public:
-  /// The maze as large as fits between the margins (pixels), centred.
+  /// The maze as large as fits between the margins (pixels), centred; of the outer walls only a rim is shown.
   Canvas(const MazeMap& map, int width, int height, int top, int right)
       : map_(map), pixels_(height, width, CV_8UC3, kPaper) {
     const double room_x = width - right, room_y = height - top;
-    scale_ = std::min(room_x / map.columns(), room_y / map.rows());
-    left_ = (room_x - scale_ * map.columns()) / 2;
-    top_ = top + (room_y - scale_ * map.rows()) / 2;
+    scale_ = std::min(room_x / (map.columns() - 2 + 2 * kRim), room_y / (map.rows() - 2 + 2 * kRim));
+    const cv::Size2d size(scale_ * (map.columns() - 2 + 2 * kRim), scale_ * (map.rows() - 2 + 2 * kRim));
+    area_ = {(room_x - size.width) / 2, top + (room_y - size.height) / 2, size.width, size.height};
   }
 
   cv::Mat& pixels() { return pixels_; }
-  double scale() const { return scale_; }  // pixels per cell
-  cv::Point2d at(Point p) const { return {left_ + (p[1] + 0.7) * scale_, top_ + (p[0] + 0.7) * scale_}; }
-  cv::Rect2d maze() const { return {left_, top_, scale_ * map_.columns(), scale_ * map_.rows()}; }
+  double scale() const { return scale_; }    // pixels per cell
+  cv::Rect2d area() const { return area_; }  // pixels the maze covers, the rim included
+  cv::Point2d at(Point p) const {
+    return {area_.x + (p[1] - 0.3 + kRim) * scale_, area_.y + (p[0] - 0.3 + kRim) * scale_};
+  }
 
   void fill_cells(bool free, const cv::Scalar& colour) {
     for (int r = 0; r < map_.rows(); ++r)
       for (int c = 0; c < map_.columns(); ++c) {
         if (map_.free({r, c}) != free) continue;
         const cv::Point2d low = at({r - 0.7, c - 0.7}), high = at({r + 0.3, c + 0.3});
-        const cv::Point a(cvRound(low.x), cvRound(low.y)), b(cvRound(high.x) - 1, cvRound(high.y) - 1);
-        cv::rectangle(pixels_, a, b, colour, cv::FILLED);
+        const cv::Rect cell(cv::Point(cvRound(low.x), cvRound(low.y)),
+                            cv::Point(cvRound(high.x), cvRound(high.y)));
+        const cv::Rect view(cv::Point(cvRound(area_.x), cvRound(area_.y)),
+                            cv::Point(cvRound(area_.br().x), cvRound(area_.br().y)));
+        if (!(cell & view).empty()) pixels_(cell & view).setTo(colour);
       }
   }
 
@@ -54,7 +62,14 @@ class Canvas {
     cv::line(pixels_, fixed(a), fixed(b), colour, width, cv::LINE_AA, kShift);
   }
 
-  void star(Point where, double radius) {
+  void curve(std::span<const Point> positions, int width, const cv::Scalar& colour) {
+    std::vector<cv::Point> points;
+    for (const Point& position : positions) points.push_back(fixed(at(position)));
+    cv::polylines(pixels_, points, false, colour, width, cv::LINE_AA, kShift);
+  }
+
+  void star(Point where) {
+    const double radius = std::min(0.28 * scale_, pixels_.rows / 24.0);
     const cv::Point2d middle = at(where);
     for (const auto& [grow, colour] : {std::pair{1.35, kPaper}, std::pair{1.0, kGoal}}) {
       std::vector<cv::Point> points;
@@ -79,7 +94,8 @@ class Canvas {
 
   const MazeMap& map_;
   cv::Mat pixels_;  // RGB
-  double scale_, left_, top_;
+  double scale_;
+  cv::Rect2d area_;
 };
 
 using Rgb = std::array<double, 3>;
@@ -144,6 +160,17 @@ std::string short_number(double value) {
   return text;
 }
 
+/// Multiples of 1, 2 or 5 times a power of ten inside [low, high], three to six of them.
+std::vector<double> ticks(double low, double high) {
+  const double power = std::pow(10, std::floor(std::log10((high - low) / 3)));
+  double step = power;
+  for (const double factor : {2.0, 5.0})
+    if ((high - low) / (factor * power) >= 3) step = factor * power;
+  std::vector<double> out;
+  for (double i = std::ceil(low / step); i * step <= high; ++i) out.push_back(i * step + 0.0);  // + 0.0: no "-0"
+  return out;
+}
+
 void check_picture(int width, int height) {
   require(width >= 16 && height >= 16 && width <= 16384 && height <= 16384,
           "picture: expected a width and height in [16, 16384] pixels, got ", width, " x ", height);
@@ -155,12 +182,59 @@ void draw_color_bar(cv::Mat& pixels, cv::Rect bar, double low, double high, bool
     cv::line(pixels, {bar.x, bar.y + y}, {bar.x + bar.width - 1, bar.y + y}, cv::Scalar(colour), 1);
   }
   cv::rectangle(pixels, bar, kInk, 1);
-  for (int i = 0; i <= 4; ++i) {
-    const int y = bar.y + int(std::lround((bar.height - 1) * (1 - i / 4.0)));
+  for (const double tick : ticks(low, high)) {
+    const int y = bar.y + int(std::lround((bar.height - 1) * (high - tick) / (high - low)));
     const int right = bar.x + bar.width;
     cv::line(pixels, {right, y}, {right + 3, y}, kInk, 1);
-    put_text(pixels, short_number(low + (high - low) * i / 4), {right + 7, y}, letters);
+    put_text(pixels, short_number(tick), {right + 7, y}, letters);
   }
+}
+
+/// Gives unknown entries next to known ones the mean of those, so that interpolation has no dark seams at
+/// walls.
+void spread(cv::Mat& colours, const cv::Mat& known) {
+  const cv::Mat before = colours.clone();
+  for (int y = 0; y < colours.rows; ++y)
+    for (int x = 0; x < colours.cols; ++x) {
+      if (known.at<std::uint8_t>(y, x)) continue;
+      cv::Vec3i sum(0, 0, 0);
+      int count = 0;
+      for (int j = std::max(y - 1, 0); j <= std::min(y + 1, colours.rows - 1); ++j)
+        for (int i = std::max(x - 1, 0); i <= std::min(x + 1, colours.cols - 1); ++i)
+          if (known.at<std::uint8_t>(j, i)) {
+            sum += cv::Vec3i(before.at<cv::Vec3b>(j, i));
+            ++count;
+          }
+      if (count) colours.at<cv::Vec3b>(y, x) = cv::Vec3b(sum / count);
+    }
+}
+
+/// Colours between the samples, interpolated; samples without a value stay grey squares. Walls are painted
+/// later.
+void paint_samples(Canvas& canvas, const MazeMap& map, const MazeGrid& grid, std::span<const double> values,
+                   double low, double high, bool diverging) {
+  const int columns = map.columns() * grid.per_cell, rows = map.rows() * grid.per_cell;
+  cv::Mat colours(rows, columns, CV_8UC3, kUnknown), known(rows, columns, CV_8UC1, cv::Scalar(0)),
+      unknown = known.clone();
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    const int y = grid.index[k] / columns, x = grid.index[k] % columns;
+    const bool has = std::isfinite(values[k]);
+    (has ? known : unknown).at<std::uint8_t>(y, x) = 255;
+    if (has) colours.at<cv::Vec3b>(y, x) = heat((values[k] - low) / (high - low), diverging);
+  }
+  spread(colours, known);
+  const cv::Point2d origin = canvas.at({-0.7, -0.7});
+  const double per_pixel = grid.per_cell / canvas.scale();  // samples a pixel; pixel centres lie at + 0.5
+  const cv::Matx23d map_to(per_pixel, 0, (0.5 - origin.x) * per_pixel - 0.5, 0, per_pixel,
+                           (0.5 - origin.y) * per_pixel - 0.5);
+  cv::Mat smooth, grey;
+  const cv::Size size = canvas.pixels().size();
+  cv::warpAffine(colours, smooth, map_to, size, cv::INTER_LINEAR | cv::WARP_INVERSE_MAP,
+                 cv::BORDER_REPLICATE);
+  cv::warpAffine(unknown, grey, map_to, size, cv::INTER_NEAREST | cv::WARP_INVERSE_MAP);
+  smooth.setTo(kUnknown, grey);
+  const cv::Rect area = cv::Rect(canvas.area()) & cv::Rect({0, 0}, size);
+  smooth(area).copyTo(canvas.pixels()(area));
 }
 
 }  // namespace
@@ -170,7 +244,7 @@ Image draw_maze(const MazeMap& map, Point ball, Point goal, int width, int heigh
   Canvas canvas(map, width, height, 0, 0);
   canvas.fill_cells(true, kFloor);
   canvas.fill_cells(false, kWall);
-  canvas.star(goal, 0.26 * canvas.scale());
+  canvas.star(goal);
   canvas.disc(canvas.at(ball), 0.1 * canvas.scale(), kBall);
   return canvas.image();
 }
@@ -185,21 +259,22 @@ Image draw_trajectories(const MazeMap& map, const std::vector<Trajectory>& traje
   for (const Trajectory& trajectory : trajectories) {
     const cv::Scalar full(trajectory.rgb[0], trajectory.rgb[1], trajectory.rgb[2]);
     const std::size_t n = trajectory.points.size();
-    for (std::size_t i = 1; i < n; ++i) {
-      const double age = double(i) / double(n);  // from pale to full and a little darker
-      const cv::Scalar colour = age < 0.7 ? kFloor + (full - kFloor) * (0.35 + 0.65 * age / 0.7)
-                                          : full * (1 - 0.35 * (age - 0.7) / 0.3);
-      canvas.line(canvas.at(trajectory.points[i - 1]), canvas.at(trajectory.points[i]), thickness, colour);
+    for (std::size_t k = 0; k < kShades; ++k) {
+      const double age = (double(k) + 0.5) / kShades;  // from pale to full, then a little darker
+      const cv::Scalar colour =
+          age < 0.7 ? kFloor + (full - kFloor) * (0.35 + 0.65 * age / 0.7) : full * (1 - 0.35 * (age - 0.7) / 0.3);
+      const std::size_t begin = n * k / kShades, end = std::min(n * (k + 1) / kShades + 1, n);
+      if (end > begin + 1) canvas.curve(std::span(trajectory.points).subspan(begin, end - begin), thickness, colour);
     }
   }
   for (const Trajectory& trajectory : trajectories) {
     if (trajectory.points.empty()) continue;
     const cv::Point2d start = canvas.at(trajectory.points[0]);
     const cv::Scalar full(trajectory.rgb[0], trajectory.rgb[1], trajectory.rgb[2]);
-    canvas.disc(start, std::max(2.5, 0.075 * canvas.scale()), kPaper);
-    canvas.disc(start, std::max(1.5, 0.05 * canvas.scale()), full);
+    canvas.disc(start, std::max(5.5, 0.12 * canvas.scale()), kPaper);
+    canvas.disc(start, std::max(4.0, 0.09 * canvas.scale()), full);
   }
-  if (goal) canvas.star(*goal, 0.26 * canvas.scale());
+  if (goal) canvas.star(*goal);
   return canvas.image();
 }
 
@@ -223,25 +298,14 @@ Image draw_heatmap(const MazeMap& map, const MazeGrid& grid, std::span<const dou
   const auto [low, high] = colour_range(values, style);
   const double letters = std::clamp(height / 40.0, 8.0, 18.0);
   int labels = 0;
-  for (int i = 0; i <= 4; ++i)
-    labels = std::max(labels, text_width(short_number(low + (high - low) * i / 4), letters));
+  for (const double tick : ticks(low, high))
+    labels = std::max(labels, text_width(short_number(tick), letters));
   const int bar_width = std::max(8, width / 40);
   const int right = style.color_bar ? bar_width + labels + 26 : 0;
   const int top = style.title.empty() ? 0 : int(2.2 * letters);
   Canvas canvas(map, width, height, top, right);
 
-  // Colours at the samples; walls and unknown samples are painted over them as whole squares.
-  const int columns = map.columns() * grid.per_cell, rows = map.rows() * grid.per_cell;
-  cv::Mat raster(rows, columns, CV_8UC3, kUnknown);
-  for (std::size_t k = 0; k < values.size(); ++k)
-    if (std::isfinite(values[k]))
-      raster.at<cv::Vec3b>(grid.index[k] / columns, grid.index[k] % columns) =
-          heat((values[k] - low) / (high - low), style.diverging);
-  const cv::Rect2d area = canvas.maze();
-  const cv::Matx23d to_raster(columns / area.width, 0, (0.5 - area.x) * columns / area.width - 0.5, 0,
-                              rows / area.height, (0.5 - area.y) * rows / area.height - 0.5);
-  cv::warpAffine(raster, canvas.pixels(), to_raster, canvas.pixels().size(),
-                 cv::INTER_NEAREST | cv::WARP_INVERSE_MAP, cv::BORDER_TRANSPARENT);
+  paint_samples(canvas, map, grid, values, low, high, style.diverging);
   canvas.fill_cells(false, kWall);
 
   for (const Point& mark : style.marks) {
@@ -252,11 +316,13 @@ Image draw_heatmap(const MazeMap& map, const MazeGrid& grid, std::span<const dou
       canvas.line({p.x - arm, p.y + arm}, {p.x + arm, p.y - arm}, thickness, colour);
     }
   }
-  if (goal) canvas.star(*goal, 0.26 * canvas.scale());
-  if (!style.title.empty()) put_text(canvas.pixels(), style.title, {int(area.x), top / 2}, letters);
+  if (goal) canvas.star(*goal);
+  const cv::Rect area(canvas.area());
+  if (!style.title.empty())
+    put_text(canvas.pixels(), style.title, {area.x + 2, std::max(area.y - int(1.1 * letters), int(letters))},
+             letters);
   if (style.color_bar) {
-    const cv::Rect bar(int(area.x + area.width) + 12, int(area.y + 0.08 * area.height), bar_width,
-                       int(0.84 * area.height));
+    const cv::Rect bar(area.x + area.width + 12, area.y + area.height / 20, bar_width, area.height * 9 / 10);
     draw_color_bar(canvas.pixels(), bar, low, high, style.diverging, letters);
   }
   return canvas.image();
