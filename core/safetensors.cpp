@@ -1,0 +1,195 @@
+#include "core/safetensors.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "core/config.h"
+#include "core/error.h"
+#include "core/file.h"
+
+namespace diffreward {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the format and this reader are little endian");
+
+constexpr std::uint64_t kLongestHeader = 100'000'000;  // bytes, the format's own limit
+constexpr std::size_t kAlignment = 8;
+
+std::uint64_t size_of_dtype(std::string_view dtype) {
+  if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
+  if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
+  if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
+  if (dtype == "I8" || dtype == "U8" || dtype == "BOOL") return 1;
+  return 0;
+}
+
+/// The header of a file that claims to be safetensors, parsed and checked entry by entry.
+class HeaderReader {
+ public:
+  HeaderReader(std::span<const std::byte> file, std::string_view name) : file_(file), name_(name) {}
+
+  Json header() {
+    check(file_.size() >= 8, "expected at least 8 bytes, found ", file_.size());
+    std::uint64_t length = 0;
+    std::memcpy(&length, file_.data(), 8);
+    check(length <= kLongestHeader && length <= file_.size() - 8, "header length: expected at most ",
+          std::min<std::uint64_t>(kLongestHeader, file_.size() - 8), " bytes, found ", length,
+          " (truncated, or not a safetensors file)");
+    const char* text = reinterpret_cast<const char*>(file_.data()) + 8;
+    Json json = Json::parse(text, text + length, nullptr, false);
+    check(json.is_object(), "header: expected a JSON object, found other text");
+    data_ = file_.subspan(8 + length);
+    return json;
+  }
+
+  TensorBytes tensor(const std::string& key, const Json& entry) {
+    check(entry.is_object() && entry.contains("dtype") && entry["dtype"].is_string() &&
+              entry.contains("shape") && entry["shape"].is_array() && entry.contains("data_offsets") &&
+              entry["data_offsets"].is_array() && entry["data_offsets"].size() == 2,
+          "'", key, "': expected dtype, shape and two data_offsets");
+    TensorBytes tensor{.dtype = entry["dtype"], .shape = {}, .bytes = {}};
+    std::uint64_t bytes = size_of_dtype(tensor.dtype);
+    check(bytes > 0, "'", key, "': expected a known dtype, found '", tensor.dtype, "'");
+    for (const Json& extent : entry["shape"]) {
+      check(extent.is_number_unsigned(), "'", key, "': shape: expected sizes, found ", extent.dump());
+      const auto n = extent.get<std::uint64_t>();
+      check(n <= std::uint64_t(std::numeric_limits<std::int64_t>::max()) &&
+                !__builtin_mul_overflow(bytes, n, &bytes),
+            "'", key, "': shape: expected a size that fits into memory, found ", entry["shape"].dump());
+      tensor.shape.push_back(static_cast<std::int64_t>(n));
+    }
+    const Json &begin = entry["data_offsets"][0], &end = entry["data_offsets"][1];
+    check(begin.is_number_unsigned() && end.is_number_unsigned(), "'", key,
+          "': data_offsets: expected sizes, found ", entry["data_offsets"].dump());
+    const auto from = begin.get<std::uint64_t>(), to = end.get<std::uint64_t>();
+    check(from <= to && to <= data_.size(), "'", key, "': data_offsets: expected a range within ",
+          data_.size(), " bytes, found ", entry["data_offsets"].dump(), " (truncated?)");
+    check(to - from == bytes, "'", key, "': expected ", bytes, " bytes for its shape and dtype, found ",
+          to - from);
+    tensor.bytes = data_.subspan(from, bytes);
+    if (bytes > 0) ranges_.push_back({from, to, key});
+    return tensor;
+  }
+
+  void check_overlaps() {
+    std::sort(ranges_.begin(), ranges_.end());
+    for (std::size_t i = 1; i < ranges_.size(); ++i)
+      check(ranges_[i].from >= ranges_[i - 1].to, "'", ranges_[i].key,
+            "': expected bytes of its own, found them shared with '", ranges_[i - 1].key, "'");
+  }
+
+  template <class... Parts>
+  void check(bool ok, const Parts&... message) const {
+    if (!ok) throw Error(concat(name_, ": ", message...));
+  }
+
+ private:
+  struct Range {
+    std::uint64_t from, to;
+    std::string key;
+    auto operator<=>(const Range&) const = default;
+  };
+  std::span<const std::byte> file_, data_;
+  std::string_view name_;
+  std::vector<Range> ranges_;
+};
+
+}  // namespace
+
+Safetensors Safetensors::parse(std::span<const std::byte> file, std::string_view name) {
+  HeaderReader reader(file, name);
+  Safetensors result;
+  result.name_ = name;
+  const Json header = reader.header();
+  for (const auto& [key, entry] : header.items()) {
+    if (key != "__metadata__") {
+      result.tensors_[key] = reader.tensor(key, entry);
+      continue;
+    }
+    reader.check(entry.is_object(), "__metadata__: expected texts by name, found ", entry.dump());
+    for (const auto& [field, value] : entry.items()) {
+      reader.check(value.is_string(), "__metadata__: '", field, "': expected a text, found ", value.dump());
+      result.metadata_[field] = value;
+    }
+  }
+  reader.check_overlaps();
+  return result;
+}
+
+Safetensors Safetensors::open(const std::filesystem::path& path) {
+  const auto fail = [&](const char* what) -> Error {
+    return Error(concat(path.string(), ": ", what, ": ", std::strerror(errno)));
+  };
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) throw fail("cannot read");
+  struct stat status {};
+  if (::fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(file);
+    throw Error(concat(path.string(), ": expected a file, found something else"));
+  }
+  const auto size = static_cast<std::size_t>(status.st_size);
+  void* memory = size > 0 ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0) : nullptr;
+  ::close(file);
+  if (memory == MAP_FAILED) throw fail("cannot map");
+  const std::shared_ptr<const void> mapping(memory, [size](const void* address) {
+    if (address) ::munmap(const_cast<void*>(address), size);
+  });
+  Safetensors result = parse({static_cast<const std::byte*>(memory), size}, path.string());
+  result.mapping_ = mapping;
+  return result;
+}
+
+const TensorBytes& Safetensors::at(const std::string& tensor) const {
+  const auto found = tensors_.find(tensor);
+  if (found != tensors_.end()) return found->second;
+  std::vector<std::string> names;
+  for (const auto& [name, unused] : tensors_) names.push_back(name);
+  const std::string near = nearest_name(tensor, names);
+  throw Error(concat(name_, ": expected a tensor '", tensor, "', found none",
+                     near.empty() ? "" : " (nearest: '" + near + "')"));
+}
+
+const std::string& Safetensors::metadata_at(const std::string& key) const {
+  const auto found = metadata_.find(key);
+  if (found == metadata_.end()) throw Error(concat(name_, ": expected metadata '", key, "', found none"));
+  return found->second;
+}
+
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, TensorBytes>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  Json header = Json::object();
+  header["__metadata__"] = {{"format", "pt"}};  // Python's reader refuses files without it
+  for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
+  std::uint64_t offset = 0;
+  for (const auto& [key, tensor] : tensors) {
+    header[key] = {{"dtype", tensor.dtype},
+                   {"shape", tensor.shape},
+                   {"data_offsets", {offset, offset + tensor.bytes.size()}}};
+    offset += tensor.bytes.size();
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
+  AtomicFile file(path);
+  {
+    std::ofstream out(file.path(), std::ios::binary);
+    const std::uint64_t length = text.size();
+    out.write(reinterpret_cast<const char*>(&length), 8);
+    out.write(text.data(), static_cast<std::streamsize>(length));
+    for (const auto& [key, tensor] : tensors)
+      out.write(reinterpret_cast<const char*>(tensor.bytes.data()),
+                static_cast<std::streamsize>(tensor.bytes.size()));
+    out.close();
+    if (!out) throw Error(concat(path.string(), ": cannot write: ", std::strerror(errno)));
+  }
+  file.commit();
+}
+
+}  // namespace diffreward
