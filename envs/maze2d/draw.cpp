@@ -167,7 +167,8 @@ std::vector<double> ticks(double low, double high) {
   for (const double factor : {2.0, 5.0})
     if ((high - low) / (factor * power) >= 3) step = factor * power;
   std::vector<double> out;
-  for (double i = std::ceil(low / step); i * step <= high; ++i) out.push_back(i * step + 0.0);  // + 0.0: no "-0"
+  for (double i = std::ceil(low / step); i * step <= high; ++i)
+    out.push_back(i * step + 0.0);  // + 0.0: no "-0"
   return out;
 }
 
@@ -261,10 +262,11 @@ Image draw_trajectories(const MazeMap& map, const std::vector<Trajectory>& traje
     const std::size_t n = trajectory.points.size();
     for (std::size_t k = 0; k < kShades; ++k) {
       const double age = (double(k) + 0.5) / kShades;  // from pale to full, then a little darker
-      const cv::Scalar colour =
-          age < 0.7 ? kFloor + (full - kFloor) * (0.35 + 0.65 * age / 0.7) : full * (1 - 0.35 * (age - 0.7) / 0.3);
+      const cv::Scalar colour = age < 0.7 ? kFloor + (full - kFloor) * (0.35 + 0.65 * age / 0.7)
+                                          : full * (1 - 0.35 * (age - 0.7) / 0.3);
       const std::size_t begin = n * k / kShades, end = std::min(n * (k + 1) / kShades + 1, n);
-      if (end > begin + 1) canvas.curve(std::span(trajectory.points).subspan(begin, end - begin), thickness, colour);
+      if (end > begin + 1)
+        canvas.curve(std::span(trajectory.points).subspan(begin, end - begin), thickness, colour);
     }
   }
   for (const Trajectory& trajectory : trajectories) {
@@ -301,8 +303,11 @@ Image draw_heatmap(const MazeMap& map, const MazeGrid& grid, std::span<const dou
   for (const double tick : ticks(low, high))
     labels = std::max(labels, text_width(short_number(tick), letters));
   const int bar_width = std::max(8, width / 40);
-  const int right = style.color_bar ? bar_width + labels + 26 : 0;
-  const int top = style.title.empty() ? 0 : int(2.2 * letters);
+  // Bar and title give way where they would take more than a quarter of the picture.
+  int right = style.color_bar ? bar_width + labels + 26 : 0;
+  if (4 * right > width) right = 0;
+  int top = style.title.empty() ? 0 : int(2.2 * letters);
+  if (4 * top > height) top = 0;
   Canvas canvas(map, width, height, top, right);
 
   paint_samples(canvas, map, grid, values, low, high, style.diverging);
@@ -318,10 +323,10 @@ Image draw_heatmap(const MazeMap& map, const MazeGrid& grid, std::span<const dou
   }
   if (goal) canvas.star(*goal);
   const cv::Rect area(canvas.area());
-  if (!style.title.empty())
+  if (top > 0)
     put_text(canvas.pixels(), style.title, {area.x + 2, std::max(area.y - int(1.1 * letters), int(letters))},
              letters);
-  if (style.color_bar) {
+  if (right > 0) {
     const cv::Rect bar(area.x + area.width + 12, area.y + area.height / 20, bar_width, area.height * 9 / 10);
     draw_color_bar(canvas.pixels(), bar, low, high, style.diverging, letters);
   }

@@ -34,11 +34,11 @@ struct MazeGrid {
 MazeGrid maze_grid(const MazeMap& map, int per_cell);
 
 struct HeatmapStyle {
-  std::string title;
+  std::string title = {};
   double low = 0, high = 0;  // colour range; equal: winsorise 0.5 % at both tails, then min-max
   bool diverging = false;    // blue-white-red around 0 in place of a sequential colour scale
   bool color_bar = true;
-  std::vector<Point> marks;  // small crosses, e.g. the heatmap's peak
+  std::vector<Point> marks = {};  // small crosses, e.g. the heatmap's peak
 };
 
 /// `values` [grid.points.size()] over the maze, walls dark, the goal as a star. Not-a-number is left grey.

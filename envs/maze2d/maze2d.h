@@ -32,14 +32,14 @@
 namespace diffreward {
 
 struct MazeConfig {
-  std::string engine = "box2d";   // box2d or mujoco
-  std::string map = "umaze";      // open, umaze, medium, large, a file, or the map's text
-  std::string reward = "sparse";  // sparse or dense
-  std::vector<int> goal_cell;     // (row, column); empty: the map's G, else drawn at each reset
-  bool random_goal = false;       // draw the goal's cell at each reset
-  double goal_jitter = 0;         // cells; uniform offset of the goal per axis at each reset
-  double start_jitter = 0.1;      // cells; uniform offset of the start per axis
-  double velocity_noise = 0.1;    // m/s; standard deviation of the initial velocity
+  std::string engine = "box2d";     // box2d or mujoco
+  std::string map = "umaze";        // open, umaze, medium, large, a file, or the map's text
+  std::string reward = "sparse";    // sparse or dense
+  std::vector<int> goal_cell = {};  // (row, column); empty: the map's G, else drawn at each reset
+  bool random_goal = false;         // draw the goal's cell at each reset
+  double goal_jitter = 0;           // cells; uniform offset of the goal per axis at each reset
+  double start_jitter = 0.1;        // cells; uniform offset of the start per axis
+  double velocity_noise = 0.1;      // m/s; standard deviation of the initial velocity
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {

@@ -1,5 +1,5 @@
-// What every environment of the catalog promises (envs/env.h, envs/vector_env.h). An environment's own test holds
-// only what is particular to it.
+// What every environment of the catalog promises (envs/env.h, envs/vector_env.h). An environment's own test
+// holds only what is particular to it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -47,7 +47,9 @@ class Actions {
 class EnvContract : public testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<Env> make() const { return make_env(GetParam()); }
-  std::unique_ptr<VectorEnv> make(const VectorConfig& config) const { return make_vector(GetParam(), config); }
+  std::unique_ptr<VectorEnv> make(const VectorConfig& config) const {
+    return make_vector(GetParam(), config);
+  }
 
   static Values state_of(const Env& env) {
     Values state(env.spec().state_size);
@@ -79,7 +81,8 @@ TEST_P(EnvContract, ObservationsStayInTheBoxAndRewardsAreFinite) {
   Actions actions(env->spec(), 1, 1);
   env->reset(1, {}, obs);
   for (int t = 0; t < 2000; ++t) {
-    for (std::size_t i = 0; i < box.size(); ++i) ASSERT_TRUE(obs[i] >= box.low[i] && obs[i] <= box.high[i]) << t;
+    for (std::size_t i = 0; i < box.size(); ++i)
+      ASSERT_TRUE(obs[i] >= box.low[i] && obs[i] <= box.high[i]) << t;
     ASSERT_TRUE(std::isfinite(env->step(actions.next(), obs).reward));
     env->info(info);
     for (const double value : info) ASSERT_TRUE(std::isfinite(value));
@@ -214,7 +217,8 @@ TEST_P(EnvContract, UnknownOptionsAreRefusedWithTheNearestName) {
       make_env(GetParam(), {{name, 1}});
       FAIL();
     } catch (const InvalidArgument& error) {
-      EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr(GetParam()), testing::HasSubstr("did you mean '" + help[0].name)));
+      EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr(GetParam()),
+                                               testing::HasSubstr("did you mean '" + help[0].name)));
     }
   }
 }
@@ -225,7 +229,8 @@ Values flat(const StepView& view) {
   out.insert(out.end(), view.final_obs.begin(), view.final_obs.end());
   out.insert(out.end(), view.reward.begin(), view.reward.end());
   out.insert(out.end(), view.task_reward.begin(), view.task_reward.end());
-  for (const auto flags : {view.terminated, view.truncated, view.reset}) out.insert(out.end(), flags.begin(), flags.end());
+  for (const auto flags : {view.terminated, view.truncated, view.reset})
+    out.insert(out.end(), flags.begin(), flags.end());
   return out;
 }
 

@@ -6,8 +6,12 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 
 namespace diffreward {
-bool counts_allocations() { return false; }
-std::size_t allocation_count() { return 0; }
+bool counts_allocations() {
+  return false;
+}
+std::size_t allocation_count() {
+  return 0;
+}
 }  // namespace diffreward
 
 #else
@@ -17,8 +21,12 @@ std::atomic<std::size_t> count{0};
 }
 
 namespace diffreward {
-bool counts_allocations() { return true; }
-std::size_t allocation_count() { return count; }
+bool counts_allocations() {
+  return true;
+}
+std::size_t allocation_count() {
+  return count;
+}
 }  // namespace diffreward
 
 // The program's own definitions win over the C library's; operator new ends here too.

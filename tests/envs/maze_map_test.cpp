@@ -32,7 +32,9 @@ TEST(MazeMap, NamedMapsAreD4rls) {
     int rows, columns;
     std::size_t free;
     Cell goal;
-  } expected[] = {{"open", 5, 7, 15, {2, 3}}, {"umaze", 5, 5, 7, {1, 1}}, {"medium", 8, 8, 26, {6, 6}},
+  } expected[] = {{"open", 5, 7, 15, {2, 3}},
+                  {"umaze", 5, 5, 7, {1, 1}},
+                  {"medium", 8, 8, 26, {6, 6}},
                   {"large", 9, 12, 46, {7, 9}}};
   for (const auto& e : expected) {
     const MazeMap map = MazeMap::named(e.name);
@@ -55,7 +57,8 @@ TEST(MazeMap, UnknownNameSuggestsTheNearest) {
 
 TEST(MazeMap, AllFreeLettersAndSeparatorsMeanTheSame) {
   const std::string canonical = "#####\n#GOO#\n#OSO#\n#####\n";
-  for (const char* text : {"#####\n#GOO#\n#OSO#\n#####", "#####\\#G. #\\#.S #\\#####", "\n\n#####\r\n#GOO#\r\n# S.#\r\n#####\r\n\n"}) {
+  for (const char* text : {"#####\n#GOO#\n#OSO#\n#####", "#####\\#G. #\\#.S #\\#####",
+                           "\n\n#####\r\n#GOO#\r\n# S.#\r\n#####\r\n\n"}) {
     const MazeMap map = MazeMap::parse(text);
     EXPECT_EQ(map.text(), canonical);
     EXPECT_EQ(map.goal(), (Cell{1, 1}));
@@ -67,7 +70,8 @@ TEST(MazeMap, AllFreeLettersAndSeparatorsMeanTheSame) {
 TEST(MazeMap, MalformedTextIsRefusedWithPlaceAndReason) {
   EXPECT_THAT(refusal(""), HasSubstr("empty"));
   EXPECT_THAT(refusal("\n\r\n\n"), HasSubstr("empty"));
-  EXPECT_THAT(refusal("####\n#O#\n####"), AllOf(HasSubstr("row 1"), HasSubstr("expected 4"), HasSubstr("found 3")));
+  EXPECT_THAT(refusal("####\n#O#\n####"),
+              AllOf(HasSubstr("row 1"), HasSubstr("expected 4"), HasSubstr("found 3")));
   EXPECT_THAT(refusal("####\n\n####"), AllOf(HasSubstr("row 1"), HasSubstr("found 0")));
   EXPECT_THAT(refusal("###\n#x#\n###"), AllOf(HasSubstr("row 1, column 1"), HasSubstr("'x'")));
   EXPECT_THAT(refusal(std::string("###\n#\0#\n###", 11)), HasSubstr("\\x00"));
@@ -158,7 +162,8 @@ TEST(MazeMap, PathLengthAroundCornersHasItsClosedForm) {
     // A straight piece that touches the disc around the corner, then the arc up to the corner's far side.
     const auto leg = [&](double rows_away) {
       const double d = std::hypot(rows_away, 1.3);
-      return std::sqrt(d * d - r * r) + r * (std::numbers::pi / 2 - std::atan2(rows_away, 1.3) + std::asin(r / d));
+      return std::sqrt(d * d - r * r) +
+             r * (std::numbers::pi / 2 - std::atan2(rows_away, 1.3) + std::asin(r / d));
     };
     EXPECT_NEAR(map.path_length(from, to, r), leg(0.3) + 1 + leg(0.7), 1e-9) << r;
   }
@@ -182,8 +187,8 @@ TEST(MazeMap, PathLengthDoesNotLeakThroughSeams) {
   EXPECT_NEAR(map.path_length({2.3, 1.2}, {2.3, 3.4}), std::hypot(1, 0.1) * 2 + 2, 1e-5);
 }
 
-/// Shortest walk over a fine lattice with moves of up to four lattice steps per axis: an upper bound that is at most
-/// about 3 % too long.
+/// Shortest walk over a fine lattice with moves of up to four lattice steps per axis: an upper bound that is
+/// at most about 3 % too long.
 std::vector<double> lattice_lengths(const MazeMap& map, Point to, double radius, int per_cell) {
   const int rows = map.rows() * per_cell, columns = map.columns() * per_cell;
   const double h = 1.0 / per_cell;
@@ -205,7 +210,8 @@ std::vector<double> lattice_lengths(const MazeMap& map, Point to, double radius,
         if (next >= length[std::size_t(i * columns + j)]) continue;
         bool clear = true;
         for (int s = 0; s <= 8 && clear; ++s)
-          clear = map.clear({(k / columns + di * s / 8.0) * h - 0.7, (k % columns + dj * s / 8.0) * h - 0.7}, radius);
+          clear = map.clear({(k / columns + di * s / 8.0) * h - 0.7, (k % columns + dj * s / 8.0) * h - 0.7},
+                            radius);
         if (!clear) continue;
         length[std::size_t(i * columns + j)] = next;
         queue.emplace(next, i * columns + j);
