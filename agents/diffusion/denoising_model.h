@@ -27,7 +27,7 @@ struct Condition {
 
 struct SampleConfig {
   std::string sampler = "ddpm";  // ddpm, ddim or dpm_solver (DPM-Solver++ 2M)
-  int steps = 0;                 // denoising steps; 0: all T (ddpm always uses T)
+  int steps = 0;                 // denoising steps, at most T; 0: all T
   double scale = 0;              // strength of the guide: x += scale * gradient (* posterior variance)
   bool scale_by_variance = false;
   int guide_steps = 1;           // guide updates per denoising step

@@ -97,6 +97,9 @@ class DiffusionModel final : public DenoisingModel {
   static DiffusionModel load(const std::filesystem::path& path, const std::string& device = "cpu");
   /// Writes weights, config, normaliser and provenance, atomically.
   void save(const std::filesystem::path& path) const;
+  /// Replaces the weights by those of a bare safetensors file, e.g. the state dict of Diffuser's TemporalUnet. Throws Error
+  /// naming the file and the tensor that is missing, left over, or of another shape; the model is then unchanged.
+  void load_weights(const std::filesystem::path& path);
 
   DiffusionModel(DiffusionModel&&) noexcept;
   DiffusionModel& operator=(DiffusionModel&&) noexcept;

@@ -1,0 +1,97 @@
+#include "agents/diffusion/denoiser_net.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <set>
+
+#include "agents/diffusion/residual_mlp_net.h"
+#include "agents/diffusion/temporal_unet_net.h"
+#include "agents/diffusion/tensor_file_net.h"
+#include "core/error.h"
+
+namespace diffreward {
+
+Parameters::Parameters(std::uint64_t seed, const torch::Device& device)
+    : device_(device), generator_(at::detail::createCPUGenerator(seed)) {}
+
+torch::Tensor Parameters::uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in) {
+  const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
+  return add(name, torch::empty(shape).uniform_(-bound, bound, generator_));
+}
+
+torch::Tensor Parameters::constant(const std::string& name, at::IntArrayRef shape, double value) {
+  return add(name, torch::full(shape, value, torch::kFloat));
+}
+
+torch::Tensor Parameters::add(const std::string& name, const torch::Tensor& value) {
+  const torch::Tensor parameter = value.to(device_).set_requires_grad(true);
+  named_.emplace_back(name, parameter);
+  return parameter;
+}
+
+std::int64_t Parameters::count() const {
+  std::int64_t total = 0;
+  for (const auto& [name, parameter] : named_) total += parameter.numel();
+  return total;
+}
+
+void Parameters::read(const Safetensors& tensors, const std::filesystem::path& file) {
+  std::set<std::string> known;
+  std::vector<torch::Tensor> values;
+  for (const auto& [name, parameter] : named_) {
+    known.insert(name);
+    const TensorBytes& found = tensors.at(name);
+    const at::IntArrayRef expected = parameter.sizes();
+    if (!expected.equals(found.shape))
+      throw Error(concat(file.string(), ": tensor '", name, "': expected shape ", expected, ", found ",
+                         at::IntArrayRef(found.shape)));
+    values.push_back(tensor_from(found, concat(file.string(), ": tensor '", name, "'")));
+    if (!values.back().is_floating_point())
+      throw Error(concat(file.string(), ": tensor '", name, "': expected a floating-point type, found ",
+                         found.dtype));
+  }
+  for (const auto& [name, unused] : tensors.tensors())
+    if (!known.contains(name))
+      throw Error(concat(file.string(), ": tensor '", name, "': expected only this net's ", known.size(),
+                         " parameters, found one more"));
+  const torch::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < values.size(); ++i) named_[i].second.copy_(values[i]);
+}
+
+const torch::Tensor& Parameters::flatten() {
+  if (flat_.defined()) return flat_;
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> pieces;
+  for (const auto& [name, parameter] : named_) pieces.push_back(parameter.reshape({-1}));
+  flat_ = torch::cat(pieces);
+  std::int64_t begin = 0;
+  for (auto& [name, parameter] : named_) {
+    parameter.set_data(flat_.narrow(0, begin, parameter.numel()).view(parameter.sizes()));
+    begin += parameter.numel();
+  }
+  return flat_;
+}
+
+Linear::Linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out)
+    : weight(parameters.uniform(name + ".weight", {out, in}, in)),
+      bias(parameters.uniform(name + ".bias", {out}, in)) {}
+
+torch::Tensor sinusoidal_embedding(const torch::Tensor& t, std::int64_t size) {
+  const std::int64_t half = size / 2;
+  const double rate = std::log(10000.0) / static_cast<double>(half - 1);
+  const torch::Tensor frequency =
+      torch::exp(torch::arange(half, torch::dtype(torch::kFloat).device(t.device())) * -rate);
+  const torch::Tensor angle = t.unsqueeze(1) * frequency.unsqueeze(0);
+  return torch::cat({angle.sin(), angle.cos()}, 1);
+}
+
+std::unique_ptr<DenoiserNet> make_denoiser(const DiffusionConfig& config, const WindowLayout& layout,
+                                           std::uint64_t seed, const torch::Device& device) {
+  Parameters parameters(seed, device);
+  if (config.net == "mlp") return std::make_unique<ResidualMlp>(config, layout, std::move(parameters));
+  require(config.net == "unet", "net: expected mlp or unet, got '", config.net, "'");
+  return std::make_unique<TemporalUnet>(config, layout, std::move(parameters));
+}
+
+}  // namespace diffreward

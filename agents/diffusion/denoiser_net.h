@@ -1,0 +1,76 @@
+// The nets behind DiffusionModel, private to its sources: tensors only, no data units, no schedule. Both take
+// a noised window and its timestep and return a window: what that output means (x_0, epsilon or v) is the
+// model's business.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agents/diffusion/diffusion_model.h"
+#include "core/safetensors.h"
+
+namespace diffreward {
+
+/// The named parameters of a net in order of creation. Values come from a generator of its own, drawn on the
+/// CPU, so that one seed gives the same net on every device and leaves LibTorch's global generator alone.
+class Parameters {
+ public:
+  Parameters(std::uint64_t seed, const torch::Device& device);
+
+  /// U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for linear and convolution layers.
+  torch::Tensor uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in);
+  torch::Tensor constant(const std::string& name, at::IntArrayRef shape, double value);
+
+  const std::vector<std::pair<std::string, torch::Tensor>>& named() const { return named_; }
+  const torch::Device& device() const { return device_; }
+  std::int64_t count() const;
+
+  /// Copies every parameter from a file's tensors of equal names. Throws Error naming `file`, the parameter,
+  /// what was expected and what was found; the parameters are then unchanged.
+  void read(const Safetensors& tensors, const std::filesystem::path& file);
+  /// Moves all values into one contiguous vector of which the parameters become views, so that an optimiser
+  /// and an average over all of them cost a few long vector operations. Calling it again returns the same
+  /// vector.
+  const torch::Tensor& flatten();  // [count()]
+
+ private:
+  torch::Tensor add(const std::string& name, const torch::Tensor& value);
+
+  torch::Device device_;
+  torch::Generator generator_;
+  std::vector<std::pair<std::string, torch::Tensor>> named_;
+  torch::Tensor flat_;
+};
+
+struct Linear {
+  torch::Tensor weight, bias;  // [out, in], [out]
+  Linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out);
+  torch::Tensor operator()(const torch::Tensor& x) const { return torch::linear(x, weight, bias); }
+};
+
+/// [sin(t w_k), cos(t w_k)] with w_k = 10000^(-k / (size / 2 - 1)), Diffuser's time embedding.  t: [n] -> [n,
+/// size]
+torch::Tensor sinusoidal_embedding(const torch::Tensor& t, std::int64_t size);
+
+class DenoiserNet {
+ public:
+  virtual ~DenoiserNet() = default;
+  /// x: [n, horizon, width], t: [n] int64  ->  [n, horizon, width]
+  virtual torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const = 0;
+  Parameters parameters;
+
+ protected:
+  explicit DenoiserNet(Parameters initial) : parameters(std::move(initial)) {}
+};
+
+/// The net that `config` names. Throws InvalidArgument where its sizes do not fit the layout.
+std::unique_ptr<DenoiserNet> make_denoiser(const DiffusionConfig& config, const WindowLayout& layout,
+                                           std::uint64_t seed, const torch::Device& device);
+
+}  // namespace diffreward

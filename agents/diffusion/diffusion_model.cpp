@@ -1,0 +1,190 @@
+#include "agents/diffusion/diffusion_model.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "agents/device.h"
+#include "agents/diffusion/diffusion_model_net.h"
+#include "agents/diffusion/tensor_file_net.h"
+#include "core/error.h"
+
+namespace diffreward {
+namespace {
+
+constexpr const char* kFormat = "diffreward-diffusion-1";
+
+/// Runs after the cheap checks, before anything is allocated on the device.
+const std::string& checked(const DiffusionConfig& config, const WindowLayout& layout,
+                           const Normalizer& normalizer, const std::string& device) {
+  validate(config);
+  check_device(device);
+  require(layout.horizon == config.horizon, "horizon: the layout's ", layout.horizon, " is not the config's ",
+          config.horizon);
+  require(layout.stride == config.stride, "stride: the layout's ", layout.stride, " is not the config's ",
+          config.stride);
+  require(config.actions == (layout.action_dim > 0), "actions: config says ",
+          config.actions ? "true" : "false", ", the layout has action_dim ", layout.action_dim);
+  require(layout.observation_dim >= 1, "observation_dim: expected at least 1, got ", layout.observation_dim);
+  require(normalizer.columns() == static_cast<std::size_t>(layout.width()), "normalizer: expected ",
+          layout.width(), " columns [action, observation], got ", normalizer.columns());
+  return device;
+}
+
+torch::Tensor float_tensor(const std::vector<double>& values, const torch::Device& device) {
+  return torch::tensor(values, torch::kDouble).to(torch::kFloat).to(device);
+}
+
+Json layout_json(const WindowLayout& layout) {
+  return {{"horizon", layout.horizon},
+          {"stride", layout.stride},
+          {"action_dim", layout.action_dim},
+          {"observation_dim", layout.observation_dim}};
+}
+
+/// The metadata entry `key` as JSON, read by `convert`; every failure names the file and the entry.
+template <class Convert>
+auto read_entry(const Safetensors& file, const std::filesystem::path& path, const std::string& key,
+                Convert&& convert) {
+  try {
+    return convert(Json::parse(file.metadata_at(key)));
+  } catch (const std::exception& error) {
+    throw Error(concat(path.string(), ": metadata '", key, "': ", error.what()));
+  }
+}
+
+}  // namespace
+
+NoiseLevels::NoiseLevels(const NoiseSchedule& schedule, const torch::Device& device) {
+  std::vector<double> signals, noises;
+  for (const double a : schedule.alpha_bar) {
+    signals.push_back(std::sqrt(a));
+    noises.push_back(std::sqrt(1 - a));
+  }
+  signal = float_tensor(signals, device);
+  noise = float_tensor(noises, device);
+}
+
+torch::Tensor at_timesteps(const torch::Tensor& factors, const torch::Tensor& t) {
+  return factors.index_select(0, t).view({-1, 1, 1});
+}
+
+DiffusionModel::Impl::Impl(DiffusionConfig config_, WindowLayout layout_, Normalizer normalizer_,
+                           std::uint64_t seed, const std::string& device_)
+    : config(std::move(config_)),
+      layout(layout_),
+      normalizer(std::move(normalizer_)),
+      schedule(config.schedule, config.timesteps),
+      device(checked(config, layout, normalizer, device_)),
+      levels(schedule, torch::Device(device)),
+      net(make_denoiser(config, layout, seed, torch::Device(device))) {}
+
+torch::Tensor DiffusionModel::Impl::to_x0(const torch::Tensor& output, const torch::Tensor& x_t,
+                                          const torch::Tensor& t) const {
+  if (config.prediction == "x0") return output;
+  const torch::Tensor signal = at_timesteps(levels.signal, t), noise = at_timesteps(levels.noise, t);
+  if (config.prediction == "epsilon") return (x_t - noise * output) / signal;
+  return signal * x_t - noise * output;
+}
+
+torch::Tensor DiffusionModel::Impl::target(const torch::Tensor& x_0, const torch::Tensor& noise,
+                                           const torch::Tensor& t) const {
+  if (config.prediction == "x0") return x_0;
+  if (config.prediction == "epsilon") return noise;
+  return at_timesteps(levels.signal, t) * noise - at_timesteps(levels.noise, t) * x_0;
+}
+
+DiffusionModel::DiffusionModel(DiffusionConfig config, WindowLayout layout, Normalizer normalizer,
+                               std::uint64_t seed, const std::string& device)
+    : impl_(std::make_unique<Impl>(std::move(config), layout, std::move(normalizer), seed, device)) {}
+
+DiffusionModel::DiffusionModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+DiffusionModel::DiffusionModel(DiffusionModel&&) noexcept = default;
+DiffusionModel& DiffusionModel::operator=(DiffusionModel&&) noexcept = default;
+DiffusionModel::~DiffusionModel() = default;
+
+DiffusionModel DiffusionModel::load(const std::filesystem::path& path, const std::string& device) {
+  const Safetensors file = Safetensors::open(path);
+  const std::string& format = file.metadata_at("format");
+  if (format != kFormat)
+    throw Error(concat(path.string(), ": metadata 'format': expected ", kFormat, ", found '", format, "'"));
+  const auto config = read_entry(file, path, "config", [](const Json& json) {
+    DiffusionConfig out;
+    update(out, json);
+    return out;
+  });
+  const auto layout = read_entry(file, path, "layout", [](const Json& json) {
+    return WindowLayout{json.at("horizon"), json.at("stride"), json.at("action_dim"),
+                        json.at("observation_dim")};
+  });
+  const auto normalizer =
+      read_entry(file, path, "normalizer", [](const Json& json) { return Normalizer::from_json(json); });
+  auto provenance = read_entry(file, path, "provenance", [](const Json& json) { return json; });
+  check_device(device);
+  try {
+    DiffusionModel model(config, layout, normalizer, 0, device);
+    model.impl_->net->parameters.read(file, path);
+    model.impl_->provenance = std::move(provenance);
+    return model;
+  } catch (const InvalidArgument& error) {
+    throw Error(concat(path.string(), ": ", error.what()));
+  }
+}
+
+void DiffusionModel::save(const std::filesystem::path& path) const {
+  NamedTensors tensors;
+  for (const auto& [name, parameter] : impl_->net->parameters.named()) tensors[name] = parameter;
+  save_tensors(path, tensors,
+               {{"format", kFormat},
+                {"config", to_json(impl_->config).dump()},
+                {"layout", layout_json(impl_->layout).dump()},
+                {"normalizer", impl_->normalizer.json().dump()},
+                {"provenance", impl_->provenance.dump()}});
+}
+
+void DiffusionModel::load_weights(const std::filesystem::path& path) {
+  impl_->net->parameters.read(Safetensors::open(path), path);
+}
+
+DiffusionModel DiffusionModel::clone() const {
+  DiffusionModel copy(impl_->config, impl_->layout, impl_->normalizer, 0, impl_->device);
+  const torch::NoGradGuard no_grad;
+  const auto& from = impl_->net->parameters.named();
+  const auto& to = copy.impl_->net->parameters.named();
+  for (std::size_t i = 0; i < from.size(); ++i) to[i].second.copy_(from[i].second);
+  copy.impl_->provenance = impl_->provenance;
+  return copy;
+}
+
+const DiffusionConfig& DiffusionModel::config() const {
+  return impl_->config;
+}
+const WindowLayout& DiffusionModel::layout() const {
+  return impl_->layout;
+}
+const Normalizer& DiffusionModel::normalizer() const {
+  return impl_->normalizer;
+}
+const NoiseSchedule& DiffusionModel::schedule() const {
+  return impl_->schedule;
+}
+const std::string& DiffusionModel::device() const {
+  return impl_->device;
+}
+std::int64_t DiffusionModel::parameters() const {
+  return impl_->net->parameters.count();
+}
+Json& DiffusionModel::provenance() {
+  return impl_->provenance;
+}
+const Json& DiffusionModel::provenance() const {
+  return impl_->provenance;
+}
+
+at::Tensor DiffusionModel::predict_x0(const at::Tensor& x_t, const at::Tensor& t) const {
+  const torch::NoGradGuard no_grad;
+  return impl_->to_x0(impl_->net->forward(x_t, t), x_t, t);
+}
+
+}  // namespace diffreward

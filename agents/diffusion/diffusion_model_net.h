@@ -1,0 +1,41 @@
+// The inside of a DiffusionModel, shared by its own source and the trainer.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <memory>
+#include <string>
+
+#include "agents/diffusion/denoiser_net.h"
+#include "agents/diffusion/diffusion_model.h"
+
+namespace diffreward {
+
+/// Per-timestep factors as float tensors, [timesteps], on the model's device.
+struct NoiseLevels {
+  torch::Tensor signal, noise;  // sqrt(abar_t), sqrt(1 - abar_t)
+  NoiseLevels(const NoiseSchedule& schedule, const torch::Device& device);
+};
+
+/// factors[t] shaped [n, 1, 1].
+torch::Tensor at_timesteps(const torch::Tensor& factors, const torch::Tensor& t);
+
+struct DiffusionModel::Impl {
+  DiffusionConfig config;
+  WindowLayout layout;
+  Normalizer normalizer;
+  NoiseSchedule schedule;
+  std::string device;
+  NoiseLevels levels;
+  std::unique_ptr<DenoiserNet> net;
+  Json provenance = Json::object();
+
+  Impl(DiffusionConfig config_, WindowLayout layout_, Normalizer normalizer_, std::uint64_t seed,
+       const std::string& device_);
+  /// x_0 from the net's output at x_t, by prediction type.
+  torch::Tensor to_x0(const torch::Tensor& output, const torch::Tensor& x_t, const torch::Tensor& t) const;
+  /// What the net is trained to output for this x_0 and noise.
+  torch::Tensor target(const torch::Tensor& x_0, const torch::Tensor& noise, const torch::Tensor& t) const;
+};
+
+}  // namespace diffreward

@@ -1,0 +1,38 @@
+// AdamW (Loshchilov and Hutter 2019) and the exponential moving average of the weights, over all parameters
+// of a net as one vector: a handful of long vector operations a step, and four tensors that say everything a
+// checkpoint needs.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "agents/diffusion/denoiser_net.h"
+#include "agents/diffusion/tensor_file_net.h"
+
+namespace diffreward {
+
+class Optimizer {
+ public:
+  /// Flattens both nets; gradients of `net` collect in one vector. `average` ends up with the averaged
+  /// weights.
+  Optimizer(Parameters& net, Parameters& average);
+
+  /// Gradients to zero; call before backward().
+  void clear();
+  /// Euclidean norm of the gradient.
+  double gradient_norm() const;
+  /// One step with the gradient scaled down to norm `clip` (0 for no limit) and its norm given.
+  void step(const DiffusionTrainConfig& config, double norm);
+
+  std::int64_t steps() const { return steps_; }
+  /// weights, ema, adam_m, adam_v: each [count].
+  NamedTensors state() const;
+  /// Restores that. Throws Error naming `file` and the tensor that does not fit.
+  void restore(const Safetensors& state, std::int64_t steps, const std::filesystem::path& file);
+
+ private:
+  torch::Tensor weights_, average_;  // views into the nets
+  torch::Tensor gradient_, m_, v_;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace diffreward

@@ -1,0 +1,47 @@
+#include "agents/diffusion/residual_mlp_net.h"
+
+#include <torch/torch.h>
+
+namespace diffreward {
+namespace {
+
+constexpr std::int64_t kTimeFeatures = 64;
+
+}  // namespace
+
+LayerNorm::LayerNorm(Parameters& parameters, const std::string& name, std::int64_t size)
+    : weight(parameters.constant(name + ".weight", {size}, 1)),
+      bias(parameters.constant(name + ".bias", {size}, 0)) {}
+
+ResidualMlp::Block::Block(Parameters& parameters, const std::string& name, std::int64_t dim)
+    : norm(parameters, name + ".norm", dim),
+      first(parameters, name + ".first", dim, dim),
+      second(parameters, name + ".second", dim, dim) {}
+
+ResidualMlp::ResidualMlp(const DiffusionConfig& config, const WindowLayout& layout, Parameters initial)
+    : DenoiserNet(std::move(initial)),
+      time_(parameters, "time", kTimeFeatures, config.dim),
+      time_to_blocks_(parameters, "time_to_blocks", config.dim, std::int64_t{config.dim} * config.layers),
+      in_(parameters, "in", layout.size(), config.dim),
+      blocks_([&] {
+        std::vector<Block> blocks;
+        for (int i = 0; i < config.layers; ++i)
+          blocks.emplace_back(parameters, "blocks." + std::to_string(i), config.dim);
+        return blocks;
+      }()),
+      norm_(parameters, "norm", config.dim),
+      out_(parameters, "out", config.dim, layout.size()) {}
+
+torch::Tensor ResidualMlp::forward(const torch::Tensor& x, const torch::Tensor& t) const {
+  const torch::Tensor embedding = torch::mish(time_(sinusoidal_embedding(t, kTimeFeatures)));
+  const std::vector<torch::Tensor> shifts =
+      time_to_blocks_(embedding).chunk(static_cast<std::int64_t>(blocks_.size()), 1);
+  torch::Tensor h = in_(x.flatten(1));
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const Block& block = blocks_[i];
+    h = h + block.second(torch::mish(block.first(block.norm(h)) + shifts[i]));
+  }
+  return out_(torch::mish(norm_(h))).view_as(x);
+}
+
+}  // namespace diffreward

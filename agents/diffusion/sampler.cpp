@@ -1,0 +1,201 @@
+// DenoisingModel::sample. One loop serves all samplers: they differ in how they go from noise level t to the
+// next lower one s, given x_t and the predicted x_0 (a = sqrt(abar), b = sqrt(1 - abar); s = -1 is clean: a =
+// 1, b = 0).
+//   ddpm        x_s ~ q(x_s | x_t, x_0), the posterior, for any s < t            (Ho et al. 2020)
+//   ddim        x_s = a_s x_0 + b_s (x_t - a_t x_0) / b_t                        (Song et al. 2021, eta = 0)
+//   dpm_solver  x_s = (b_s / b_t) x_t - a_s (e^-h - 1) D,  h = l_s - l_t, l = log(a / b),
+//               D = x_0 + (x_0 - x_0 before) / (2 r), r = h before / h           (Lu et al. 2022,
+//               DPM-Solver++ 2M)
+// The guide moves x_t before x_0 is predicted, as in Diffuser.
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "agents/diffusion/denoising_model.h"
+#include "agents/guide.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+
+namespace diffreward {
+namespace {
+
+constexpr std::int64_t kChunkValues = 1 << 20;  // numbers in one x_t; bounds memory for any n
+
+/// The visited noise levels, T - 1 down to 0, evenly spaced.
+std::vector<int> visited_levels(const SampleConfig& config, int timesteps) {
+  require(config.steps >= 0 && config.steps <= timesteps, "steps: expected at most the model's ", timesteps,
+          " timesteps, got ", config.steps);
+  const int steps = config.steps > 0 ? config.steps : timesteps;
+  std::vector<int> levels;
+  for (int i = 0; i < steps; ++i)
+    levels.push_back(steps == 1 ? timesteps - 1
+                                : static_cast<int>(std::lround((timesteps - 1) * (1 - i / (steps - 1.0)))));
+  return levels;
+}
+
+/// One step of the chain from level t to level s, in doubles.
+struct Transition {
+  int t;
+  double a_t, b_t, a_s, b_s;
+  Transition(const NoiseSchedule& schedule, int from, int to) : t(from) {
+    const double abar_t = schedule.alpha_bar[static_cast<std::size_t>(from)];
+    const double abar_s = to < 0 ? 1 : schedule.alpha_bar[static_cast<std::size_t>(to)];
+    a_t = std::sqrt(abar_t), b_t = std::sqrt(1 - abar_t);
+    a_s = std::sqrt(abar_s), b_s = std::sqrt(1 - abar_s);
+  }
+  double beta() const { return 1 - a_t * a_t / (a_s * a_s); }
+  double variance() const { return beta() * b_s * b_s / (b_t * b_t); }
+  double log_ratio_step() const {
+    return std::log(a_s / b_s) - std::log(a_t / b_t);
+  }  // h; infinite when clean
+};
+
+/// Conditions in model units for the windows [begin, begin + n) of a sample.
+class Inpainting {
+ public:
+  Inpainting(const DenoisingModel& model, const std::vector<Condition>& conditions, int n)
+      : layout_(model.layout()) {
+    const auto columns = static_cast<std::size_t>(layout_.observation_dim);
+    const auto width = static_cast<std::size_t>(layout_.width()), skip = width - columns;
+    for (const Condition& condition : conditions) {
+      const std::string name = "condition at time " + std::to_string(condition.time);
+      require(condition.time >= 0 && condition.time < layout_.horizon, name, ": expected a row in [0, ",
+              layout_.horizon, ")");
+      const std::size_t rows = condition.observations.size() / columns;
+      require(rows * columns == condition.observations.size() &&
+                  (rows == 1 || rows == static_cast<std::size_t>(n)),
+              name, ": expected 1 or ", n, " observations of ", columns, " numbers, got ",
+              condition.observations.size(), " numbers");
+      for (const float value : condition.observations)
+        require(std::isfinite(value), name, ": expected finite numbers, got ", value);
+      std::vector<float> full(rows * width, 0.0F);
+      for (std::size_t i = 0; i < rows; ++i)
+        std::copy_n(condition.observations.begin() + static_cast<std::ptrdiff_t>(i * columns), columns,
+                    full.begin() + static_cast<std::ptrdiff_t>(i * width + skip));
+      model.normalizer().normalize(full, full);
+      const torch::Tensor values =
+          torch::tensor(full).view({static_cast<std::int64_t>(rows), layout_.width()}).to(model.device());
+      values_.push_back(values.narrow(1, layout_.action_dim, layout_.observation_dim));
+      times_.push_back(condition.time);
+    }
+  }
+
+  void apply(torch::Tensor& x, std::int64_t begin) const {
+    for (std::size_t i = 0; i < times_.size(); ++i) {
+      const torch::Tensor rows =
+          values_[i].size(0) == 1 ? values_[i] : values_[i].narrow(0, begin, x.size(0));
+      x.select(1, times_[i])
+          .narrow(1, layout_.action_dim, layout_.observation_dim)
+          .copy_(rows.expand({x.size(0), -1}));
+    }
+  }
+
+ private:
+  WindowLayout layout_;
+  std::vector<int> times_;
+  std::vector<torch::Tensor> values_;  // [n or 1, observation_dim]
+};
+
+class Sampler {
+ public:
+  Sampler(const DenoisingModel& model, const SampleConfig& config, const Guide* guide)
+      : model_(model),
+        config_(config),
+        guide_(config.scale != 0 ? guide : nullptr),
+        clip_(config.clip && model.normalizer().kind() == "limits"),
+        levels_(visited_levels(config, model.schedule().timesteps)) {}
+
+  /// x: pure noise, turned into samples in model units.
+  torch::Tensor run(torch::Tensor x, const Inpainting& inpainting, std::int64_t begin,
+                    torch::Generator& rng) const {
+    inpainting.apply(x, begin);
+    torch::Tensor before;  // the x_0 predicted at the step before
+    double h_before = 0;
+    for (std::size_t i = 0; i < levels_.size(); ++i) {
+      check_interrupt();
+      const Transition step(model_.schedule(), levels_[i], i + 1 < levels_.size() ? levels_[i + 1] : -1);
+      const torch::Tensor t = torch::full({x.size(0)}, step.t, torch::dtype(torch::kLong).device(x.device()));
+      steer(x, t, step, inpainting, begin);
+      torch::Tensor x0 = model_.predict_x0(x, t);
+      if (clip_) x0 = x0.clamp(-1, 1);
+      if (config_.sampler == "ddpm") {
+        x = ddpm(x, x0, step, rng);
+      } else if (config_.sampler == "ddim" || step.b_s == 0) {  // DPM-Solver++'s last step is this one too
+        x = step.a_s * x0 + step.b_s / step.b_t * (x - step.a_t * x0);
+      } else {
+        const double h = step.log_ratio_step();
+        const torch::Tensor d = before.defined() ? x0 + (x0 - before) * (h / (2 * h_before)) : x0;
+        x = step.b_s / step.b_t * x - step.a_s * std::expm1(-h) * d;
+        before = x0;
+        h_before = h;
+      }
+      inpainting.apply(x, begin);
+    }
+    return x;
+  }
+
+ private:
+  void steer(torch::Tensor& x, const torch::Tensor& t, const Transition& step, const Inpainting& inpainting,
+             std::int64_t begin) const {
+    if (guide_ == nullptr || step.t < config_.stop_guide_below) return;
+    const double strength = config_.scale * (config_.scale_by_variance ? step.variance() : 1);
+    for (int i = 0; i < config_.guide_steps; ++i) {
+      x = x + strength * guide_->gradient(x, t).detach();
+      inpainting.apply(x, begin);
+    }
+  }
+
+  static torch::Tensor ddpm(const torch::Tensor& x, const torch::Tensor& x0, const Transition& step,
+                            torch::Generator& rng) {
+    const double total = step.b_t * step.b_t;
+    torch::Tensor mean =
+        step.beta() * step.a_s / total * x0 + step.a_t / step.a_s * step.b_s * step.b_s / total * x;
+    if (step.b_s == 0) return mean;
+    return mean + std::sqrt(step.variance()) * torch::randn(x.sizes(), rng).to(x.device());
+  }
+
+  const DenoisingModel& model_;
+  const SampleConfig& config_;
+  const Guide* guide_;
+  bool clip_;
+  std::vector<int> levels_;
+};
+
+}  // namespace
+
+std::vector<float> DenoisingModel::sample(int n, const std::vector<Condition>& conditions,
+                                          const SampleConfig& config, const Guide* guide) const {
+  validate(config);
+  require(n >= 0, "n: expected at least 0 samples, got ", n);
+  const torch::NoGradGuard no_grad;
+  const WindowLayout& shape = layout();
+  const Inpainting inpainting(*this, conditions, n);
+  const Sampler sampler(*this, config, guide);
+  std::vector<float> out(static_cast<std::size_t>(n) * static_cast<std::size_t>(shape.size()));
+  const std::int64_t chunk = std::max<std::int64_t>(1, kChunkValues / shape.size());
+  torch::Generator rng =
+      at::detail::createCPUGenerator(config.seed);  // on the CPU: equal noise on every device
+  for (std::int64_t begin = 0; begin < n; begin += chunk) {
+    const std::int64_t size = std::min<std::int64_t>(chunk, n - begin);
+    const torch::Tensor noise = torch::randn({size, shape.horizon, shape.width()}, rng).to(device());
+    const torch::Tensor x = sampler.run(noise, inpainting, begin, rng).to(torch::kCPU).contiguous();
+    const std::span<const float> model_units(x.data_ptr<float>(), static_cast<std::size_t>(x.numel()));
+    normalizer().unnormalize(
+        model_units,
+        std::span(out).subspan(static_cast<std::size_t>(begin * shape.size()), model_units.size()));
+  }
+  const auto columns = static_cast<std::size_t>(shape.observation_dim),
+             width = static_cast<std::size_t>(shape.width());
+  for (const Condition& condition : conditions)  // undo the rounding of two changes of units
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+      const std::size_t row =
+          i * static_cast<std::size_t>(shape.horizon) + static_cast<std::size_t>(condition.time);
+      const std::size_t from = condition.observations.size() == columns ? 0 : i * columns;
+      std::copy_n(condition.observations.begin() + static_cast<std::ptrdiff_t>(from), columns,
+                  out.begin() + static_cast<std::ptrdiff_t>((row + 1) * width - columns));
+    }
+  return out;
+}
+
+}  // namespace diffreward

@@ -1,0 +1,278 @@
+// train_diffusion: the loop around the denoising loss
+//
+//   E_{x_0, t, eps} mean( weights (net(x_t, t) - target)^2 )
+//
+// A run is a pure function of data, settings and seed: batch number k is drawn from (seed, k) alone. A
+// checkpoint is the optimiser's four vectors, the step and the settings; with it a run continues as if it had
+// never stopped.
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cmath>
+#include <memory>
+
+#include "agents/diffusion/crc32c.h"
+#include "agents/diffusion/diffusion_model.h"
+#include "agents/diffusion/diffusion_model_net.h"
+#include "agents/diffusion/optimizer_net.h"
+#include "agents/diffusion/tensor_file_net.h"
+#include "agents/diffusion/training_batch_net.h"
+#include "agents/diffusion/training_log.h"
+#include "core/error.h"
+#include "core/progress.h"
+
+namespace diffreward {
+namespace {
+
+constexpr const char* kFormat = "diffreward-diffusion-training-1";
+constexpr double kDivergence = 1e3;       // times the early loss
+constexpr std::int64_t kEarlySteps = 20;  // steps that define it
+constexpr int kHeldOutWindows = 512;
+enum Stream : std::uint64_t { kTraining = 0, kHeldOut = 1 };
+
+WindowLayout layout_of(const Dataset& data, const DiffusionConfig& config) {
+  return {config.horizon, config.stride, config.actions ? static_cast<int>(data.action_dim()) : 0,
+          static_cast<int>(data.observation_dim())};
+}
+
+/// The normaliser of rows [action, observation]. Also finds values that are not finite.
+Normalizer fit_rows(const Dataset& data, const DiffusionConfig& config) {
+  const Normalizer observations =
+      Normalizer::fit(config.normalizer, data.observations(), data.observation_dim());
+  if (!config.actions) return observations;
+  require(data.action_dim() > 0, "actions: expected data with actions, found none");
+  Normalizer rows = Normalizer::fit(config.normalizer, data.actions(), data.action_dim());
+  std::vector<double> offset = rows.offset(), scale = rows.scale();
+  offset.insert(offset.end(), observations.offset().begin(), observations.offset().end());
+  scale.insert(scale.end(), observations.scale().begin(), observations.scale().end());
+  return {config.normalizer, std::move(offset), std::move(scale)};
+}
+
+/// Throws InvalidArgument naming the first key in which `found` differs from `config`.
+template <class Config>
+void require_same(const Config& config, const Json& found, const std::vector<std::string>& ignored,
+                  const std::string& what) {
+  for (const FieldInfo& field : fields(config)) {
+    if (std::ranges::find(ignored, field.name) != ignored.end()) continue;
+    const Json value = found.contains(field.name) ? found.at(field.name) : Json();
+    require(value == field.value, what, ": ", field.name, ": expected ", field.value.dump(), ", found ",
+            value.dump());
+  }
+}
+
+Normalizer checked_normalizer(const Dataset& data, const DiffusionConfig& config,
+                              const DiffusionModel* start) {
+  Normalizer fitted = fit_rows(data, config);
+  if (start == nullptr) return fitted;
+  require_same(config, to_json(start->config()), {},
+               "fine-tuning keeps the settings of the model it starts from");
+  require(start->layout() == layout_of(data, config), "data: expected rows of ", start->layout().action_dim,
+          " actions and ", start->layout().observation_dim,
+          " observations as in the model to start from, found ", data.action_dim(), " and ",
+          data.observation_dim());
+  return start->normalizer();
+}
+
+class Trainer {
+ public:
+  Trainer(const Dataset& data, const DiffusionConfig& config, const DiffusionTrainConfig& train,
+          std::filesystem::path folder, const DiffusionModel* start)
+      : config_(train),
+        folder_(std::move(folder)),
+        model_(config, layout_of(data, config), checked_normalizer(data, config, start), train.seed,
+               train.device),
+        average_(start != nullptr ? copy_to(model_, *start) : model_.clone()),
+        windows_(data, model_.layout(), train.pad),
+        split_(split_episodes(data, train.held_out, train.seed)),
+        train_(windows_, split_.train),
+        held_out_(windows_, split_.test),
+        batches_(model_.impl(), windows_, config_),
+        optimizer_(model_.impl().net->parameters, average_.impl().net->parameters),
+        data_{{"rows", data.size()},
+              {"episodes", data.episodes().size()},
+              {"windows", windows_.count()},
+              {"environment", data.provenance().env},
+              {"behaviour", data.provenance().behaviour},
+              {"seed", data.provenance().seed},
+              {"start", start != nullptr ? fingerprint(optimizer_.state().at("weights")) : Json()}} {
+    require(train_.count() > 0,
+            "data: expected windows to train on, found none outside the held-out episodes");
+  }
+
+  DiffusionModel run() {
+    resume();
+    TrainingLog log(folder_.empty() ? "" : folder_ / "metrics.jsonl", step_);
+    Progress progress("train", config_.steps - step_, "steps");
+    while (step_ < config_.steps) {
+      const double loss = train_step();
+      const bool last = step_ == config_.steps;
+      if (last || step_ % config_.log_every == 0) log.write(metrics());
+      if (config_.checkpoint_every > 0 && (last || step_ % config_.checkpoint_every == 0)) save_checkpoint();
+      advance(progress, loss);
+    }
+    average_.provenance() = provenance();
+    if (!folder_.empty()) average_.save(folder_ / "model.safetensors");
+    return std::move(average_);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// Makes `model` and the returned copy of it start from the weights of another model, on whatever device.
+  static DiffusionModel copy_to(DiffusionModel& model, const DiffusionModel& from) {
+    const torch::NoGradGuard no_grad;
+    const auto& to = model.impl().net->parameters.named();
+    const auto& weights = from.impl().net->parameters.named();
+    for (std::size_t i = 0; i < to.size(); ++i) torch::Tensor(to[i].second).copy_(weights[i].second);
+    return model.clone();
+  }
+
+  static Json fingerprint(const torch::Tensor& weights) {
+    const torch::Tensor here = weights.detach().cpu();
+    return crc32c({static_cast<const std::byte*>(here.data_ptr()), here.nbytes()});
+  }
+
+  std::filesystem::path checkpoint() const { return folder_ / "checkpoint.safetensors"; }
+
+  double train_step() {
+    const Batch batch = batches_.make(train_, config_.batch, kTraining, static_cast<std::uint64_t>(step_));
+    optimizer_.clear();
+    const torch::Tensor output = model_.impl().net->forward(batch.x_t, batch.t);
+    const Loss loss = weighted_square_error(output, batch);
+    torch::autograd::backward({output}, {loss.gradient});
+    const double norm = optimizer_.gradient_norm();
+    check_health(loss.value, norm);
+    optimizer_.step(config_, norm);
+    ++step_;
+    loss_sum_ += loss.value;
+    ++loss_count_;
+    return loss.value;
+  }
+
+  void check_health(double loss, double norm) {
+    if (step_ < kEarlySteps) early_loss_ += (loss - early_loss_) / static_cast<double>(step_ + 1);
+    const bool finite = std::isfinite(loss) && std::isfinite(norm);
+    if (finite && loss <= kDivergence * early_loss_) return;
+    const std::string last =
+        saved_step_ < 0 ? std::string("there is no checkpoint")
+                        : concat("last good checkpoint: ", checkpoint().string(), " of step ", saved_step_);
+    throw Error(concat("training: step ", step_ + 1, ": expected a ",
+                       finite ? "loss near its early level " : "finite loss and gradient, early loss ",
+                       early_loss_, ", found loss ", loss, " and gradient norm ", norm, "; ", last));
+  }
+
+  double held_out_loss() {
+    const torch::NoGradGuard no_grad;
+    double sum = 0;
+    int windows = 0;
+    for (std::uint64_t i = 0; windows < kHeldOutWindows; ++i, windows += config_.batch) {
+      const Batch batch = batches_.make(held_out_, config_.batch, kHeldOut, i);
+      sum += weighted_square_error(average_.impl().net->forward(batch.x_t, batch.t), batch).value *
+             config_.batch;
+    }
+    return sum / windows;
+  }
+
+  Json metrics() {
+    const double seconds = std::chrono::duration<double>(Clock::now() - logged_).count();
+    Json line = {{"step", step_}, {"loss", loss_sum_ / static_cast<double>(loss_count_)}};
+    if (held_out_.count() > 0) line["held_out_loss"] = held_out_loss();
+    line["steps_per_second"] = static_cast<double>(step_ - logged_step_) / seconds;
+    line["time"] = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+    loss_sum_ = 0;
+    loss_count_ = 0;
+    logged_ = Clock::now();
+    logged_step_ = step_;
+    last_metrics_ = line;
+    return line;
+  }
+
+  /// A signal ends the run where nothing is lost.
+  void advance(Progress& progress, double loss) {
+    try {
+      progress.advance(1, concat("loss ", std::round(loss * 1e5) / 1e5));
+    } catch (const Interrupted&) {
+      if (config_.checkpoint_every > 0) save_checkpoint();
+      throw;
+    }
+  }
+
+  void save_checkpoint() {
+    if (folder_.empty()) return;
+    save_tensors(checkpoint(), optimizer_.state(),
+                 {{"format", kFormat},
+                  {"step", std::to_string(step_)},
+                  {"config", to_json(model_.config()).dump()},
+                  {"train", to_json(config_).dump()},
+                  {"normalizer", model_.normalizer().json().dump()},
+                  {"data", data_.dump()},
+                  {"log", Json{{"loss_sum", loss_sum_},
+                               {"loss_count", loss_count_},
+                               {"early_loss", early_loss_},
+                               {"last", last_metrics_}}
+                              .dump()}});
+    saved_step_ = step_;
+  }
+
+  void resume() {
+    if (folder_.empty() || !std::filesystem::exists(checkpoint())) return;
+    const Safetensors file = Safetensors::open(checkpoint());
+    const std::string name = checkpoint().string();
+    if (file.metadata_at("format") != kFormat)
+      throw Error(concat(name, ": metadata 'format': expected ", kFormat, ", found '",
+                         file.metadata_at("format"), "'"));
+    try {
+      const auto entry = [&](const char* key) { return Json::parse(file.metadata_at(key)); };
+      const std::string what = name + ": a run continues with its own settings";
+      require_same(model_.config(), entry("config"), {}, what);
+      require_same(config_, entry("train"), {"steps", "checkpoint_every", "log_every", "device"}, what);
+      for (const auto& [key, value] : data_.items())
+        require(entry("data").at(key) == value, name, ": a run continues with its own data: ", key,
+                ": expected ", value.dump(), ", found ", entry("data").at(key).dump());
+      require(Normalizer::from_json(entry("normalizer")) == model_.normalizer(), name,
+              ": a run continues with its own data: normalizer: found another range of values");
+      const Json log = entry("log");
+      optimizer_.restore(file, entry("step"), checkpoint());
+      step_ = saved_step_ = logged_step_ = optimizer_.steps();
+      loss_sum_ = log.at("loss_sum");
+      loss_count_ = log.at("loss_count");
+      early_loss_ = log.at("early_loss");
+      last_metrics_ = log.at("last");
+    } catch (const Json::exception& error) {
+      throw Error(concat(name, ": metadata: ", error.what()));
+    }
+    require(step_ <= config_.steps, name, ": steps: expected at least ", step_, " as already trained, got ",
+            config_.steps);
+  }
+
+  Json provenance() const {
+    return {{"data", data_}, {"train", to_json(config_)}, {"steps", step_}, {"last", last_metrics_}};
+  }
+
+  DiffusionTrainConfig config_;
+  std::filesystem::path folder_;
+  DiffusionModel model_, average_;
+  WindowSampler windows_;
+  Split split_;
+  EpisodeWindows train_, held_out_;
+  BatchMaker batches_;
+  Optimizer optimizer_;
+  Json data_;  // what a resumed run must find again
+  std::int64_t step_ = 0, saved_step_ = -1, logged_step_ = 0;
+  double loss_sum_ = 0, early_loss_ = 0;  // since the last metrics; mean of the first kEarlySteps
+  std::int64_t loss_count_ = 0;
+  Json last_metrics_;
+  Clock::time_point logged_ = Clock::now();
+};
+
+}  // namespace
+
+DiffusionModel train_diffusion(const Dataset& data, const DiffusionConfig& config,
+                               const DiffusionTrainConfig& train, const std::filesystem::path& folder,
+                               const DiffusionModel* start) {
+  validate(config);
+  validate(train);
+  return Trainer(data, config, train, folder, start).run();
+}
+
+}  // namespace diffreward

@@ -1,0 +1,98 @@
+#include "agents/diffusion/training_batch_net.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ranges>
+
+namespace diffreward {
+namespace {
+
+/// weights [1, horizon, width]: discount^row, and action_weight for the first row's action.
+torch::Tensor loss_weights(const WindowLayout& layout, const DiffusionTrainConfig& config) {
+  torch::Tensor weights = torch::empty({1, layout.horizon, layout.width()});
+  for (int row = 0; row < layout.horizon; ++row)
+    weights.select(1, row).fill_(std::pow(config.loss_discount, row));
+  weights.select(1, 0).narrow(1, 0, layout.action_dim).fill_(config.action_weight);
+  return weights;
+}
+
+}  // namespace
+
+EpisodeWindows::EpisodeWindows(const WindowSampler& windows, const std::vector<std::size_t>& episodes) {
+  const auto all = std::views::iota(std::size_t{0}, windows.count());
+  const auto first_of = [&](std::size_t episode) {
+    const auto at =
+        std::ranges::partition_point(all, [&](std::size_t i) { return windows.episode(i) < episode; });
+    return static_cast<std::size_t>(at - all.begin());
+  };
+  for (const std::size_t episode : episodes) {
+    begin_.push_back(first_of(episode));
+    first_.push_back(first_.back() + first_of(episode + 1) - begin_.back());
+  }
+}
+
+std::size_t EpisodeWindows::draw(Rng& rng) const {
+  const std::size_t number = rng.below(count());
+  const auto after = std::ranges::upper_bound(first_, number);
+  const auto episode = static_cast<std::size_t>(after - first_.begin()) - 1;
+  return begin_[episode] + number - first_[episode];
+}
+
+BatchMaker::BatchMaker(const DiffusionModel::Impl& model, const WindowSampler& windows,
+                       const DiffusionTrainConfig& config)
+    : model_(model),
+      windows_(windows),
+      config_(config),
+      weights_(loss_weights(model.layout, config).to(torch::Device(model.device))),
+      noise_(at::detail::createCPUGenerator()) {}
+
+Batch BatchMaker::make(const EpisodeWindows& from, int size, std::uint64_t stream, std::uint64_t index) {
+  const WindowLayout& layout = model_.layout;
+  const torch::Device device(model_.device);
+  const auto n = static_cast<std::size_t>(size), window = static_cast<std::size_t>(layout.size());
+  Rng rng(config_.seed, stream << 48u | index);
+
+  rows_.resize(n * window);
+  torch::Tensor t = torch::empty({size}, torch::kLong), given = torch::empty({size}, torch::kBool);
+  for (std::size_t i = 0; i < n; ++i) {
+    windows_.copy(from.draw(rng), std::span(rows_).subspan(i * window, window));
+    t.data_ptr<std::int64_t>()[i] =
+        static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(model_.schedule.timesteps)));
+    given.data_ptr<bool>()[i] = rng.uniform() < config_.condition_probability;
+  }
+  model_.normalizer.normalize(rows_, rows_);
+  noise_.set_current_seed(rng.bits64());
+
+  const std::vector<std::int64_t> shape = {size, layout.horizon, layout.width()};
+  const torch::Tensor x_0 =
+      torch::from_blob(rows_.data(), shape).to(device, torch::kFloat, false, /*copy=*/true);
+  const torch::Tensor noise = torch::randn(shape, noise_).to(device);
+  Batch batch;
+  batch.t = t.to(device);
+  batch.x_t =
+      at_timesteps(model_.levels.signal, batch.t) * x_0 + at_timesteps(model_.levels.noise, batch.t) * noise;
+  batch.target = model_.target(x_0, noise, batch.t);
+  batch.weights = weights_;
+  if (config_.condition_probability > 0) {  // the first observation is given clean, and costs nothing
+    const torch::Tensor mask = given.to(device).unsqueeze(1);
+    const auto observation = [&](const torch::Tensor& x) {
+      return x.select(1, 0).narrow(1, layout.action_dim, layout.observation_dim);
+    };
+    observation(batch.x_t).copy_(torch::where(mask, observation(x_0), observation(batch.x_t)));
+    batch.weights = weights_.repeat({size, 1, 1});
+    observation(batch.weights).masked_fill_(mask, 0);
+  }
+  return batch;
+}
+
+Loss weighted_square_error(const torch::Tensor& output, const Batch& batch) {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor residual = output - batch.target;
+  const torch::Tensor gradient = residual * batch.weights * (2.0 / static_cast<double>(residual.numel()));
+  const double value = 0.5 * gradient.flatten().dot(residual.flatten()).item<double>();
+  return {value, gradient};
+}
+
+}  // namespace diffreward
