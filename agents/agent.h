@@ -1,7 +1,11 @@
-// The front door of agents: something that acts.
+// The front door of agents: something that acts, and what it earns.
 #pragma once
 
+#include <cstdint>
 #include <span>
+#include <vector>
+
+#include "envs/vector_env.h"
 
 namespace diffreward {
 
@@ -10,8 +14,23 @@ class Agent {
   virtual ~Agent() = default;
   /// Chooses actions for n observations.  obs: [n, obs_dim], actions: [n, act_dim]; task units
   virtual void act(std::span<const double> obs, std::span<double> actions) = 0;
-  /// Forgets what it remembers of the instances with mask[i] != 0 (plans, histories); an empty mask means all.
+  /// Forgets what it remembers of the instances with mask[i] != 0 (plans, histories); an empty mask means
+  /// all.
   virtual void reset(std::span<const unsigned char> mask) { (void)mask; }
 };
+
+/// What an agent earned in one whole episode.
+struct EpisodeOutcome {
+  double task_return = 0;  // sum of the task's own reward
+  double paid_return = 0;  // sum of what the agent was paid
+  int steps = 0;
+  std::vector<double> last_observation;  // [obs_dim]  the state the last step reached
+};
+
+/// Runs `episodes` whole episodes, one per instance and round, round k seeded with seed + k * env.size();
+/// outcomes in that order, so they depend neither on threads nor on which episode ends first. Works with
+/// every autoreset mode and leaves `env` somewhere inside later episodes. Never returns if an episode never
+/// ends.
+std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int episodes, std::uint64_t seed);
 
 }  // namespace diffreward

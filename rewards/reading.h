@@ -1,4 +1,5 @@
-// Readings: how a relative reward, which is a log density ratio up to scale and constant, is paid out to an agent.
+// Readings: how a relative reward, which is a log density ratio up to scale and constant, is paid out to an
+// agent.
 //
 //   plain          r = rho                                        the paper's way
 //   density_ratio  r = exp(beta (z - z99)),  z = (rho - mean) / deviation on base data, z99 its 99 % quantile
@@ -21,7 +22,8 @@ struct ReadingConfig {
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("reading", self.reading, "how the reward is paid out", Choices{"plain", "density_ratio", "support"});
+    field("reading", self.reading, "how the reward is paid out",
+          Choices{"plain", "density_ratio", "support"});
     field("beta", self.beta, "inverse temperature of the density ratio", Bounds{0, 1000});
     field("alpha", self.alpha, "smallest p-value under base data that is paid", Bounds{0, 1});
     field("t", self.t, "timestep, -1 for the reward's own", Bounds{-1, 10000});

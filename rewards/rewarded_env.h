@@ -1,4 +1,5 @@
-// A VectorEnv that pays a reward model's score in place of the task's reward: the way from rewards back to envs.
+// A VectorEnv that pays a reward model's score in place of the task's reward: the way from rewards back to
+// envs.
 #pragma once
 
 #include <memory>
@@ -8,11 +9,12 @@
 
 namespace diffreward {
 
-/// Forwards everything to the wrapped VectorEnv, and replaces StepView::reward by the score of the window that ends
-/// with the step just taken; task_reward keeps the task's own. A window longer than one row is filled from the episode's
-/// history (rows `stride` steps apart), before its start with copies of its first row. Where the model reads no actions
-/// the newest row is the state *reached*; else it is the state and action of the step. Scores of the whole batch are
-/// computed in one call. In next-step autoreset the step that resets is paid 0.
+/// Forwards everything to the wrapped VectorEnv, and replaces StepView::reward by the score of the window
+/// that ends with the step just taken; task_reward keeps the task's own. A window longer than one row is
+/// filled from the episode's history (rows `stride` steps apart), before its start with copies of its first
+/// row. Where the model reads no actions the newest row is the state *reached*; else it is the state and
+/// action of the step. Scores of the whole batch are computed in one call. In next-step autoreset the step
+/// that resets is paid 0. After an instance threw, all instances must be reset.
 class RewardedEnv final : public VectorEnv {
  public:
   /// Throws InvalidArgument when the reward's dimensions are not the environment's.

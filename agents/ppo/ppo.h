@@ -1,7 +1,14 @@
-// Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation, on any VectorEnv.
+// Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation, on any
+// VectorEnv.
 //
-// Gaussian policy, two tanh nets for policy and value, clipped objective, truncated episodes bootstrapped with the
-// value of the observation they reached. Each decision is held for `action_repeat` steps and paid their sum.
+// Gaussian policy over the action box scaled to [-1, 1] (clipped to it when acting), two tanh nets for policy
+// and value, clipped objective, truncated episodes bootstrapped with the value of the observation they
+// reached.
+//
+// Each decision is held for `action_repeat` steps and paid their sum. Where an episode ends inside a hold,
+// the decision is paid, ended and bootstrapped at that step; the action goes on into the next episode for the
+// rest of the hold, whose rewards are credited to no decision. All instances therefore decide at the same
+// time.
 #pragma once
 
 #include <filesystem>
@@ -17,18 +24,18 @@
 namespace diffreward {
 
 struct PpoConfig {
-  int decisions = 64;            // decisions per instance and iteration
-  int action_repeat = 1;         // environment steps per decision
-  int epochs = 10;               // passes over each batch
-  int minibatches = 8;           // per pass
-  double lr = 3e-4;              // Adam, annealed linearly to 0
-  double gamma = 0.99;           // discount per decision
-  double lambda = 0.95;          // of generalised advantage estimation
-  double clip = 0.2;             // of the probability ratio
+  int decisions = 64;     // decisions per instance and iteration
+  int action_repeat = 1;  // environment steps per decision
+  int epochs = 10;        // passes over each batch
+  int minibatches = 8;    // per pass
+  double lr = 3e-4;       // Adam, annealed linearly to 0
+  double gamma = 0.99;    // discount per decision
+  double lambda = 0.95;   // of generalised advantage estimation
+  double clip = 0.2;      // of the probability ratio
   double value_weight = 0.5;
   double entropy_weight = 0.0;
-  double gradient_clip = 0.5;    // largest gradient norm
-  double initial_log_std = 0.0;  // of the action, in units of half the action box
+  double gradient_clip = 0.5;          // largest gradient norm
+  double initial_log_std = 0.0;        // of the action, in units of half the action box
   std::vector<int> hidden = {64, 64};  // tanh units of both nets
   bool normalize_observations = true;  // running mean and deviation, clipped to ±10
   bool normalize_rewards = true;       // divided by the running deviation of the discounted return
@@ -48,10 +55,12 @@ struct PpoConfig {
     field("value_weight", self.value_weight, "weight of the value loss", Bounds{0, 100});
     field("entropy_weight", self.entropy_weight, "weight of the entropy bonus", Bounds{0, 100});
     field("gradient_clip", self.gradient_clip, "largest gradient norm", Bounds{0, 1e9});
-    field("initial_log_std", self.initial_log_std, "initial log deviation of the action, half-boxes", Bounds{-10, 3});
+    field("initial_log_std", self.initial_log_std, "initial log deviation of the action, half-boxes",
+          Bounds{-10, 3});
     field("hidden", self.hidden, "tanh units of policy and value nets", Bounds{1, 65536});
     field("normalize_observations", self.normalize_observations, "running mean and deviation, clipped to 10");
-    field("normalize_rewards", self.normalize_rewards, "divide by the running deviation of the discounted return");
+    field("normalize_rewards", self.normalize_rewards,
+          "divide by the running deviation of the discounted return");
     field("seed", self.seed, "seed of weights, actions and minibatches");
     field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
   }
@@ -59,10 +68,10 @@ struct PpoConfig {
 
 /// One line of training metrics.
 struct PpoMetrics {
-  std::int64_t env_steps = 0;    // environment steps so far, all instances
-  double reward = 0;             // mean reward per environment step in this iteration, what the agent is paid
-  double task_reward = 0;        // the same of the task's own reward
-  double episode_return = 0;     // mean over episodes that ended in this iteration; NaN when none did
+  std::int64_t env_steps = 0;  // environment steps so far, all instances
+  double reward = 0;           // mean reward per environment step in this iteration, what the agent is paid
+  double task_reward = 0;      // the same of the task's own reward
+  double episode_return = 0;   // mean over episodes that ended in this iteration; NaN when none did
   double policy_loss = 0, value_loss = 0, entropy = 0, kl = 0, clip_fraction = 0, explained_variance = 0;
 };
 
@@ -72,29 +81,30 @@ class Ppo final : public Agent {
   Ppo(VectorEnv& env, const PpoConfig& config);
   ~Ppo() override;
 
-  /// Trains for at least `env_steps` more environment steps (whole iterations).
+  /// Trains for at least `env_steps` more environment steps (whole iterations), starting with a reset of the
+  /// env; the learning rate falls to 0 over this call. Throws Error, naming the iteration, when rewards or
+  /// losses stop being finite, and Interrupted between iterations on Ctrl-C.
   void train(std::int64_t env_steps, const std::function<void(const PpoMetrics&)>& report = {});
 
-  /// Deterministic by default: the mean action. Holds decisions for action_repeat steps per instance.
+  /// The policy's mean action, held for action_repeat steps per instance, with frozen observation statistics.
   void act(std::span<const double> obs, std::span<double> actions) override;
   void reset(std::span<const unsigned char> mask) override;
 
+  /// What the value net expects of the rest of an episode from observations [n, obs_dim]: discounted paid
+  /// reward, [n].
+  void value(std::span<const double> obs, std::span<double> out) const;
+
+  const PpoConfig& config() const;
+
+  /// Writes weights, statistics, optimiser and random state (.safetensors), atomically.
   void save(const std::filesystem::path& path) const;
-  /// Reads a saved agent for `env`. Throws Error naming the first difference.
+  /// Reads a saved agent for `env`; training goes on as if it had never stopped. Throws Error naming the file
+  /// and the first difference.
   static std::unique_ptr<Ppo> load(const std::filesystem::path& path, VectorEnv& env);
 
  private:
-  Ppo(VectorEnv& env, const PpoConfig& config, bool fresh);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// What an agent earns, over `episodes` whole episodes from fresh seeds.
-struct EpisodeOutcome {
-  double task_return = 0;                // sum of the task's own reward
-  double paid_return = 0;                // sum of what the agent was paid
-  std::vector<double> last_observation;  // [obs_dim]
-};
-std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int episodes, std::uint64_t seed);
 
 }  // namespace diffreward

@@ -1,0 +1,311 @@
+#include "agents/ppo/ppo.h"
+
+#include <torch/torch.h>
+
+#include <utility>
+
+#include "agents/device.h"
+#include "agents/ppo/gae.h"
+#include "agents/ppo/ppo_net.h"
+#include "core/interrupt.h"
+
+namespace diffreward {
+namespace {
+
+constexpr double kObservationLimit = 10;  // deviations, after normalising
+constexpr double kRewardLimit = 10;       // return deviations
+
+}  // namespace
+
+Ppo::Impl::Impl(VectorEnv& vector_env, const PpoConfig& ppo_config)
+    : env(vector_env),
+      config(ppo_config),
+      n(static_cast<std::size_t>(env.size())),
+      obs_dim(env.spec().observation.size()),
+      act_dim(env.spec().action.size()),
+      scale(env.spec().action),
+      device(config.device),
+      action_rng(config.seed, kActionStream),
+      batch_rng(config.seed, kBatchStream),
+      net([&] {
+        Rng rng(config.seed, kWeightStream);
+        return ActorCritic(static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim),
+                           config.hidden, config.initial_log_std, rng, device);
+      }()),
+      observations(obs_dim),
+      actions(n * act_dim),
+      episode_return(n) {}
+
+Ppo::Ppo(VectorEnv& env, const PpoConfig& config) {
+  validate(config);
+  check_device(config.device);
+  require(env.autoreset() == Autoreset::kSameStep, env.spec().id, ": PPO needs autoreset same_step");
+  impl_ = std::make_unique<Impl>(env, config);
+}
+
+Ppo::~Ppo() = default;
+
+const PpoConfig& Ppo::config() const {
+  return impl_->config;
+}
+
+// ---- training ----
+
+void Ppo::train(std::int64_t env_steps, const std::function<void(const PpoMetrics&)>& report) {
+  Impl& m = *impl_;
+  const std::int64_t per_iteration = std::int64_t{m.config.decisions} * m.config.action_repeat * m.env.size();
+  const std::int64_t iterations = (env_steps + per_iteration - 1) / per_iteration;
+  PpoRollout rollout(m.config.decisions, m.env.size(), static_cast<std::int64_t>(m.obs_dim),
+                     static_cast<std::int64_t>(m.act_dim));
+  m.env.reset(Rng(m.config.seed, kResetStream + static_cast<std::uint64_t>(m.calls++)).bits64());
+  m.returns.restart(m.n);
+  m.episode_return.assign(m.n, 0.0);
+  for (std::int64_t k = 0; k < iterations; ++k) {
+    check_interrupt();
+    PpoMetrics metrics;
+    m.collect(rollout, metrics);
+    const double lr = m.config.lr * static_cast<double>(iterations - k) / static_cast<double>(iterations);
+    m.optimize(m.training_table(rollout, metrics), lr, metrics);
+    m.env_steps += per_iteration;
+    ++m.iterations;
+    metrics.env_steps = m.env_steps;
+    m.check_finite(metrics);
+    if (report) report(metrics);
+  }
+}
+
+/// Fills `rollout` with decisions of the current policy.
+void Ppo::Impl::collect(PpoRollout& rollout, PpoMetrics& metrics) {
+  torch::InferenceMode inference;
+  const torch::Tensor log_std = net.log_std().to(torch::kCPU);
+  const float* log_std_of = log_std.const_data_ptr<float>();
+  rollout.truncated_at.clear();
+  rollout.truncated_observation.clear();
+  finished_return = 0;
+  finished = 0;
+
+  for (std::int64_t decision = 0; decision < config.decisions; ++decision) {
+    const auto now = static_cast<std::size_t>(decision);
+    const std::span<const double> obs = env.view().obs;
+    if (config.normalize_observations) observations.update(obs);
+    normalize(obs, rollout.observation.data_ptr<float>() + now * n * obs_dim);
+    const torch::Tensor mean = net.mean(rollout.observation[decision].to(device)).to(torch::kCPU);
+    const float* mean_of = mean.const_data_ptr<float>();
+    float* action = rollout.action.data_ptr<float>() + now * n * act_dim;
+    float* log_probability_of = rollout.log_probability.data_ptr<float>() + now * n;
+    for (std::size_t i = 0; i < n; ++i) {
+      double log_density = 0;
+      for (std::size_t j = 0; j < act_dim; ++j) {
+        const double noise = action_rng.normal(), log_deviation = double{log_std_of[j]};
+        const double value = double{mean_of[i * act_dim + j]} + std::exp(log_deviation) * noise;
+        log_density -= 0.5 * noise * noise + log_deviation + 0.5 * std::log(2 * std::numbers::pi);
+        action[i * act_dim + j] = static_cast<float>(value);
+        actions[i * act_dim + j] = scale.to_task(j, value);
+      }
+      log_probability_of[i] = static_cast<float>(log_density);
+    }
+    hold(rollout, now, metrics);
+  }
+  normalize(env.view().obs,
+            rollout.observation.data_ptr<float>() + static_cast<std::size_t>(config.decisions) * n * obs_dim);
+
+  const double steps = static_cast<double>(config.decisions) * config.action_repeat * static_cast<double>(n);
+  metrics.reward /= steps;
+  metrics.task_reward /= steps;
+  metrics.episode_return = finished ? finished_return / static_cast<double>(finished) : std::nan("");
+}
+
+/// Steps the environment with the current actions for one hold, and credits the decision.
+void Ppo::Impl::hold(PpoRollout& rollout, std::size_t decision, PpoMetrics& metrics) {
+  float* reward = rollout.reward.data() + decision * n;
+  std::uint8_t* terminated = rollout.terminated.data() + decision * n;
+  std::uint8_t* ended = rollout.ended.data() + decision * n;
+  std::fill_n(reward, n, 0.0f);
+  std::fill_n(terminated, n, std::uint8_t{0});
+  std::fill_n(ended, n, std::uint8_t{0});
+  for (int repeat = 0; repeat < config.action_repeat; ++repeat) {
+    const StepView& view = env.step(actions);
+    for (std::size_t i = 0; i < n; ++i) {
+      metrics.reward += view.reward[i];
+      metrics.task_reward += view.task_reward[i];
+      episode_return[i] += view.reward[i];
+      const bool over = view.terminated[i] || view.truncated[i];
+      if (!ended[i]) {
+        reward[i] += static_cast<float>(view.reward[i]);
+        terminated[i] = view.terminated[i];
+        ended[i] = over;
+        if (over && !view.terminated[i]) {
+          rollout.truncated_at.push_back(decision * n + i);
+          const std::size_t at = rollout.truncated_observation.size();
+          rollout.truncated_observation.resize(at + obs_dim);
+          normalize(view.final_obs.subspan(i * obs_dim, obs_dim), rollout.truncated_observation.data() + at);
+        }
+      }
+      if (over) {
+        finished_return += std::exchange(episode_return[i], 0.0);
+        ++finished;
+      }
+    }
+  }
+  if (config.normalize_rewards) returns.update(std::span(reward, n), std::span(ended, n), config.gamma);
+}
+
+/// One row per decision: [observation, action, log probability, advantage, value target], on the device.
+torch::Tensor Ppo::Impl::training_table(PpoRollout& rollout, PpoMetrics& metrics) {
+  torch::InferenceMode inference;
+  const std::size_t total = rollout.reward.size();
+  if (config.normalize_rewards) {
+    const double deviation = returns.value();
+    for (float& r : rollout.reward)
+      r = static_cast<float>(std::clamp(double{r} / deviation, -kRewardLimit, kRewardLimit));
+  }
+  const auto rows = static_cast<std::int64_t>(total), width = static_cast<std::int64_t>(obs_dim);
+  const torch::Tensor values = net.value(rollout.observation.view({-1, width}).to(device)).to(torch::kCPU);
+  const std::span<const float> value(values.const_data_ptr<float>(), total + n);
+  std::vector<float> next_value(value.begin() + static_cast<std::ptrdiff_t>(n), value.end());
+  if (!rollout.truncated_at.empty()) {
+    const torch::Tensor reached =
+        torch::from_blob(rollout.truncated_observation.data(),
+                         {static_cast<std::int64_t>(rollout.truncated_at.size()), width});
+    const torch::Tensor bootstrap = net.value(reached.to(device)).to(torch::kCPU);
+    for (std::size_t k = 0; k < rollout.truncated_at.size(); ++k)
+      next_value[rollout.truncated_at[k]] = bootstrap.const_data_ptr<float>()[k];
+  }
+  const torch::Tensor advantage = torch::empty({rows});
+  generalized_advantages({rollout.reward, value.first(total), next_value, rollout.terminated, rollout.ended},
+                         n, config.gamma, config.lambda, std::span(advantage.data_ptr<float>(), total));
+  const torch::Tensor target = advantage + values.narrow(0, 0, rows);
+  metrics.explained_variance = 1 - (advantage.var() / (target.var() + 1e-12)).item<double>();
+  const torch::Tensor table = torch::cat(
+      {rollout.observation.narrow(0, 0, config.decisions).view({rows, width}),
+       rollout.action.view({rows, -1}), rollout.log_probability.view({rows, 1}),
+       ((advantage - advantage.mean()) / (advantage.std() + 1e-8)).view({rows, 1}), target.view({rows, 1})},
+      1);
+  return table.to(device);
+}
+
+/// `epochs` passes of clipped policy-gradient steps over the table.
+void Ppo::Impl::optimize(const torch::Tensor& table, double lr, PpoMetrics& metrics) {
+  const std::int64_t rows = table.size(0);
+  const auto width = static_cast<std::int64_t>(obs_dim), act = static_cast<std::int64_t>(act_dim);
+  const double log_normal_entropy = 0.5 * std::log(2 * std::numbers::pi * std::numbers::e);
+  torch::Tensor order = torch::arange(rows), sums = torch::zeros({5}, device);
+  std::int64_t* order_of = order.data_ptr<std::int64_t>();
+  std::int64_t updates = 0;
+  for (int epoch = 0; epoch < config.epochs; ++epoch) {
+    for (std::int64_t i = rows - 1; i > 0; --i)
+      std::swap(order_of[i], order_of[batch_rng.below(static_cast<std::uint64_t>(i) + 1)]);
+    torch::Tensor shuffled;
+    {
+      torch::NoGradGuard no_grad;
+      shuffled = table.index_select(0, order.to(device));
+    }
+    for (std::int64_t b = 0; b < config.minibatches; ++b) {
+      const std::int64_t begin = rows * b / config.minibatches, end = rows * (b + 1) / config.minibatches;
+      if (begin == end) continue;
+      const torch::Tensor batch = shuffled.narrow(0, begin, end - begin);
+      const torch::Tensor observation = batch.narrow(1, 0, width), action = batch.narrow(1, width, act);
+      const torch::Tensor old_log_probability = batch.select(1, width + act);
+      const torch::Tensor advantage = batch.select(1, width + act + 1),
+                          target = batch.select(1, width + act + 2);
+
+      const torch::Tensor log_ratio =
+          log_probability(action, net.mean(observation), net.log_std()) - old_log_probability;
+      const torch::Tensor ratio = log_ratio.exp();
+      const torch::Tensor policy_loss =
+          -torch::min(ratio * advantage, ratio.clamp(1 - config.clip, 1 + config.clip) * advantage).mean();
+      const torch::Tensor value_loss = torch::mse_loss(net.value(observation), target);
+      const torch::Tensor entropy = net.log_std().sum() + log_normal_entropy * static_cast<double>(act);
+      net.zero_grad();
+      (policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy).backward();
+      net.step(lr, config.gradient_clip);
+
+      torch::NoGradGuard no_grad;
+      sums += torch::stack({policy_loss, value_loss, entropy, (ratio - 1 - log_ratio).mean(),
+                            ((ratio - 1).abs() > config.clip).to(torch::kFloat32).mean()});
+      ++updates;
+    }
+  }
+  const torch::Tensor means = (sums / static_cast<double>(updates)).to(torch::kCPU);
+  const float* mean = means.const_data_ptr<float>();
+  metrics.policy_loss = double{mean[0]};
+  metrics.value_loss = double{mean[1]};
+  metrics.entropy = double{mean[2]};
+  metrics.kl = double{mean[3]};
+  metrics.clip_fraction = double{mean[4]};
+}
+
+/// obs [rows, obs_dim] in task units to model units.
+void Ppo::Impl::normalize(std::span<const double> obs, float* out) const {
+  if (!config.normalize_observations) {
+    for (std::size_t i = 0; i < obs.size(); ++i) out[i] = static_cast<float>(obs[i]);
+    return;
+  }
+  for (std::size_t c = 0; c < obs_dim; ++c) {
+    const double mean = observations.mean(c), factor = 1 / std::sqrt(observations.variance(c) + 1e-8);
+    for (std::size_t i = c; i < obs.size(); i += obs_dim)
+      out[i] =
+          static_cast<float>(std::clamp((obs[i] - mean) * factor, -kObservationLimit, kObservationLimit));
+  }
+}
+
+void Ppo::Impl::check_finite(const PpoMetrics& metrics) const {
+  const std::pair<const char*, double> values[] = {{"reward", metrics.reward},
+                                                   {"policy loss", metrics.policy_loss},
+                                                   {"value loss", metrics.value_loss},
+                                                   {"kl", metrics.kl}};
+  for (const auto& [name, value] : values)
+    if (!std::isfinite(value))
+      throw Error(concat("PPO on ", env.spec().id, ": ", name, " is not finite in iteration ", iterations));
+}
+
+// ---- acting ----
+
+void Ppo::act(std::span<const double> obs, std::span<double> actions) {
+  Impl& m = *impl_;
+  const std::size_t count = obs.size() / m.obs_dim;
+  require(obs.size() == count * m.obs_dim && actions.size() == count * m.act_dim,
+          "act: expected observations [n, ", m.obs_dim, "] and actions [n, ", m.act_dim, "], got ",
+          obs.size(), " and ", actions.size(), " numbers");
+  if (m.left.size() != count) {
+    m.left.assign(count, 0);
+    m.held.resize(count * m.act_dim);
+  }
+  if (std::any_of(m.left.begin(), m.left.end(), [](int left) { return left == 0; })) {
+    torch::InferenceMode inference;
+    const torch::Tensor observation =
+        torch::empty({static_cast<std::int64_t>(count), static_cast<std::int64_t>(m.obs_dim)});
+    m.normalize(obs, observation.data_ptr<float>());
+    const torch::Tensor mean = m.net.mean(observation.to(m.device)).to(torch::kCPU);
+    const float* mean_of = mean.const_data_ptr<float>();
+    for (std::size_t i = 0; i < count; ++i) {
+      if (m.left[i] > 0) continue;
+      m.left[i] = m.config.action_repeat;
+      for (std::size_t j = 0; j < m.act_dim; ++j)
+        m.held[i * m.act_dim + j] = m.scale.to_task(j, double{mean_of[i * m.act_dim + j]});
+    }
+  }
+  for (int& left : m.left) --left;
+  std::copy(m.held.begin(), m.held.end(), actions.begin());
+}
+
+void Ppo::value(std::span<const double> obs, std::span<double> out) const {
+  const Impl& m = *impl_;
+  require(obs.size() == out.size() * m.obs_dim, "value: expected observations [", out.size(), ", ", m.obs_dim,
+          "], got ", obs.size(), " numbers");
+  torch::InferenceMode inference;
+  const torch::Tensor observation =
+      torch::empty({static_cast<std::int64_t>(out.size()), static_cast<std::int64_t>(m.obs_dim)});
+  m.normalize(obs, observation.data_ptr<float>());
+  const torch::Tensor value = m.net.value(observation.to(m.device)).to(torch::kCPU);
+  const double unit = m.config.normalize_rewards ? m.returns.value() : 1.0;
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = unit * double{value.const_data_ptr<float>()[i]};
+}
+
+void Ppo::reset(std::span<const unsigned char> mask) {
+  std::vector<int>& left = impl_->left;
+  for (std::size_t i = 0; i < left.size(); ++i)
+    if (mask.empty() || (i < mask.size() && mask[i])) left[i] = 0;
+}
+
+}  // namespace diffreward
