@@ -80,12 +80,12 @@ class Dataset {
   /// Writes a Minari data set `<namespace>/<env>/<name>-v0` below `root`; returns its folder.
   std::filesystem::path write_minari(const std::filesystem::path& root, const std::string& id) const;
 
-  struct Storage;
+  struct Storage;  // private to datasets/storage
+  const Storage& storage() const { return *storage_; }
 
  private:
   explicit Dataset(std::shared_ptr<const Storage> storage) : storage_(std::move(storage)) {}
   std::shared_ptr<const Storage> storage_;
-  friend class DatasetWriter;
 };
 
 }  // namespace diffreward

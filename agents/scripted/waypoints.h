@@ -18,8 +18,7 @@ struct WaypointConfig {
   double reach = 0.3;            // cells
   double waypoint_jitter = 0.2;  // cells; waypoints but the last are shifted by U(-jitter, 0) per axis
   double action_noise = 0;       // standard deviation of the normal noise added to actions
-  std::string at_goal = "stay";  // stay; new_goal: a random goal without reset (D4RL's base data); reset: a fresh
-                                 // start for the same goal (D4RL-style expert data)
+  std::string at_goal = "stay";  // stay, or new_goal: a random goal without reset (D4RL's base data)
   std::uint64_t seed = 0;
 
   template <class Self, class Visitor>
@@ -29,13 +28,13 @@ struct WaypointConfig {
     field("reach", self.reach, "a waypoint counts as taken within this distance, cells", Bounds{0, 1});
     field("waypoint_jitter", self.waypoint_jitter, "uniform shift of waypoints, cells", Bounds{0, 0.5});
     field("action_noise", self.action_noise, "standard deviation of noise added to actions", Bounds{0, 10});
-    field("at_goal", self.at_goal, "what to do at the goal", Choices{"stay", "new_goal", "reset"});
+    field("at_goal", self.at_goal, "what to do at the goal", Choices{"stay", "new_goal"});
     field("seed", self.seed, "seed of jitter and noise");
   }
 };
 
 /// A policy for collect() on maze environments: walks every instance to its own current goal. Writes one extra column,
-/// "goal_switched": 1 on rows after which the controller moved the goal. Throws InvalidArgument for other environments.
+/// "goal_switched": 1 on the first row of a new goal within an episode. Throws InvalidArgument for other environments.
 PolicyFn waypoint_policy(const WaypointConfig& config);
 /// The extra column above, for CollectInfo::extra_fields.
 std::vector<InfoField> waypoint_extra_fields();

@@ -49,8 +49,8 @@ struct MazeConfig {
           Choices{"sparse", "dense"});
     field("goal_cell", self.goal_cell, "goal as row, column; empty for the map's own", Bounds{0, 1023});
     field("random_goal", self.random_goal, "draw the goal's cell at each reset");
-    field("goal_jitter", self.goal_jitter, "uniform offset of the goal per axis, cells", Bounds{0, 0.4});
-    field("start_jitter", self.start_jitter, "uniform offset of the start per axis, cells", Bounds{0, 0.4});
+    field("goal_jitter", self.goal_jitter, "uniform offset of the goal per axis, cells", Bounds{0, 1});
+    field("start_jitter", self.start_jitter, "uniform offset of the start per axis, cells", Bounds{0, 1});
     field("velocity_noise", self.velocity_noise, "standard deviation of the initial velocity, m/s",
           Bounds{0, 5});
   }

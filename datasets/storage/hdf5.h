@@ -1,0 +1,87 @@
+// The little of HDF5's C interface that the formats need, with handles that close themselves and errors that
+// name the file.
+#pragma once
+
+#include <hdf5.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+
+namespace diffreward::hdf5 {
+
+/// An identifier of any kind, closed at the end of its life.
+class Handle {
+ public:
+  Handle() = default;
+  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
+  ~Handle() { reset(); }
+  Handle(Handle&& other) noexcept : id_(other.id_), close_(other.close_) { other.id_ = -1; }
+  Handle& operator=(Handle&& other) noexcept {
+    if (this != &other) {
+      reset();
+      id_ = other.id_;
+      close_ = other.close_;
+      other.id_ = -1;
+    }
+    return *this;
+  }
+  hid_t get() const { return id_; }
+  bool valid() const { return id_ >= 0; }
+
+ private:
+  void reset() {
+    if (id_ >= 0) close_(id_);
+    id_ = -1;
+  }
+  hid_t id_ = -1;
+  herr_t (*close_)(hid_t) = nullptr;
+};
+
+/// Keeps HDF5 from printing its own error stack during this object's life.
+class Quiet {
+ public:
+  Quiet() {
+    H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  }
+  ~Quiet() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
+  Quiet(const Quiet&) = delete;
+  Quiet& operator=(const Quiet&) = delete;
+
+ private:
+  H5E_auto2_t function_ = nullptr;
+  void* data_ = nullptr;
+};
+
+/// Opens a file for reading. Throws Error: absent, truncated, or not HDF5.
+Handle open_file(const std::filesystem::path& path);
+
+/// A data set's shape and how its bytes lie in the file.
+struct ColumnInfo {
+  std::vector<hsize_t> shape;
+  bool is_float = false;         // else integers, enumerations or booleans
+  std::size_t item = 0;          // bytes of one number in the file
+  haddr_t offset = HADDR_UNDEF;  // where the bytes start if they lie in one native little-endian piece
+};
+
+bool has_dataset(hid_t parent, const std::string& name);
+std::vector<std::string> child_names(hid_t group);
+
+/// `where` is how messages name the data set: "file.hdf5: observations".
+Handle open_dataset(hid_t parent, const std::string& name, const std::string& where);
+ColumnInfo column_info(hid_t dataset, const std::string& where);
+/// Any numeric type to float or to 0/1 bytes; chunked and compressed layouts too.
+std::vector<float> read_floats(hid_t dataset, const ColumnInfo& info, const std::string& where);
+std::vector<std::uint8_t> read_flags(hid_t dataset, const ColumnInfo& info, const std::string& where);
+
+/// Attributes, "" or `fallback` where absent.
+std::string read_text(hid_t object, const std::string& name);
+std::uint64_t read_integer(hid_t object, const std::string& name, std::uint64_t fallback);
+void write_text(hid_t object, const std::string& name, const std::string& value);
+void write_integer(hid_t object, const std::string& name, std::uint64_t value);
+
+}  // namespace diffreward::hdf5
