@@ -10,21 +10,42 @@
 #include <vector>
 
 namespace diffreward {
+namespace {
 
-// A loop is published under the mutex with a new generation number; every thread, the caller included,
-// then takes chunks from an atomic counter until none is left.
+/// Tells the core that this is a waiting loop.
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// How long both sides look for a change before they sleep: some tens of microseconds, what waking a thread
+// costs. Loops that follow each other closely, as the steps of a batch of environments do, then never sleep.
+constexpr int kSpins = 2000;
+
+}  // namespace
+
+// A loop is published under the mutex with a new generation number; every thread, the caller included, then
+// takes chunks from an atomic counter until none is left. Workers enter a loop under the mutex while it is
+// open. The caller closes it when no chunk is left and waits for those who entered: a worker that wakes late
+// costs nothing.
 struct ThreadPool::Shared {
   std::mutex mutex;
   std::condition_variable wake, idle;
-  std::uint64_t generation = 0;
-  int busy = 0;
-  bool stop = false;
+  std::atomic<std::uint64_t> generation{0};  // changes under the mutex
+  std::atomic<bool> stop{false};
+  bool open = false;           // under the mutex, as the next two
+  int asleep = 0;              // workers waiting on `wake`
+  std::exception_ptr error;    // the first of the loop
+  std::atomic<int> inside{0};  // workers that entered the loop; grows under the mutex
+  int spins = 0;
 
-  Task task = nullptr;
+  Task task = nullptr;  // these describe the open loop
   void* context = nullptr;
   std::size_t size = 0, chunk = 1;
   std::atomic<std::size_t> next{0};
-  std::exception_ptr error;
 
   std::vector<std::thread> workers;
 
@@ -41,24 +62,48 @@ struct ThreadPool::Shared {
     }
   }
 
+  /// Whether ready() came to hold while spinning.
+  template <class Ready>
+  bool spin(const Ready& ready) const {
+    for (int i = 0; i < spins; ++i) {
+      if (ready()) return true;
+      relax();
+    }
+    return false;
+  }
+
   void work() {
     std::uint64_t seen = 0;
-    std::unique_lock lock(mutex);
+    const auto ready = [&] { return stop || generation != seen; };
     for (;;) {
-      wake.wait(lock, [&] { return stop || generation != seen; });
-      if (stop) return;
-      seen = generation;
-      lock.unlock();
+      const bool awake = spin(ready);
+      {
+        std::unique_lock lock(mutex);
+        if (!awake) {
+          ++asleep;
+          wake.wait(lock, ready);
+          --asleep;
+        }
+        if (stop) return;
+        seen = generation;
+        if (!open) continue;
+        ++inside;
+      }
       take_chunks();
-      lock.lock();
-      if (--busy == 0) idle.notify_one();
+      if (--inside == 0) {
+        const std::lock_guard lock(mutex);  // or the caller could miss it between its check and its sleep
+        idle.notify_one();
+      }
     }
   }
 };
 
 ThreadPool::ThreadPool(int threads) : shared_(std::make_unique<Shared>()) {
   threads_ = threads > 0 ? threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  for (int i = 1; i < threads_; ++i) shared_->workers.emplace_back([shared = shared_.get()] { shared->work(); });
+  // With more threads than cores a spinning thread would keep a working one off its core.
+  if (threads_ <= static_cast<int>(std::thread::hardware_concurrency())) shared_->spins = kSpins;
+  for (int i = 1; i < threads_; ++i)
+    shared_->workers.emplace_back([shared = shared_.get()] { shared->work(); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -77,22 +122,32 @@ void ThreadPool::run(std::size_t n, Task task, void* context) {
     return;
   }
   Shared& s = *shared_;
+  bool anyone_asleep;
   {
     const std::lock_guard lock(s.mutex);
     s.task = task;
     s.context = context;
     s.size = n;
-    // Four chunks a thread: small enough to even out unequal iterations, large enough to keep the counter cool.
+    // Four chunks a thread: small enough to even out unequal iterations, large enough to keep the counter
+    // cool.
     s.chunk = std::max<std::size_t>(1, n / (static_cast<std::size_t>(threads_) * 4));
     s.next = 0;
     s.error = nullptr;
-    s.busy = threads_ - 1;
+    s.open = true;
     ++s.generation;
+    anyone_asleep = s.asleep > 0;
   }
-  s.wake.notify_all();
+  if (anyone_asleep) s.wake.notify_all();
   s.take_chunks();
+  const auto done = [&] { return s.inside == 0; };
   std::unique_lock lock(s.mutex);
-  s.idle.wait(lock, [&] { return s.busy == 0; });
+  s.open = false;
+  if (!done()) {
+    lock.unlock();
+    s.spin(done);
+    lock.lock();
+    s.idle.wait(lock, done);
+  }
   if (s.error) std::rethrow_exception(s.error);
 }
 
