@@ -1,9 +1,10 @@
 // How fast environments step, and what a batch costs beside the physics alone.
 //
-// PairedStep alternates short stretches of make_vector("Maze2D-UMaze-v0", 64 instances) and of a bare Box2D loop over the
-// same scene with the same controls (64 worlds, the threads never wait for each other), so noise of the machine hits both;
-// its counters are medians over the stretches. "bare" has the settings of maze2d/box2d_physics.cpp, "stock" Box2D's
-// own defaults (warm starting, continuous collision, 8 velocity and 3 position sweeps).
+// PairedStep alternates short stretches of make_vector("Maze2D-UMaze-v0", 64 instances) and of a bare Box2D
+// loop over the same scene with the same controls (64 worlds, the threads never wait for each other), so
+// noise of the machine hits both; its counters are medians over the stretches. "bare" has the settings of
+// maze2d/box2d_physics.cpp, "stock" Box2D's own defaults (warm starting, continuous collision, 8 velocity and
+// 3 position sweeps).
 #include <benchmark/benchmark.h>
 #include <box2d/box2d.h>
 
@@ -29,13 +30,15 @@ std::vector<std::vector<double>> controls(int n, int steps) {
   Rng rng(1);
   std::vector<std::vector<double>> out(std::size_t(steps), std::vector<double>(std::size_t(2 * n)));
   for (std::size_t t = 0; t < out.size(); ++t)
-    for (double& a : out[t]) a = t % 25 == 0 ? rng.uniform(-1, 1) : out[t - 1][std::size_t(&a - out[t].data())];
+    for (double& a : out[t])
+      a = t % 25 == 0 ? rng.uniform(-1, 1) : out[t - 1][std::size_t(&a - out[t].data())];
   return out;
 }
 
 /// One ball in the U maze, written against Box2D alone.
 struct BareWorld {
-  explicit BareWorld(bool stock) : world({0, 0}), velocity_sweeps(stock ? 8 : 1), position_sweeps(stock ? 3 : 8) {
+  explicit BareWorld(bool stock)
+      : world({0, 0}), velocity_sweeps(stock ? 8 : 1), position_sweeps(stock ? 3 : 8) {
     if (!stock) {
       world.SetWarmStarting(false);
       world.SetContinuousPhysics(false);
@@ -149,15 +152,26 @@ void VectorStep(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * envs->size());
   state.SetLabel(entry.id);
 }
-BENCHMARK(VectorStep)->ArgsProduct({{1, 3, 5, 7}, {1, 64}, {1}})->Args({1, 64, 2})->Args({5, 64, 2})->UseRealTime();
+BENCHMARK(VectorStep)
+    ->ArgsProduct({{1, 3, 5, 7}, {1, 64}, {1}})
+    ->Args({1, 64, 2})
+    ->Args({5, 64, 2})
+    ->UseRealTime();
 
 /// What the batch adds to an environment: no physics at all. Argument: threads.
 void EmptyStep(benchmark::State& state) {
   struct Empty final : Env {
-    EnvSpec facts{.id = "Empty-v0", .observation = {{0, 0, 0, 0}, {1, 1, 1, 1}}, .action = {{-1, -1}, {1, 1}}, .info = {}};
+    EnvSpec facts{.id = "Empty-v0",
+                  .observation = {{0, 0, 0, 0}, {1, 1, 1, 1}},
+                  .action = {{-1, -1}, {1, 1}},
+                  .info = {}};
     const EnvSpec& spec() const override { return facts; }
-    void reset(std::optional<std::uint64_t>, const ResetOptions&, std::span<double> obs) override { obs[0] = 0; }
-    StepResult step(std::span<const double> action, std::span<double> obs) override { return {obs[0] = action[0], false}; }
+    void reset(std::optional<std::uint64_t>, const ResetOptions&, std::span<double> obs) override {
+      obs[0] = 0;
+    }
+    StepResult step(std::span<const double> action, std::span<double> obs) override {
+      return {obs[0] = action[0], false};
+    }
     void state(std::span<double>) const override {}
     void set_state(std::span<const double>, std::span<double>) override {}
     void info(std::span<double>) const override {}
@@ -184,7 +198,8 @@ BENCHMARK(Reset)->Arg(3)->Arg(7);
 void PathLengths(benchmark::State& state) {
   const MazeMap map = MazeMap::named("large");
   const MazeGrid grid = maze_grid(map, 8);
-  for (auto _ : state) benchmark::DoNotOptimize(map.path_lengths(grid.points, MazeMap::point_of(*map.goal()), 0.1));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(map.path_lengths(grid.points, MazeMap::point_of(*map.goal()), 0.1));
   state.SetItemsProcessed(state.iterations() * std::int64_t(grid.points.size()));
 }
 BENCHMARK(PathLengths)->Unit(benchmark::kMillisecond);

@@ -1,6 +1,6 @@
-// maze2d_trajectory MAP STEPS FOLDER: drives the MuJoCo engine with random controls and writes what another program
-// needs to repeat it: model.xml, actions.f64 [steps, 2] (some beyond the box, to be clipped), observations.f64
-// [steps + 1, 4], both as native doubles. Used by tests/oracle/maze2d_mujoco_test.py.
+// maze2d_trajectory MAP STEPS FOLDER: drives the MuJoCo engine with random controls and writes what another
+// program needs to repeat it: model.xml, actions.f64 [steps, 2] (some beyond the box, to be clipped),
+// observations.f64 [steps + 1, 4], both as native doubles. Used by tests/oracle/maze2d_mujoco_test.py.
 #include <cstdio>
 #include <filesystem>
 
