@@ -1,5 +1,7 @@
 #include "cli/command.h"
 
+#include <toml++/toml.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -7,7 +9,6 @@
 #include <charconv>
 #include <ostream>
 #include <sstream>
-#include <toml++/toml.h>
 
 #include "core/file.h"
 #include "core/interrupt.h"
@@ -26,7 +27,8 @@ T parse_number(const std::string& name, const std::string& kind, const std::stri
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size())
-    throw UsageError(concat(flag_of(name), ": expected ", kind == "int" ? "an integer" : "a number", ", got '", text, "'"));
+    throw UsageError(concat(flag_of(name), ": expected ", kind == "int" ? "an integer" : "a number",
+                            ", got '", text, "'"));
   return value;
 }
 
@@ -91,11 +93,13 @@ const Command& find_command(const std::string& name) {
 
 std::string overview() {
   std::ostringstream text;
-  text << "diffreward " << DIFFREWARD_VERSION << ": rewards from diffusion models, and back into environments\n\n"
+  text << "diffreward " << DIFFREWARD_VERSION
+       << ": rewards from diffusion models, and back into environments\n\n"
        << "usage: diffreward <command> [options]     (diffreward <command> --help lists them)\n\n";
-  for (const Command& command : commands()) text << "  " << command.name << std::string(12 - command.name.size(), ' ')
-                                                 << command.summary << "\n";
-  text << "\nEvery option is also a key of a config file (--config run.toml). --json prints the result for programs,\n"
+  for (const Command& command : commands())
+    text << "  " << command.name << std::string(12 - command.name.size(), ' ') << command.summary << "\n";
+  text << "\nEvery option is also a key of a config file (--config run.toml). --json prints the result for "
+          "programs,\n"
           "--quiet hides progress bars. Exit codes: 0 done, 1 failed, 2 wrong use.\n";
   return text.str();
 }
@@ -107,7 +111,8 @@ struct HelpShown {
 
 }  // namespace
 
-Json parse_flags(const Command& command, std::span<const std::string> args, Common& common, std::string& config_file) {
+Json parse_flags(const Command& command, std::span<const std::string> args, Common& common,
+                 std::string& config_file) {
   CLI::App app(command.summary + "\n" + command.details, "diffreward " + command.name);
   app.set_help_flag("-h,--help", "show this text");
   app.get_formatter()->column_width(34);
@@ -160,7 +165,8 @@ Json parse_flags(const Command& command, std::span<const std::string> args, Comm
     if (field.kind == "bool")
       values[field.name] = flags[field.name];
     else if (field.kind.ends_with("[]"))
-      values[field.name] = parse_list(field.name, field.kind.substr(0, field.kind.size() - 2), texts[field.name]);
+      values[field.name] =
+          parse_list(field.name, field.kind.substr(0, field.kind.size() - 2), texts[field.name]);
     else
       values[field.name] = parse_value(field.name, field.kind, texts[field.name]);
   }
@@ -190,7 +196,8 @@ Json read_config_file(const std::string& path, const Command& command, const std
   }
   if (file.contains(command.name) && file.at(command.name).is_object()) {
     for (const auto& [key, value] : file.at(command.name).items()) {
-      if (!has(own, key)) throw UsageError(concat(path, ": [", command.name, "] ", unknown_name("key", key, own)));
+      if (!has(own, key))
+        throw UsageError(concat(path, ": [", command.name, "] ", unknown_name("key", key, own)));
       values[key] = value;
     }
   }
@@ -200,7 +207,8 @@ Json read_config_file(const std::string& path, const Command& command, const std
 std::string to_toml(const Json& config) {
   std::ostringstream text;
   for (const auto& [key, value] : config.items())
-    if (!value.is_object()) text << key << " = " << value.dump() << "\n";  // JSON scalars and lists are TOML's too
+    if (!value.is_object())
+      text << key << " = " << value.dump() << "\n";  // JSON scalars and lists are TOML's too
   return text.str();
 }
 
@@ -218,37 +226,12 @@ void print_result(const Json& result, std::ostream& out) {
   }
 }
 
-int run_cli(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
+namespace {
+
+/// Calls `body` and turns what it throws into a line on `err` and an exit code.
+int guarded(std::ostream& out, std::ostream& err, const std::function<int()>& body) {
   try {
-    if (args.empty() || args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
-      (args.empty() ? err : out) << overview();
-      return args.empty() ? 2 : 0;
-    }
-    if (args[0] == "--version") {
-      out << "diffreward " << DIFFREWARD_VERSION << "\n";
-      return 0;
-    }
-    const Command& command = find_command(args[0]);
-    Common common;
-    std::string config_file;
-    Json values = Json::object();
-    try {
-      const Json flags = parse_flags(command, args.subspan(1), common, config_file);
-      if (!config_file.empty()) values = read_config_file(config_file, command, commands());
-      values.update(flags);
-      for (const FieldInfo& field : command.fields())
-        if (values.contains(field.name))
-          detail::check_value(field.name, field.kind, values.at(field.name), field.bounds, field.choices);
-    } catch (const InvalidArgument& error) {
-      throw UsageError(error.what());
-    }
-    Progress::silence(common.quiet);
-    const Json result = command.run(values);
-    if (common.json)
-      out << result.dump(2) << "\n";
-    else
-      command.print(result, out);
-    return 0;
+    return body();
   } catch (const HelpShown& help) {
     out << help.text;
     return 0;
@@ -259,6 +242,53 @@ int run_cli(std::span<const std::string> args, std::ostream& out, std::ostream& 
     err << "diffreward: " << error.what() << "\n";
     return 1;
   }
+}
+
+/// Defaults, then the config file, then flags; only what differs from the defaults is in the result.
+Json resolve(const Command& command, std::span<const std::string> args, Common& common) {
+  std::string config_file;
+  try {
+    const Json flags = parse_flags(command, args, common, config_file);
+    Json values = config_file.empty() ? Json::object() : read_config_file(config_file, command, commands());
+    values.update(flags);
+    for (const FieldInfo& field : command.fields())
+      if (values.contains(field.name))
+        detail::check_value(field.name, field.kind, values.at(field.name), field.bounds, field.choices);
+    return values;
+  } catch (const InvalidArgument& error) {
+    throw UsageError(error.what());
+  }
+}
+
+}  // namespace
+
+int run_command(const Command& command, std::span<const std::string> args, std::ostream& out,
+                std::ostream& err) {
+  return guarded(out, err, [&] {
+    Common common;
+    const Json values = resolve(command, args, common);
+    Progress::silence(common.quiet);
+    const Json result = command.run(values);
+    if (common.json)
+      out << result.dump(2) << "\n";
+    else
+      command.print(result, out);
+    return 0;
+  });
+}
+
+int run_cli(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
+  return guarded(out, err, [&] {
+    if (args.empty() || args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
+      (args.empty() ? err : out) << overview();
+      return args.empty() ? 2 : 0;
+    }
+    if (args[0] == "--version") {
+      out << "diffreward " << DIFFREWARD_VERSION << "\n";
+      return 0;
+    }
+    return run_command(find_command(args[0]), args.subspan(1), out, err);
+  });
 }
 
 }  // namespace diffreward::cli

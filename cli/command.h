@@ -1,8 +1,8 @@
 // The frame of every subcommand: options from flags and a config file, one result, one exit code.
 //
-// Flags are the fields of the command's config with dashes ("--action-weight" for action_weight). `--config run.toml`
-// reads the same keys from a table named after the command, or from the top level, where keys of other commands may
-// stand too; flags win over the file. Exit codes: 0 done, 1 failed, 2 wrong use.
+// Flags are the fields of the command's config with dashes ("--action-weight" for action_weight). `--config
+// run.toml` reads the same keys from a table named after the command, or from the top level, where keys of
+// other commands may stand too; flags win over the file. Exit codes: 0 done, 1 failed, 2 wrong use.
 #pragma once
 
 #include <functional>
@@ -38,9 +38,12 @@ struct Command {
 
 /// A Command for a config type: `run` takes the typed config.
 template <class Config, Json (*Run)(const Config&)>
-Command make_command(std::string name, std::string summary, std::string details, std::vector<std::string> positionals,
-                     void (*print)(const Json&, std::ostream&)) {
-  return {std::move(name), std::move(summary), std::move(details), std::move(positionals),
+Command make_command(std::string name, std::string summary, std::string details,
+                     std::vector<std::string> positionals, void (*print)(const Json&, std::ostream&)) {
+  return {std::move(name),
+          std::move(summary),
+          std::move(details),
+          std::move(positionals),
           [] { return diffreward::fields(Config{}); },
           [](const Json& values) {
             Config config;
@@ -56,8 +59,13 @@ const std::vector<Command>& commands();
 /// Parses and runs `diffreward <args>`; prints to out and err; returns the exit code.
 int run_cli(std::span<const std::string> args, std::ostream& out, std::ostream& err);
 
+/// The same for one command whose name is already read; also the frame of other programs (benchmarks).
+int run_command(const Command& command, std::span<const std::string> args, std::ostream& out,
+                std::ostream& err);
+
 /// Flags of one command as JSON values (exposed for tests). Throws UsageError.
-Json parse_flags(const Command& command, std::span<const std::string> args, Common& common, std::string& config_file);
+Json parse_flags(const Command& command, std::span<const std::string> args, Common& common,
+                 std::string& config_file);
 
 /// The keys of a TOML file that concern `command`. Throws UsageError naming file, line and key.
 Json read_config_file(const std::string& path, const Command& command, const std::vector<Command>& all);

@@ -18,7 +18,9 @@ Json column_range(std::span<const float> values) {
     high = std::max(high, value);
     total += value;
   }
-  return {{"min", low}, {"mean", total / static_cast<double>(std::max<std::size_t>(1, values.size()))}, {"max", high}};
+  return {{"min", low},
+          {"mean", total / static_cast<double>(std::max<std::size_t>(1, values.size()))},
+          {"max", high}};
 }
 
 Json describe(const Dataset& data) {
@@ -48,7 +50,8 @@ Json run_data(const DataConfig& config) {
   if (config.action == "check") {
     Json faults = Json::array();
     for (const Fault& fault : check_data(path))
-      faults.push_back({{"name", fault.name}, {"message", fault.message}, {"count", fault.count}, {"rows", fault.rows}});
+      faults.push_back(
+          {{"name", fault.name}, {"message", fault.message}, {"count", fault.count}, {"rows", fault.rows}});
     return {{"path", path.string()}, {"faults", faults}};
   }
   const Dataset data = Dataset::open(path);

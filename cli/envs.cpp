@@ -2,6 +2,7 @@
 #include <iomanip>
 #include <ostream>
 
+#include "cli/command.h"
 #include "cli/inspect.h"
 #include "envs/catalog.h"
 
@@ -10,7 +11,8 @@ namespace diffreward::cli {
 Json run_envs(const EnvsConfig& config) {
   if (config.env.empty()) {
     Json list = Json::array();
-    for (const EnvEntry& entry : env_catalog()) list.push_back({{"id", entry.id}, {"summary", entry.summary}});
+    for (const EnvEntry& entry : env_catalog())
+      list.push_back({{"id", entry.id}, {"summary", entry.summary}});
     return {{"envs", list}};
   }
   Json options = Json::object();
@@ -20,7 +22,8 @@ Json run_envs(const EnvsConfig& config) {
   Json option_list = Json::object();
   for (const EnvEntry& entry : env_catalog())
     if (entry.id == spec.id)
-      for (const FieldInfo& field : entry.options_help()) option_list[field.name] = concat(field.help, " [", field.value.dump(), "]");
+      for (const FieldInfo& field : entry.options_help())
+        option_list[field.name] = concat(field.help, " [", field.value.dump(), "]");
   Json info = Json::object();
   for (const InfoField& field : spec.info) info[field.name] = field.size;
   if (!config.render.empty()) {
@@ -42,7 +45,8 @@ Json run_envs(const EnvsConfig& config) {
 void print_envs(const Json& result, std::ostream& out) {
   if (!result.contains("envs")) return print_result(result, out);
   for (const Json& entry : result.at("envs"))
-    out << std::left << std::setw(28) << entry.at("id").get<std::string>() << entry.at("summary").get<std::string>() << "\n";
+    out << std::left << std::setw(28) << entry.at("id").get<std::string>()
+        << entry.at("summary").get<std::string>() << "\n";
 }
 
 }  // namespace diffreward::cli

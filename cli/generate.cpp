@@ -37,12 +37,14 @@ Json run_generate(const GenerateConfig& config) {
         .extra = {{"controller", to_json(config.controller)}, {"episode_steps", config.episode_steps}},
         .extra_fields = waypoint_extra_fields()};
     const std::filesystem::path file = std::filesystem::path(config.run.out) / "data.hdf5";
-    const Dataset data =
-        collect(*envs, waypoint_policy(config.controller), static_cast<std::size_t>(config.steps), info, file);
-    Json result = {{"data", file.string()}, {"transitions", data.size()}, {"episodes", data.episodes().size()}};
+    const Dataset data = collect(*envs, waypoint_policy(config.controller),
+                                 static_cast<std::size_t>(config.steps), info, file);
+    Json result = {
+        {"data", file.string()}, {"transitions", data.size()}, {"episodes", data.episodes().size()}};
     if (config.format == "minari") {
       const std::string behaviour = config.goal_cell.empty() ? "base" : "expert";
-      result["minari"] = data.write_minari(config.run.out, "diffreward/" + config.env + "/" + behaviour).string();
+      result["minari"] =
+          data.write_minari(config.run.out, "diffreward/" + config.env + "/" + behaviour).string();
     }
     double total = 0;
     for (const float reward : data.rewards()) total += reward;

@@ -28,10 +28,10 @@ Json run_envs(const EnvsConfig& config);
 void print_envs(const Json& result, std::ostream& out);
 
 struct DataConfig {
-  std::string action = "info";  // info, check or convert
-  std::string path;             // D4RL file, Minari folder, or the folder of generate
-  std::string out;              // convert: file (D4RL) or root folder (Minari)
-  std::string format = "d4rl";  // convert: d4rl or minari
+  std::string action = "info";                // info, check or convert
+  std::string path;                           // D4RL file, Minari folder, or the folder of generate
+  std::string out;                            // convert: file (D4RL) or root folder (Minari)
+  std::string format = "d4rl";                // convert: d4rl or minari
   std::string id = "diffreward/converted/v";  // convert to Minari: <namespace>/<env>/<name>
 
   template <class Self, class Visitor>

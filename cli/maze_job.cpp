@@ -5,15 +5,17 @@
 namespace diffreward::cli {
 namespace {
 
+constexpr double kWholeCell = 0.8;  // an offset in cells that reaches every clear position of a cell
+
 /// What differs between the mazes: everything that scales with the length of their corridors.
 struct MazeSettings {
   const char* id;
   std::vector<int> goal_cell;
-  int episode_steps;      // long enough to cross the maze and dwell at the goal
-  int horizon, stride;    // windows span horizon * stride steps
+  int episode_steps;    // long enough to cross the maze and dwell at the goal
+  int horizon, stride;  // windows span horizon * stride steps
   int ppo_iterations;
-  int stop_guide_below;   // timestep
-  const char* reading;    // the best documented one
+  int stop_guide_below;  // timestep
+  const char* reading;   // the best documented one
 };
 
 MazeSettings settings_of(const std::string& maze) {
@@ -31,6 +33,11 @@ MazeJob maze_job(const MazeJobConfig& config) {
   const auto at = [&](const char* stage) {
     return RunConfig{config.run.out + "/" + stage, config.run.threads, config.run.reuse};
   };
+  const auto shared = [&](const char* stage) {
+    RunConfig run = at(stage);
+    if (!config.shared.empty()) run.out = config.shared + "/" + stage;
+    return run;
+  };
   MazeJob job;
   job.env = maze.id;
   job.maze = config.maze;
@@ -41,34 +48,37 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.base_data.steps = config.tiny ? 16 * maze.episode_steps : 512 * 1200;
   job.base_data.episode_steps = maze.episode_steps;
   job.base_data.controller.seed = config.seed;
-  job.base_data.goal_jitter = 0.3;
+  // The wanderer starts and ends anywhere in a cell, so that base data has mass wherever the ball can be.
+  job.base_data.start_jitter = job.base_data.goal_jitter = kWholeCell;
   job.expert_data = job.base_data;
   job.expert_data.goal_cell = job.goal_cell;
+  job.expert_data.goal_jitter = 0;
   job.expert_data.controller.seed = config.seed + 1'000'000;
-  job.base_data.run = at("base_data");
+  job.base_test = job.base_data;
+  job.expert_test = job.expert_data;
+  for (GenerateConfig* test : {&job.base_test, &job.expert_test}) {
+    test->controller.seed += 2'000'000;
+    test->steps /= 8;
+  }
+  job.base_data.run = shared("base_data");
   job.expert_data.run = at("expert_data");
+  job.base_test.run = shared("base_test");
+  job.expert_test.run = at("expert_test");
 
   job.base.data = job.base_data.run.out;
   job.base.model.horizon = maze.horizon;
   job.base.model.stride = maze.stride;
   job.base.train.steps = config.tiny ? 20 : 3000;
+  job.base.train.condition_probability = 0.5;
   job.base.train.seed = config.seed;
   job.base.train.device = config.device;
-  job.base.run = at("base_model");
+  job.base.run = shared("base_model");
   job.expert = job.base;
   job.expert.data = job.expert_data.run.out;
   job.expert.start = job.base.run.out;
   job.expert.train.steps = config.tiny ? 20 : 1000;
   job.expert.train.seed = config.seed + 1;
   job.expert.run = at("expert_model");
-  job.base_steered = job.base;
-  job.base_steered.train.condition_probability = 1;
-  job.base_steered.run = at("base_steered_model");
-  job.expert_steered = job.expert;
-  job.expert_steered.start = job.base_steered.run.out;
-  job.expert_steered.train.condition_probability = 1;
-  job.expert_steered.run = at("expert_steered_model");
-
   job.reward.expert = job.expert.run.out;
   job.reward.base = job.base.run.out;
   job.reward.expert_data = job.expert_data.run.out;
@@ -84,10 +94,10 @@ MazeJob maze_job(const MazeJobConfig& config) {
 
   job.evaluate.reward = job.reward.run.out;
   job.evaluate.baseline = job.discriminator.run.out;
-  job.evaluate.expert_data = job.expert_data.run.out;
-  job.evaluate.base_data = job.base_data.run.out;
+  job.evaluate.expert_data = job.expert_test.run.out;
+  job.evaluate.base_data = job.base_test.run.out;
   job.evaluate.goal_cell = job.goal_cell;
-  job.evaluate.seed = config.seed;
+  job.evaluate.evaluation.bootstrap.seed = config.seed;
   job.evaluate.run = at("evaluate");
 
   job.rl_true.env = maze.id;
@@ -107,8 +117,8 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.rl_best.reading.reading = maze.reading;
   job.rl_best.run = at("rl_best");
 
-  job.steer.base = job.base_steered.run.out;
-  job.steer.expert = job.expert_steered.run.out;
+  job.steer.base = job.base.run.out;
+  job.steer.expert = job.expert.run.out;
   job.steer.reward = job.reward.run.out;
   job.steer.base_data = job.base_data.run.out;
   job.steer.goal_cell = job.goal_cell;
@@ -118,6 +128,27 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.steer.device = config.device;
   job.steer.run = at("steer");
   return job;
+}
+
+void use_temporal_unet(MazeJob& job, bool tiny) {
+  for (TrainConfig* train : {&job.base, &job.expert}) {
+    train->model.net = "unet";
+    train->model.horizon = 64;
+    train->model.stride = 1;
+    train->model.dim = tiny ? 8 : 16;
+    train->model.dim_mults = {1, 2, 4};
+    train->train.batch = 32;
+    train->run.out += "_unet";
+  }
+  job.expert.start = job.base.run.out;
+  for (ExtractStageConfig* extract : {&job.reward, &job.discriminator}) {
+    extract->base = job.base.run.out;
+    extract->expert = job.expert.run.out;
+    extract->run.out += "_unet";
+  }
+  job.evaluate.reward = job.reward.run.out;
+  job.evaluate.baseline.clear();
+  job.evaluate.run.out += "_unet";
 }
 
 }  // namespace diffreward::cli

@@ -42,7 +42,8 @@ std::string digest(std::string_view text) {
   return out;
 }
 
-/// What identifies an input: a stage by its configs and inputs, all the way up; another file by size and time.
+/// What identifies an input: a stage by its configs and inputs, all the way up; another file by size and
+/// time.
 std::string fingerprint(const fs::path& input) {
   const fs::path folder = fs::is_directory(input) ? input : input.parent_path();
   if (fs::exists(folder / "stage.json")) {
@@ -72,7 +73,8 @@ Json run_stage(const std::string& command, const fs::path& folder, const Json& c
   fs::create_directories(folder, failure);
   if (failure) throw Error(concat(folder.string(), ": cannot create: ", failure.message()));
   const FolderLock lock(folder);
-  Json key = {{"command", command}, {"version", DIFFREWARD_VERSION}, {"config", config}, {"inputs", fingerprints}};
+  Json key = {
+      {"command", command}, {"version", DIFFREWARD_VERSION}, {"config", config}, {"inputs", fingerprints}};
   for (const char* place : {"out", "threads", "reuse"}) key["config"].erase(place);  // these change no result
 
   const fs::path record = folder / "stage.json";

@@ -1,5 +1,5 @@
-// The stages of the main job, each a config and a function. A subcommand runs one; `demo` and the benchmarks run them in
-// sequence:  generate -> train -> extract -> evaluate -> rl -> steer -> report.
+// The stages of the main job, each a config and a function. A subcommand runs one; `demo` and the benchmarks
+// run them in sequence:  generate -> train -> extract -> evaluate -> rl -> steer -> report.
 //
 // Paths given as inputs may be a stage's folder; it stands for the product in it.
 #pragma once
@@ -11,6 +11,7 @@
 #include "agents/ppo/ppo.h"
 #include "agents/scripted/waypoints.h"
 #include "core/config.h"
+#include "rewards/evaluate/evaluate.h"
 #include "rewards/reading.h"
 
 namespace diffreward::cli {
@@ -31,9 +32,10 @@ struct RunConfig {
 
 struct GenerateConfig {
   std::string env = "Maze2D-UMaze-v0";
-  std::string map;               // a map file or text in place of the environment's own
-  std::string reward = "sparse"; // sparse or dense
-  std::vector<int> goal_cell;    // row, column: expert data for this goal; empty: base data, a random goal per episode
+  std::string map;                // a map file or text in place of the environment's own
+  std::string reward = "sparse";  // sparse or dense
+  std::vector<int>
+      goal_cell;  // row, column: expert data for this goal; empty: base data, a random goal per episode
   std::int64_t steps = 600'000;  // transitions
   int count = 512;               // instances recorded side by side
   int episode_steps = 200;       // steps until the next start; 0: the environment's own limit
@@ -48,10 +50,12 @@ struct GenerateConfig {
     field("env", self.env, "environment id (diffreward envs)");
     field("map", self.map, "a map file or text in place of the environment's own");
     field("reward", self.reward, "the recorded task reward", Choices{"sparse", "dense"});
-    field("goal_cell", self.goal_cell, "row,column of the expert's goal; empty for base data with random goals");
+    field("goal_cell", self.goal_cell,
+          "row,column of the expert's goal; empty for base data with random goals");
     field("steps", self.steps, "transitions to record", Bounds{1, 1e12});
     field("count", self.count, "instances recorded side by side", Bounds{1, 1 << 20});
-    field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own", Bounds{0, 1e9});
+    field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own",
+          Bounds{0, 1e9});
     field("start_jitter", self.start_jitter, "uniform offset of starts per axis, cells", Bounds{0, 0.4});
     field("goal_jitter", self.goal_jitter, "uniform offset of goals per axis, cells", Bounds{0, 0.4});
     field("format", self.format, "file format", Choices{"d4rl", "minari"});
@@ -102,13 +106,13 @@ Json run_extract(const ExtractStageConfig& config);
 
 struct RlConfig {
   std::string env = "Maze2D-UMaze-v0";
-  std::string map;                    // a map file or text in place of the environment's own
-  std::vector<int> goal_cell;         // row, column
-  std::string reward;                 // reward file or extract's folder; empty: the task's own dense reward
+  std::string map;             // a map file or text in place of the environment's own
+  std::vector<int> goal_cell;  // row, column
+  std::string reward;          // reward file or extract's folder; empty: the task's own dense reward
   ReadingConfig reading;
-  int count = 128;                    // instances
-  std::int64_t env_steps = 1'310'720; // environment steps in all
-  int episodes = 256;                 // evaluation episodes
+  int count = 128;                     // instances
+  std::int64_t env_steps = 1'310'720;  // environment steps in all
+  int episodes = 256;                  // evaluation episodes
   PpoConfig ppo{.action_repeat = 4};
   RunConfig run;
 
@@ -131,34 +135,33 @@ Json run_rl(const RlConfig& config);
 struct EvaluateConfig {
   std::string reward;                  // extract's folder or a reward file
   std::string baseline;                // discriminator to stand beside it; empty for none
-  std::string expert_data, base_data;  // data sets or generate's folders
-  std::vector<int> goal_cell;          // row, column; empty: the expert data's own goal
-  int per_cell = 16;                   // heatmap samples per cell and axis
-  int bootstrap = 1000;                // resamples for intervals
-  std::uint64_t seed = 0;              // of the held-out split and the bootstrap
+  std::string expert_data, base_data;  // recordings that nothing was fitted to
+  std::vector<int> goal_cell;          // row, column; empty: the map's own goal
+  RewardEvaluationConfig evaluation;
+  int width = 480;  // of pictures, pixels
   RunConfig run;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("reward", self.reward, "reward to evaluate");
     field("baseline", self.baseline, "discriminator to stand beside it; empty for none");
-    field("expert_data", self.expert_data, "data of the expert");
-    field("base_data", self.base_data, "data of the base");
-    field("goal_cell", self.goal_cell, "row,column of the goal; empty for the expert data's own");
-    field("per_cell", self.per_cell, "heatmap samples per cell and axis", Bounds{1, 256});
-    field("bootstrap", self.bootstrap, "resamples for intervals", Bounds{10, 1e6});
-    field("seed", self.seed, "seed of the held-out split and the bootstrap");
+    field("expert_data", self.expert_data, "recordings of the expert that nothing was fitted to");
+    field("base_data", self.base_data, "recordings of the base that nothing was fitted to");
+    field("goal_cell", self.goal_cell, "row,column of the goal; empty for the map's own");
+    RewardEvaluationConfig::visit(self.evaluation, field);
+    field("width", self.width, "of pictures, pixels", Bounds{64, 8192});
     RunConfig::visit(self.run, field);
   }
 };
 Json run_evaluate(const EvaluateConfig& config);
 
 struct SteerConfig {
-  std::string base, expert;      // models that take a first observation (train --condition-probability)
-  std::string reward;            // guide
-  std::string base_data;         // what steps look like, and where starts are
-  std::vector<int> goal_cell;    // row, column; empty: the map's own
-  int samples = 512;             // trajectories per model
+  std::string base, expert;    // models that take a first observation (train --condition-probability)
+  std::string reward;          // guide
+  std::string base_data;       // what steps look like, and where starts are
+  std::vector<int> goal_cell;  // row, column; empty: the map's own
+  int samples = 512;           // trajectories per model
+  int width = 480;             // of pictures, pixels
   SampleConfig sample{.scale = 1, .stop_guide_below = 5};
   std::string device = "cpu";
   RunConfig run;
@@ -171,12 +174,18 @@ struct SteerConfig {
     field("base_data", self.base_data, "data of the base: typical steps and starts");
     field("goal_cell", self.goal_cell, "row,column of the goal; empty for the map's own");
     field("samples", self.samples, "trajectories per model", Bounds{1, 1e6});
+    field("width", self.width, "of pictures, pixels", Bounds{64, 8192});
     SampleConfig::visit(self.sample, field);
     field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
     RunConfig::visit(self.run, field);
   }
 };
 Json run_steer(const SteerConfig& config);
+
+/// The maze that a recording was made in.
+MazeMap maze_of_data(const Dataset& data);
+/// Its goal point: the cell's, or the map's own.
+Point goal_of(const MazeMap& map, const std::vector<int>& goal_cell);
 
 /// Opens what a path stands for (a product or its stage's folder).
 Dataset open_data(const std::string& path);

@@ -37,6 +37,18 @@ void write_png(const std::filesystem::path& path, const Image& image) {
   write_file(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
+Image read_png(const std::filesystem::path& path) {
+  const std::string bytes = read_file(path);
+  const cv::Mat bgr =
+      bytes.empty() ? cv::Mat()
+                    : cv::imdecode(cv::Mat(1, int(bytes.size()), CV_8U, const_cast<char*>(bytes.data())),
+                                   cv::IMREAD_COLOR);
+  if (bgr.empty()) throw Error(concat(path.string(), ": expected a picture, found other content"));
+  cv::Mat rgb;
+  cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
+  return {rgb.cols, rgb.rows, {rgb.datastart, rgb.dataend}};
+}
+
 Image beside(const std::vector<Image>& images, int gap) {
   require(!images.empty(), "beside: expected at least one image, got none");
   require(gap >= 0, "beside: expected a gap of at least 0 pixels, got ", gap);

@@ -18,6 +18,9 @@ std::vector<std::uint8_t> encode_png(const Image& image);
 /// Writes a PNG (to a temporary name, then renamed). Throws Error.
 void write_png(const std::filesystem::path& path, const Image& image);
 
+/// Reads a picture. Throws Error naming the file when it is absent or not a picture.
+Image read_png(const std::filesystem::path& path);
+
 /// Pictures of equal height side by side, `gap` white pixels between them.
 Image beside(const std::vector<Image>& images, int gap = 8);
 

@@ -1,0 +1,242 @@
+// The README's figures on Maze2D: runs the main job over mazes, goals and seeds, and writes
+// benchmarks/results/maze2d.json. Finished stages are reused, so it can be stopped and started again.
+//
+//   maze2d_results [--only heatmap|ppo|steer|unet] [--seeds 0,1,2] [--out results/maze2d]
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <numeric>
+
+#include "cli/command.h"
+#include "cli/maze_job.h"
+#include "core/statistics.h"
+#include "leaderboard/results.h"
+
+namespace diffreward::cli {
+namespace {
+
+struct ResultsConfig {
+  std::string only;  // one group of figures; empty: all
+  std::vector<std::int64_t> seeds = {0, 1, 2};
+  std::string out = "results/maze2d";  // working folder
+  std::string file = "benchmarks/results/maze2d.json";
+  std::string readme;  // README whose table is replaced; empty: none
+  std::string mazes;   // a comma-separated subset for ppo; empty: all
+  bool tiny = false;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("only", self.only, "one group of figures; empty for all",
+          Choices{"", "heatmap", "ppo", "steer", "unet"});
+    field("seeds", self.seeds, "seeds of everything", Bounds{0, 1e9});
+    field("out", self.out, "working folder");
+    field("file", self.file, "results file to update");
+    field("readme", self.readme, "README whose table is replaced");
+    field("mazes", self.mazes, "a comma-separated subset of mazes for ppo");
+    field("tiny", self.tiny, "tiny settings: proves the wiring, not the method");
+  }
+};
+
+const std::vector<std::pair<std::string, std::vector<std::vector<int>>>> kGoals = {
+    {"umaze", {{1, 1}, {3, 1}, {2, 3}}}, {"medium", {{6, 6}, {1, 1}, {1, 6}}}, {"large", {{7, 10}, {1, 1}}}};
+
+/// Collects figures, with what they have in common filled in.
+class Figures {
+ public:
+  explicit Figures(const ResultsConfig& config)
+      : seeds_(config.seeds.begin(), config.seeds.end()),
+        commit_(source_commit()),
+        machine_(machine_description()) {}
+
+  void add(const std::string& group, const std::string& name, double value, const std::string& unit,
+           const std::string& bar, const std::string& note = {}) {
+    Result result{name,    value,   unit, bar, "build/release/benchmarks/maze2d_results --only " + group,
+                  commit_, machine_};
+    result.seeds = seeds_;
+    result.note = note;
+    results.push_back(result);
+  }
+
+  /// The mean, with a bootstrap interval over the runs.
+  void add_mean(const std::string& group, const std::string& name, const std::vector<double>& values,
+                const std::string& unit, const std::string& bar) {
+    std::string each = "each:";
+    for (const double value : values) each += " " + format_number(value);
+    add(group, name, mean(values), unit, bar, each);
+    const Estimate interval = bootstrap_mean({values, {}}, {});
+    results.back().interval = {interval.low, interval.high};
+  }
+
+  std::vector<Result> results;
+
+ private:
+  std::vector<std::uint64_t> seeds_;
+  std::string commit_, machine_;
+};
+
+MazeJob job_of(const ResultsConfig& config, const std::string& maze, const std::vector<int>& goal,
+               std::int64_t seed) {
+  MazeJobConfig job{
+      .maze = maze, .goal_cell = goal, .seed = static_cast<std::uint64_t>(seed), .tiny = config.tiny};
+  job.shared = concat(config.out, "/", maze, "/seed", seed);
+  job.run.out = concat(job.shared, "/goal_", goal[0], "_", goal[1]);
+  return maze_job(job);
+}
+
+void make_reward(const MazeJob& job) {
+  run_generate(job.base_data);
+  run_generate(job.expert_data);
+  run_train(job.base);
+  run_train(job.expert);
+  run_extract(job.reward);
+}
+
+/// Peaks, rank correlations and AUROC of 8 goals, seed by seed.
+void heatmaps(const ResultsConfig& config, Figures& figures) {
+  std::vector<double> within;
+  std::string peaks;
+  for (const std::int64_t seed : config.seeds) {
+    double hits = 0;
+    for (const auto& [maze, goals] : kGoals) {
+      for (const std::vector<int>& goal : goals) {
+        const MazeJob job = job_of(config, maze, goal, seed);
+        make_reward(job);
+        run_extract(job.discriminator);
+        run_generate(job.base_test);
+        run_generate(job.expert_test);
+        const Json found = run_evaluate(job.evaluate).at("relative");
+        const double distance = found.at("heatmap").at("peak_to_goal");
+        hits += distance <= 0.5;
+        peaks += concat(" ", maze, "(", goal[0], ",", goal[1], ") ", format_number(distance));
+      }
+    }
+    within.push_back(hits);
+  }
+  figures.add_mean("heatmap", "heatmap peak within 0.5 cells of the goal, of 8 goals", within, "goals",
+                   ">= 7");
+  figures.results.back().note += ";" + peaks;
+  for (const auto& [maze, goals] : kGoals) {
+    std::vector<double> correlation, separation, discriminator, discriminator_peak;
+    for (const std::int64_t seed : config.seeds) {
+      for (const std::vector<int>& goal : goals) {
+        const Json found = run_evaluate(job_of(config, maze, goal, seed).evaluate);
+        correlation.push_back(found.at("relative").at("heatmap").at("rank_correlation"));
+        separation.push_back(found.at("relative").at("separation").at("auroc").at("value"));
+        discriminator.push_back(found.at("discriminator").at("separation").at("auroc").at("value"));
+        discriminator_peak.push_back(found.at("discriminator").at("heatmap").at("peak_to_goal"));
+      }
+    }
+    figures.add_mean("heatmap", "Spearman of heatmap and -(shortest path), " + maze, correlation, "",
+                     ">= 0.85");
+    figures.add_mean("heatmap", "AUROC expert against base, held out, " + maze, separation, "", ">= 0.85");
+    figures.add_mean("heatmap", "AUROC expert against base, held out, " + maze + ", discriminator",
+                     discriminator, "", "");
+    figures.add_mean("heatmap", "heatmap peak to goal, " + maze + ", discriminator", discriminator_peak,
+                     "cells", "");
+  }
+}
+
+/// True return of PPO on rho as a share of PPO on the true reward.
+void agents(const ResultsConfig& config, Figures& figures) {
+  for (const auto& [maze, goals] : kGoals) {
+    if (!config.mazes.empty() && config.mazes.find(maze) == std::string::npos) continue;
+    std::vector<double> plain, best, plain_end, best_end;
+    for (const std::int64_t seed : config.seeds) {
+      const MazeJob job = job_of(config, maze, goals[0], seed);
+      make_reward(job);
+      const Json truth = run_rl(job.rl_true), on_plain = run_rl(job.rl_plain), on_best = run_rl(job.rl_best);
+      const auto dense = [](const Json& outcome) {
+        return outcome.at("dense").at("return").at("value").get<double>();
+      };
+      plain.push_back(dense(on_plain) / dense(truth));
+      best.push_back(dense(on_best) / dense(truth));
+      plain_end.push_back(on_plain.at("dense").at("final_distance").at("50 %"));
+      best_end.push_back(on_best.at("dense").at("final_distance").at("50 %"));
+    }
+    figures.add_mean("ppo", "PPO on plain rho / on the true reward, true dense return, " + maze, plain, "",
+                     maze == "umaze" ? ">= 0.74" : "");
+    figures.add_mean("ppo", "PPO on the best reading of rho / on the true reward, true dense return, " + maze,
+                     best, "", maze == "large" ? ">= 0.8" : ">= 0.9");
+    figures.add_mean("ppo", "median final distance to the goal, PPO on plain rho, " + maze, plain_end,
+                     "cells", "");
+    figures.add_mean("ppo", "median final distance to the goal, PPO on the best reading, " + maze, best_end,
+                     "cells", "");
+  }
+}
+
+void steering(const ResultsConfig& config, Figures& figures) {
+  double guided = 0, unguided = 0, expert = 0, runs = 0;
+  std::vector<double> step, free;
+  for (const std::int64_t seed : config.seeds) {
+    for (const std::vector<int>& goal : kGoals[0].second) {
+      const MazeJob job = job_of(config, "umaze", goal, seed);
+      make_reward(job);
+      const Json found = run_steer(job.steer);
+      guided += found.at("guided").at("success").at("value").get<double>();
+      unguided += found.at("unguided").at("success").at("value").get<double>();
+      expert += found.at("expert").at("success").at("value").get<double>();
+      step.push_back(found.at("step_q99_to_data"));
+      free.push_back(found.at("guided").at("free").at("value"));
+      ++runs;
+    }
+  }
+  const std::string note = concat("guided ", format_number(guided / runs), ", unguided ",
+                                  format_number(unguided / runs), ", expert ", format_number(expert / runs));
+  figures.add("steer", "steering success / the expert model's, umaze", guided / expert, "", ">= 0.9", note);
+  figures.add("steer", "steering success / unguided, umaze", guided / unguided, "", ">= 3", note);
+  figures.add_mean("steer", "largest step of guided samples / of the data, 99 % quantiles, umaze", step, "",
+                   "<= 1.2");
+  figures.add_mean("steer", "points of guided samples in free space, umaze", free, "", ">= 0.95");
+}
+
+/// The paper's kind of model: the Temporal U-Net on consecutive steps.
+void unet(const ResultsConfig& config, Figures& figures) {
+  std::vector<double> peak, correlation;
+  for (const std::int64_t seed : config.seeds) {
+    MazeJob job = job_of(config, "umaze", kGoals[0].second[0], seed);
+    use_temporal_unet(job, config.tiny);
+    make_reward(job);
+    run_generate(job.base_test);
+    run_generate(job.expert_test);
+    const Json found = run_evaluate(job.evaluate).at("relative").at("heatmap");
+    peak.push_back(found.at("peak_to_goal"));
+    correlation.push_back(found.at("rank_correlation"));
+  }
+  figures.add_mean("unet", "Temporal U-Net, 64 consecutive steps: heatmap peak to goal, umaze", peak, "cells",
+                   "<= 1");
+  figures.add_mean("unet", "Temporal U-Net, 64 consecutive steps: Spearman, umaze", correlation, "", "");
+}
+
+Json run_results(const ResultsConfig& config) {
+  Figures figures(config);
+  const auto wanted = [&](const char* group) { return config.only.empty() || config.only == group; };
+  if (wanted("heatmap")) heatmaps(config, figures);
+  if (wanted("ppo")) agents(config, figures);
+  if (wanted("steer")) steering(config, figures);
+  if (wanted("unet")) unet(config, figures);
+  const std::vector<Result> all = merge_results(load_results(config.file), figures.results);
+  save_results(config.file, all);
+  Json shown = Json::array();
+  for (const Result& result : figures.results) shown.push_back(result.json());
+  return {{"results", shown}};
+}
+
+void print_results(const Json& results, std::ostream& out) {
+  for (const Json& entry : results.at("results")) {
+    const Result result = Result::from_json(entry);
+    const auto reached = passes(result.value, result.bar);
+    out << result.name << ": " << format_number(result.value) << " " << result.unit
+        << (reached ? concat("  (", result.bar, *reached ? ", reached)" : ", MISSED)") : std::string())
+        << "  " << result.note << "\n";
+  }
+}
+
+}  // namespace
+}  // namespace diffreward::cli
+
+int main(int argc, char** argv) {
+  using namespace diffreward::cli;
+  const Command command = make_command<ResultsConfig, run_results>(
+      "maze2d_results", "measure the README's figures", "", {}, print_results);
+  return run_command(command, std::vector<std::string>(argv + 1, argv + argc), std::cout, std::cerr);
+}

@@ -1,0 +1,32 @@
+// diffreward steer: sample the base model with the reward as its guide.
+#include "agents/device.h"
+#include "cli/stage.h"
+#include "cli/stages.h"
+#include "rewards/evaluate/steering.h"
+
+namespace diffreward::cli {
+
+Json run_steer(const SteerConfig& config) {
+  return run_stage(
+      "steer", config.run.out, to_json(config), {config.base, config.expert, config.reward, config.base_data},
+      config.run.reuse, [&] {
+        check_device(config.device);
+        set_torch_threads(config.run.threads);
+        const DiffusionModel base = open_model(config.base, config.device);
+        const DiffusionModel expert = open_model(config.expert, config.device);
+        const auto reward = RelativeReward::load(product(config.reward, "reward.safetensors"), config.device);
+        const Dataset data = open_data(config.base_data);
+        const MazeMap map = maze_of_data(data);
+        const Point goal = goal_of(map, config.goal_cell);
+        const SteeringReport report =
+            evaluate_steering(base, expert, *reward, data, map, goal, config.sample,
+                              {.samples = config.samples, .bootstrap = {.seed = config.sample.seed}});
+        const std::filesystem::path folder = config.run.out;
+        const int height = config.width * map.rows() / map.columns();
+        for (const SteeringSet* set : {&report.data, &report.unguided, &report.guided, &report.expert})
+          write_png(folder / (set->name + ".png"), draw_paths(*set, map, goal, 24, config.width, height));
+        return report.json();
+      });
+}
+
+}  // namespace diffreward::cli
