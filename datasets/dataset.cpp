@@ -1,30 +1,31 @@
 #include "datasets/dataset.h"
 
 #include <algorithm>
+#include <new>
+#include <stdexcept>
 
 #include "datasets/storage/d4rl_writer.h"
 #include "datasets/storage/storage.h"
 
 namespace diffreward {
-namespace {
 
-/// The HDF5 file inside a Minari data set's folder, or the path itself.
-std::filesystem::path data_file(const std::filesystem::path& path) {
+std::filesystem::path find_data_file(const std::filesystem::path& path) {
   std::error_code ignored;
+  if (!std::filesystem::is_directory(path, ignored)) return path;
   for (const char* inside : {"main_data.hdf5", "data/main_data.hdf5"})
-    if (std::filesystem::is_directory(path, ignored) && std::filesystem::exists(path / inside, ignored))
-      return path / inside;
-  if (std::filesystem::is_directory(path, ignored))
-    throw Error(concat(path.string(), ": expected a data set, found a folder without main_data.hdf5"));
-  return path;
+    if (std::filesystem::exists(path / inside, ignored)) return path / inside;
+  throw Error(concat(path.string(), ": expected a data set, found a folder without main_data.hdf5"));
 }
 
-}  // namespace
-
 Dataset Dataset::open(const std::filesystem::path& path) {
-  const std::filesystem::path file = data_file(path);
-  if (file.filename() == "main_data.hdf5") return Dataset(open_minari(file));
-  return Dataset(open_d4rl(file));
+  const std::filesystem::path file = find_data_file(path);
+  try {
+    return Dataset(is_minari(file) ? open_minari(file) : open_d4rl(file));
+  } catch (const std::bad_alloc&) {  // a damaged header can claim any size
+    throw Error(concat(file.string(), ": expected columns that fit into memory, found larger ones"));
+  } catch (const std::length_error&) {
+    throw Error(concat(file.string(), ": expected columns that fit into memory, found larger ones"));
+  }
 }
 
 Dataset Dataset::from_columns(Columns columns, Provenance provenance) {

@@ -33,6 +33,14 @@ struct Dataset::Storage {
   void find_episodes();
 };
 
+/// The HDF5 file of a data set: inside a Minari data set's folder, or the path itself. Throws Error for
+/// another folder.
+std::filesystem::path find_data_file(const std::filesystem::path& path);
+/// Whether a file found so has Minari's layout; the name tells.
+inline bool is_minari(const std::filesystem::path& data_file) {
+  return data_file.filename() == "main_data.hdf5";
+}
+
 /// The readers, one per format. They throw Error naming the file, the field, what was expected and what was
 /// found.
 std::shared_ptr<const Dataset::Storage> open_d4rl(const std::filesystem::path& path);
