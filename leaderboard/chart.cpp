@@ -38,14 +38,18 @@ struct Range {
   bool empty() const { return low > high; }
 };
 
-/// The range widened to whole ticks.
+/// Ticks, and the range they stand in: widened to the next tick where that is near, else by a little air.
 std::pair<Range, std::vector<double>> nice(Range range, int most) {
   if (range.low == range.high) range = {range.low - 0.5, range.high + 0.5};
   std::vector<double> ticks = axis_ticks(range.low, range.high, most);
   const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : range.high - range.low;
-  if (ticks.front() > range.low + 1e-9 * step) ticks.insert(ticks.begin(), ticks.front() - step);
-  if (ticks.back() < range.high - 1e-9 * step) ticks.push_back(ticks.back() + step);
-  return {{ticks.front(), ticks.back()}, ticks};
+  constexpr double kNear = 0.4, kAir = 0.08, kTouching = 1e-9;  // steps
+  const double below = (ticks.front() - range.low) / step, above = (range.high - ticks.back()) / step;
+  if (below > 1 - kNear) ticks.insert(ticks.begin(), ticks.front() - step);
+  if (above > 1 - kNear) ticks.push_back(ticks.back() + step);
+  if (below > kTouching) range.low = std::min(range.low - kAir * step, ticks.front());
+  if (above > kTouching) range.high = std::max(range.high + kAir * step, ticks.back());
+  return {range, ticks};
 }
 
 double step_of(const std::vector<double>& ticks) {
@@ -288,6 +292,7 @@ std::string chart_svg(const BarChart& chart, int width) {
     for (const double tick : ticks) out += line_at(x(tick), upper - 1, x(tick), upper + kBar + 1, "grid");
     out += text_at(x.from, line, "start", bar.name, "label strong");
     out += text_at(x.to, line, "end", numbers(bar.value), "label");
+    out += line_at(x(0), upper - 4, x(0), upper + kBar + 4, "axis");
     const double from = std::min(x(0), x(bar.value.value)), to = std::max(x(0), x(bar.value.value));
     out += rect_at(from, upper, std::max(to - from, 0.5), kBar, "bar f1");
     if (bar.value.low != bar.value.high) {
@@ -300,7 +305,6 @@ std::string chart_svg(const BarChart& chart, int width) {
                      "reference");
     y += kRow;
   }
-  out += line_at(x(0), top + 18, x(0), bottom, "axis");
   return out + x_axis(x, ticks, bottom, chart.x_label) + "</svg>";
 }
 

@@ -156,9 +156,11 @@ Page& Page::table(const Table& table) {
   require(!table.header.empty() && !table.caption.empty(), "table: expected a caption and a header");
   const std::vector<bool> right = numeric_columns(table);
   const auto css = [&](std::size_t column) { return std::string(right[column] ? " class=\"n\"" : ""); };
-  std::string out = "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"" +
-                    escape_html(table.caption) + "\"><table><caption>" + inline_markup(table.caption) +
-                    "</caption><thead><tr>";
+  // The caption stands outside the part that scrolls on a phone.
+  const std::string id = "table-" + std::to_string(++tables_);
+  std::string out = "<figure><figcaption id=\"" + id + "\">" + inline_markup(table.caption) +
+                    "</figcaption><div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"" +
+                    id + "\"><table aria-labelledby=\"" + id + "\"><thead><tr>";
   for (std::size_t c = 0; c < table.header.size(); ++c)
     out += "<th scope=\"col\"" + css(c) + ">" + inline_markup(table.header[c]) + "</th>";
   out += "</tr></thead><tbody>\n";
@@ -170,7 +172,7 @@ Page& Page::table(const Table& table) {
       out += "<td" + css(c) + ">" + inline_markup(row[c]) + "</td>";
     out += "</tr>\n";
   }
-  body_ += out + "</tbody></table></div>\n";
+  body_ += out + "</tbody></table></div></figure>\n";
   return *this;
 }
 

@@ -74,6 +74,7 @@ class Page {
   std::string title_, lead_, body_, footer_;
   std::vector<Headline> summary_;
   std::vector<Heading> headings_;
+  int tables_ = 0;
 };
 
 /// Base64 (RFC 4648) with padding.

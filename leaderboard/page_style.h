@@ -34,7 +34,7 @@ p { margin: 0 0 1rem; max-width: 44rem; overflow-wrap: anywhere; }
 a { color: var(--accent); text-underline-offset: .2em; }
 a:focus-visible, [tabindex]:focus-visible { outline: 2px solid var(--accent); outline-offset: 3px; border-radius: 3px; }
 nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem 1.3rem; margin: 1.8rem 0 0; padding: 0; font-size: .95rem; }
-.summary { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: .8rem; margin: 0; padding: 0; }
+.summary { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.4rem, 1fr)); gap: .8rem; margin: 0; padding: 0; }
 .summary > div { background: var(--card); border: 1px solid var(--rule); border-radius: .6rem; padding: .9rem 1rem .8rem; }
 .summary dt { font-size: .88rem; color: var(--soft); line-height: 1.35; }
 .summary dd { margin: 0; }
@@ -44,17 +44,15 @@ nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem 1.3rem; ma
 .good { color: var(--good); } .bad { color: var(--bad); }
 figure { margin: 1.6rem 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border: 1px solid var(--rule); border-radius: .5rem; padding: .5rem; }
-figcaption, caption { font-size: .92rem; line-height: 1.45; color: var(--soft); text-align: left; }
-figcaption { margin-top: .6rem; max-width: 44rem; }
+figcaption { font-size: .92rem; line-height: 1.45; color: var(--soft); margin-top: .6rem; max-width: 44rem; }
 .row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr)); gap: 1.2rem; align-items: start; margin: 1.6rem 0; }
 .row figure { margin: 0; }
 .row img { width: 100%; }
-.scroll { overflow-x: auto; margin: 1.6rem 0; }
+.scroll { overflow-x: auto; margin-top: .5rem; }
 table { border-collapse: collapse; font-size: .94rem; line-height: 1.4; font-variant-numeric: tabular-nums; min-width: min(100%, 26rem); }
-caption { padding-bottom: .6rem; }
 th, td { padding: .45rem .9rem .45rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule); }
 thead th { font-weight: 600; color: var(--soft); border-bottom-width: 2px; vertical-align: bottom; }
-tbody th { font-weight: 500; }
+tbody th { font-weight: 500; min-width: 6.5rem; }
 th.n, td.n { text-align: right; padding-left: .9rem; padding-right: 0; white-space: nowrap; }
 th.n + :not(.n), td.n + :not(.n) { padding-left: 1.4rem; }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; font-size: .9em; }

@@ -131,7 +131,7 @@ TEST(BarCharts, StartAtZeroOnBothSides) {
                        .x_label = "difference",
                        .bars = {{"speed", {0.5, 0.25, 0.75}}, {"wall contact", {-1, -1, -1}}},
                        .reference = ReferenceLine{0.8, "bar"}};
-  const std::string svg = chart_svg(chart, 434);  // ticks from -1 to 1 by 0.5: x = 16 ... 416, zero at 216
+  const std::string svg = chart_svg(chart, 434);  // from -1 to 0.8, widened to 1: x = 16 ... 416, zero at 216
   expect_inside(svg, 434);
   EXPECT_NE(svg.find("<rect x=\"216\" y=\"25\" width=\"100\""), std::string::npos) << svg;
   EXPECT_NE(svg.find("<rect x=\"16\" y=\"69\" width=\"200\""), std::string::npos) << svg;
