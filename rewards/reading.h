@@ -3,6 +3,7 @@
 //
 //   plain          r = rho                                        the paper's way
 //   density_ratio  r = exp(beta (z - z99)),  z = (rho - mean) / deviation on base data, z99 its 99 % quantile
+//                  (the exponent is cut at 80, so that r stays finite)
 //   support        r = density_ratio where support(window) >= alpha, else 0: nothing is paid where the base
 //                  model has no mass and rho is an extrapolation
 #pragma once
@@ -30,7 +31,9 @@ struct ReadingConfig {
   }
 };
 
-/// A RewardModel that pays `reward` out as configured.
+/// A RewardModel that pays `reward` out as configured. Throws InvalidArgument for a timestep the reward does
+/// not have, and for a density ratio at another timestep than read_t: the statistics on base data belong to
+/// that one.
 std::shared_ptr<const RewardModel> read_reward(std::shared_ptr<const RelativeReward> reward,
                                                const ReadingConfig& config);
 

@@ -28,7 +28,7 @@ struct PpoConfig {
   int action_repeat = 1;  // environment steps per decision
   int epochs = 10;        // passes over each batch
   int minibatches = 8;    // per pass
-  double lr = 3e-4;       // Adam, annealed linearly to 0
+  double lr = 1e-3;       // Adam, annealed linearly to 0
   double gamma = 0.99;    // discount per decision
   double lambda = 0.95;   // of generalised advantage estimation
   double clip = 0.2;      // of the probability ratio

@@ -1,0 +1,64 @@
+#include "rewards/reading.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+namespace diffreward {
+namespace {
+
+constexpr double kLargestExponent = 80;  // exp() of it still is a float
+
+class Reading final : public RewardModel {
+ public:
+  Reading(std::shared_ptr<const RelativeReward> reward, const ReadingConfig& config)
+      : reward_(std::move(reward)),
+        t_(config.t < 0 ? reward_->config().read_t : config.t),
+        is_plain_(config.reading == "plain"),
+        alpha_(config.reading == "support" ? config.alpha : 0) {
+    require(t_ < reward_->timesteps(), "reading: t: expected a timestep below ", reward_->timesteps(),
+            ", got ", t_);
+    if (is_plain_) return;
+    require(t_ == reward_->config().read_t, "reading: t: expected ", reward_->config().read_t,
+            ", where the reward's statistics on base data were taken, or -1, got ", t_);
+    const RelativeReward::BaseStatistics& base = reward_->base_statistics();
+    require(base.deviation > 0, "reading: expected a reward that varies on base data, got deviation ",
+            base.deviation);
+    slope_ = config.beta / base.deviation;
+    zero_ = base.q99;
+  }
+
+  const WindowLayout& layout() const override { return reward_->layout(); }
+  bool reads_actions() const override { return reward_->reads_actions(); }
+
+  void score(std::span<const float> windows, std::span<float> out) const override {
+    reward_->score_at(t_, windows, out);
+    if (is_plain_) return;
+    for (float& rho : out)
+      rho = static_cast<float>(std::exp(std::min(slope_ * (double{rho} - zero_), kLargestExponent)));
+    if (alpha_ <= 0) return;
+    std::vector<float> p_value(out.size());
+    reward_->support(windows, p_value);
+    for (std::size_t i = 0; i < out.size(); ++i)
+      if (double{p_value[i]} < alpha_) out[i] = 0;
+  }
+
+ private:
+  std::shared_ptr<const RelativeReward> reward_;
+  int t_;
+  bool is_plain_;
+  double alpha_;                 // windows with a smaller p-value are paid nothing
+  double slope_ = 0, zero_ = 0;  // exponent = slope (rho - zero)
+};
+
+}  // namespace
+
+std::shared_ptr<const RewardModel> read_reward(std::shared_ptr<const RelativeReward> reward,
+                                               const ReadingConfig& config) {
+  require(reward != nullptr, "reading: expected a reward, got a null pointer");
+  validate(config);
+  return std::make_shared<Reading>(std::move(reward), config);
+}
+
+}  // namespace diffreward

@@ -1,0 +1,135 @@
+// Readings against their formulas, on the reward of two Gaussians known in closed form.
+#include "rewards/reading.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "core/rng.h"
+
+namespace diffreward {
+namespace {
+
+/// One row of two observations, each N(mean, 1): E[x_0 | x_t] is linear in x_t.
+class Gaussian final : public DenoisingModel {
+ public:
+  explicit Gaussian(double mean) : mean_(mean) {}
+  const WindowLayout& layout() const override { return layout_; }
+  const Normalizer& normalizer() const override { return normalizer_; }
+  const NoiseSchedule& schedule() const override { return schedule_; }
+  const std::string& device() const override { return device_; }
+  at::Tensor predict_x0(const at::Tensor& x_t, const at::Tensor& t) const override {
+    const torch::Tensor all = torch::tensor(schedule_.alpha_bar, torch::kFloat32);
+    const torch::Tensor abar = all.index_select(0, t).view({-1, 1, 1});
+    return mean_ + abar.sqrt() * (x_t - abar.sqrt() * mean_);
+  }
+
+ private:
+  double mean_;
+  WindowLayout layout_{.horizon = 1, .observation_dim = 2};
+  Normalizer normalizer_{"gaussian", {0, 0}, {1, 1}};
+  NoiseSchedule schedule_{"cosine", 20};
+  std::string device_ = "cpu";
+};
+
+Dataset samples(double mean, std::uint64_t seed) {
+  Rng rng(seed);
+  Dataset::Columns columns;
+  columns.observation_dim = 2;
+  columns.action_dim = 1;
+  constexpr std::size_t kRows = 2000, kEpisode = 50;
+  for (std::size_t i = 0; i < kRows; ++i) {
+    for (int j = 0; j < 2; ++j) columns.observations.push_back(static_cast<float>(mean + rng.normal()));
+    columns.actions.push_back(0);
+    columns.rewards.push_back(0);
+    columns.terminals.push_back(0);
+    columns.timeouts.push_back(i % kEpisode == kEpisode - 1);
+  }
+  columns.next_observations = columns.observations;
+  return Dataset::from_columns(columns);
+}
+
+class ReadingTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    reward_ = extract(Gaussian(1), Gaussian(0), samples(1, 1), samples(0, 2),
+                      {.hidden = {16}, .steps = 200, .read_t = 2, .support_points = 512});
+    // A diagonal through the base data and far beyond it.
+    for (double x = -8; x <= 8; x += 0.25) windows_.insert(windows_.end(), 2, static_cast<float>(x));
+  }
+  static void TearDownTestSuite() {
+    reward_.reset();
+    windows_.clear();
+  }
+
+  static std::vector<float> scores(const RewardModel& model) {
+    std::vector<float> out(windows_.size() / 2);
+    model.score(windows_, out);
+    return out;
+  }
+  static std::vector<float> read(const ReadingConfig& config) {
+    return scores(*read_reward(reward_, config));
+  }
+
+  static std::shared_ptr<RelativeReward> reward_;
+  static std::vector<float> windows_;  // [n, 1, 2]
+};
+std::shared_ptr<RelativeReward> ReadingTest::reward_;
+std::vector<float> ReadingTest::windows_;
+
+TEST_F(ReadingTest, PlainIsTheRewardItself) {
+  EXPECT_EQ(read({}), scores(*reward_));
+  std::vector<float> later(windows_.size() / 2);
+  reward_->score_at(7, windows_, later);
+  EXPECT_EQ(read({.t = 7}), later);
+  EXPECT_NE(read({.t = 7}), read({}));
+}
+
+TEST_F(ReadingTest, DensityRatioFollowsItsFormula) {
+  const RelativeReward::BaseStatistics base = reward_->base_statistics();
+  const std::vector<float> rho = scores(*reward_), paid = read({.reading = "density_ratio", .beta = 3});
+  int above = 0;
+  for (std::size_t i = 0; i < rho.size(); ++i) {
+    const double z = (double{rho[i]} - base.mean) / base.deviation,
+                 z99 = (base.q99 - base.mean) / base.deviation;
+    const double expected = std::exp(3 * (z - z99));
+    EXPECT_NEAR(double{paid[i]}, expected, 1e-5 * expected);
+    above += expected > 1;
+  }
+  EXPECT_GT(above, 0);
+}
+
+TEST_F(ReadingTest, DensityRatioStaysFinite) {
+  for (const float paid : read({.reading = "density_ratio", .beta = 1000})) EXPECT_TRUE(std::isfinite(paid));
+}
+
+TEST_F(ReadingTest, SupportPaysNothingWhereTheBaseHasNoMass) {
+  const std::vector<float> ratio = read({.reading = "density_ratio"});
+  const std::vector<float> paid = read({.reading = "support", .alpha = 0.05});
+  std::vector<float> p_value(ratio.size());
+  reward_->support(windows_, p_value);
+  for (std::size_t i = 0; i < ratio.size(); ++i)
+    EXPECT_EQ(paid[i], double{p_value[i]} >= 0.05 ? ratio[i] : 0.0f) << "at " << windows_[2 * i];
+  EXPECT_GT(ratio.back(), 1) << "the ratio extrapolates";
+  EXPECT_EQ(paid.back(), 0) << "8 deviations from the base data";
+  EXPECT_GT(paid[paid.size() / 2], 0) << "at the base data's mean";
+  EXPECT_EQ(read({.reading = "support", .alpha = 0}), ratio);
+}
+
+TEST_F(ReadingTest, ForwardsWhatTheRewardReads) {
+  const auto reading = read_reward(reward_, {.reading = "support"});
+  EXPECT_EQ(reading->layout(), reward_->layout());
+  EXPECT_EQ(reading->reads_actions(), reward_->reads_actions());
+}
+
+TEST_F(ReadingTest, RefusesWhatItCannotMean) {
+  EXPECT_THROW(read_reward(nullptr, {}), InvalidArgument);
+  EXPECT_THROW(read({.reading = "loud"}), InvalidArgument);
+  EXPECT_THROW(read({.t = 20}), InvalidArgument);
+  EXPECT_THROW(read({.reading = "density_ratio", .t = 3}), InvalidArgument);
+  EXPECT_NO_THROW(read({.reading = "density_ratio", .t = 2}));
+}
+
+}  // namespace
+}  // namespace diffreward
