@@ -1,0 +1,146 @@
+#include "core/safetensors.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "core/error.h"
+#include "tests/core/temporary_folder.h"
+
+namespace diffreward {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// A file with this header and `data` zero bytes.
+std::string file_with(const std::string& header, std::size_t data) {
+  const std::uint64_t length = header.size();
+  std::string file(8, '\0');
+  std::memcpy(file.data(), &length, 8);
+  return file + header + std::string(data, '\0');
+}
+
+Safetensors parse(const std::string& file) {
+  return Safetensors::parse(std::as_bytes(std::span(file)), "x.safetensors");
+}
+
+std::string refusal(const std::string& file) {
+  const std::string text = message_of<Error>([&] { parse(file); });
+  EXPECT_THAT(text, HasSubstr("x.safetensors: "));
+  return text;
+}
+
+std::string tensor(const std::string& dtype, const std::string& shape, const std::string& offsets) {
+  return R"({"w": {"dtype": ")" + dtype + R"(", "shape": )" + shape + R"(, "data_offsets": )" + offsets +
+         "}}";
+}
+
+TEST(Safetensors, ComesBackFromDisk) {
+  const TemporaryFolder folder;
+  const float weights[6] = {1, 2, 3, -4, 5.5f, 6};
+  const std::int64_t step[1] = {-7};
+  const std::map<std::string, TensorBytes> tensors = {
+      {"net.weight", {"F32", {2, 3}, std::as_bytes(std::span(weights))}},
+      {"step", {"I64", {}, std::as_bytes(std::span(step))}},
+      {"none", {"F16", {0, 4}, {}}}};
+  write_safetensors(folder / "a.safetensors", tensors, {{"config", "{\"x\": \"ä\"}"}});
+  const Safetensors file = Safetensors::open(folder / "a.safetensors");
+  EXPECT_EQ(file.tensors().size(), 3u);
+  for (const auto& [name, expected] : tensors) {
+    const TensorBytes& found = file.at(name);
+    EXPECT_EQ(found.dtype, expected.dtype);
+    EXPECT_EQ(found.shape, expected.shape);
+    ASSERT_EQ(found.bytes.size(), expected.bytes.size());
+    EXPECT_TRUE(std::equal(found.bytes.begin(), found.bytes.end(), expected.bytes.begin()));
+  }
+  EXPECT_EQ(file.metadata_at("config"), "{\"x\": \"ä\"}");
+  EXPECT_EQ(file.metadata_at("format"), "pt");
+
+  write_safetensors(folder / "b.safetensors", tensors, {{"config", "{\"x\": \"ä\"}"}});
+  EXPECT_EQ(bytes_of(folder / "a.safetensors"), bytes_of(folder / "b.safetensors"));
+  EXPECT_EQ((bytes_of(folder / "a.safetensors").size() - 8) % 8, 0u);
+}
+
+TEST(Safetensors, NamesTheNearestTensor) {
+  const std::string bytes = file_with(tensor("F32", "[1]", "[0, 4]"), 4);  // the spans point into it
+  const Safetensors file = parse(bytes);
+  EXPECT_THAT(message_of<Error>([&] { file.at("v"); }),
+              HasSubstr("expected a tensor 'v', found none (nearest: 'w')"));
+  EXPECT_THAT(message_of<Error>([&] { file.metadata_at("config"); }),
+              HasSubstr("expected metadata 'config'"));
+}
+
+TEST(Safetensors, RefusesBadHeaders) {
+  EXPECT_THAT(refusal(""), HasSubstr("expected at least 8 bytes, found 0"));
+  EXPECT_THAT(refusal("seven b"), HasSubstr("found 7"));
+  EXPECT_THAT(refusal(std::string(8, '\xff')), HasSubstr("header length"));
+  EXPECT_THAT(refusal(file_with("{}", 0).substr(0, 9)), HasSubstr("header length: expected at most 1"));
+  for (const char* text : {"", "{", "[]", "null", "{\"w\": 1} x"})
+    EXPECT_THAT(refusal(file_with(text, 0)), HasSubstr("header: expected a JSON object")) << text;
+  EXPECT_THAT(refusal(file_with(std::string(100'000, '['), 0)), HasSubstr("header"));  // deep nesting
+  EXPECT_THAT(refusal(file_with(R"({"w": 4})", 0)),
+              HasSubstr("'w': expected dtype, shape and two data_offsets"));
+  EXPECT_THAT(refusal(file_with(R"({"__metadata__": {"a": 1}})", 0)),
+              HasSubstr("'a': expected a text, found 1"));
+  EXPECT_THAT(refusal(file_with(R"({"__metadata__": 3})", 0)), HasSubstr("__metadata__"));
+}
+
+TEST(Safetensors, RefusesALengthBeyondTheFormatsLimit) {
+  const TemporaryFolder folder;
+  const std::uint64_t length = 100'000'001;
+  write_bytes(folder / "long.safetensors", std::string(reinterpret_cast<const char*>(&length), 8));
+  std::filesystem::resize_file(folder / "long.safetensors", length + 8);  // sparse
+  EXPECT_THAT(message_of<Error>([&] { Safetensors::open(folder / "long.safetensors"); }),
+              HasSubstr("expected at most 100000000 bytes, found 100000001"));
+}
+
+TEST(Safetensors, RefusesBadEntries) {
+  EXPECT_THAT(refusal(file_with(tensor("F33", "[1]", "[0, 4]"), 4)),
+              HasSubstr("expected a known dtype, found 'F33'"));
+  EXPECT_THAT(refusal(file_with(tensor("F32", "[-1]", "[0, 4]"), 4)),
+              HasSubstr("shape: expected sizes, found -1"));
+  EXPECT_THAT(refusal(file_with(tensor("F32", "[1.5]", "[0, 4]"), 4)), HasSubstr("shape"));
+  EXPECT_THAT(refusal(file_with(tensor("F32", "[4294967296, 4294967296]", "[0, 0]"), 4)),
+              HasSubstr("fits into memory"));
+  EXPECT_THAT(refusal(file_with(tensor("U8", "[9223372036854775808]", "[0, 4]"), 4)),
+              HasSubstr("fits into memory"));
+  EXPECT_THAT(refusal(file_with(tensor("F32", "[2]", "[0, 4]"), 8)),
+              HasSubstr("expected 8 bytes for its shape and dtype, found 4"));
+  EXPECT_THAT(refusal(file_with(tensor("F32", "[2]", "[0, 8]"), 7)),
+              HasSubstr("expected a range within 7 bytes"));
+  EXPECT_THAT(refusal(file_with(tensor("F32", "[1]", "[8, 4]"), 8)), HasSubstr("data_offsets"));
+  EXPECT_THAT(refusal(file_with(tensor("F32", "[1]", "[-4, 0]"), 8)),
+              HasSubstr("data_offsets: expected sizes"));
+  EXPECT_THAT(refusal(file_with(tensor("F32", "[1]", "[0, 4, 8]"), 8)), HasSubstr("two data_offsets"));
+}
+
+TEST(Safetensors, RefusesSharedBytes) {
+  const std::string header = R"({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+                                 "b": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}})";
+  EXPECT_THAT(refusal(file_with(header, 8)),
+              HasSubstr("'b': expected bytes of its own, found them shared with 'a'"));
+}
+
+TEST(Safetensors, NamesFilesItCannotOpen) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(message_of<Error>([&] { Safetensors::open(folder / "absent"); }),
+              HasSubstr("absent: cannot read"));
+  EXPECT_THAT(message_of<Error>([&] { Safetensors::open(folder.path()); }), HasSubstr("expected a file"));
+  write_bytes(folder / "empty", "");
+  EXPECT_THAT(message_of<Error>([&] { Safetensors::open(folder / "empty"); }), HasSubstr("found 0"));
+}
+
+TEST(Safetensors, LeavesNothingOnAFullDisk) {
+  const TemporaryFolder folder;
+  const std::vector<std::byte> bytes(100'000);
+  const FullDisk full(50'000);
+  EXPECT_THAT(message_of<Error>([&] {
+                write_safetensors(folder / "big", {{"w", {"U8", {100'000}, bytes}}}, {});
+              }),
+              HasSubstr("big: cannot write"));
+  EXPECT_TRUE(folder.empty());
+}
+
+}  // namespace
+}  // namespace diffreward
