@@ -7,6 +7,7 @@
 // never stopped.
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -27,6 +28,7 @@ namespace {
 constexpr const char* kFormat = "diffreward-diffusion-training-1";
 constexpr double kDivergence = 1e3;       // times the early loss
 constexpr std::int64_t kEarlySteps = 20;  // steps that define it
+constexpr double kSmallLoss = 0.01;       // early levels below this count as this: single losses scatter
 constexpr int kHeldOutWindows = 512;
 enum Stream : std::uint64_t { kTraining = 0, kHeldOut = 1 };
 
@@ -150,15 +152,19 @@ class Trainer {
   }
 
   void check_health(double loss, double norm) {
-    if (step_ < kEarlySteps) early_loss_ += (loss - early_loss_) / static_cast<double>(step_ + 1);
+    const double limit = kDivergence * std::max(early_loss_, kSmallLoss);
     const bool finite = std::isfinite(loss) && std::isfinite(norm);
-    if (finite && loss <= kDivergence * early_loss_) return;
-    const std::string last =
+    if (finite && (step_ == 0 || loss <= limit)) {
+      if (step_ < kEarlySteps) early_loss_ += (loss - early_loss_) / static_cast<double>(step_ + 1);
+      return;
+    }
+    throw Error(concat(
+        "training: step ", step_ + 1, ": expected ",
+        finite ? concat("a loss below ", limit, " (", kDivergence, " times its early level)")
+               : std::string("a finite loss and gradient"),
+        ", found loss ", loss, " and gradient norm ", norm, "; ",
         saved_step_ < 0 ? std::string("there is no checkpoint")
-                        : concat("last good checkpoint: ", checkpoint().string(), " of step ", saved_step_);
-    throw Error(concat("training: step ", step_ + 1, ": expected a ",
-                       finite ? "loss near its early level " : "finite loss and gradient, early loss ",
-                       early_loss_, ", found loss ", loss, " and gradient norm ", norm, "; ", last));
+                        : concat("last good checkpoint: ", checkpoint().string(), " of step ", saved_step_)));
   }
 
   double held_out_loss() {
@@ -177,13 +183,13 @@ class Trainer {
     const double seconds = std::chrono::duration<double>(Clock::now() - logged_).count();
     Json line = {{"step", step_}, {"loss", loss_sum_ / static_cast<double>(loss_count_)}};
     if (held_out_.count() > 0) line["held_out_loss"] = held_out_loss();
+    last_metrics_ = line;  // without what differs from run to run: files of equal runs are equal
     line["steps_per_second"] = static_cast<double>(step_ - logged_step_) / seconds;
     line["time"] = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
     loss_sum_ = 0;
     loss_count_ = 0;
     logged_ = Clock::now();
     logged_step_ = step_;
-    last_metrics_ = line;
     return line;
   }
 
