@@ -26,6 +26,11 @@ function(dr_use_torch target)
   endif()
   target_compile_options(${target} PRIVATE -fpch-preprocess)
   target_precompile_headers(${target} REUSE_FROM diffreward_torch_pch)
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL EXECUTABLE)  # would be compiled with -fPIE, which refuses a header precompiled with -fPIC
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
 endfunction()
 
 # dr_test(<name> [TORCH] SOURCES ... LINK ... [LABELS ...] [TIMEOUT s]): a GoogleTest program, one CTest entry.
