@@ -95,10 +95,8 @@ std::string summary_html(const std::vector<Headline>& headlines) {
     out +=
         "<div><dt>" + inline_markup(h.label) + "</dt><dd class=\"value\">" + inline_markup(h.value) + "</dd>";
     std::string note = inline_markup(h.note);
-    if (h.reached) {
-      if (!note.empty()) note += " · ";
-      note += *h.reached ? "<span class=\"good\">✓ reached</span>" : "<span class=\"bad\">✗ missed</span>";
-    }
+    if (h.reached)
+      note += *h.reached ? "<div class=\"good\">✓ reached</div>" : "<div class=\"bad\">✗ missed</div>";
     if (!note.empty()) out += "<dd class=\"note\">" + note + "</dd>";
     out += "</div>\n";
   }

@@ -38,7 +38,7 @@ nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem 1.3rem; ma
 .summary > div { background: var(--card); border: 1px solid var(--rule); border-radius: .6rem; padding: .9rem 1rem .8rem; }
 .summary dt { font-size: .88rem; color: var(--soft); line-height: 1.35; }
 .summary dd { margin: 0; }
-.summary .value { font-size: 1.65rem; line-height: 1.35; font-weight: 620; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; }
+.summary .value { font-size: 1.5rem; line-height: 1.35; font-weight: 620; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; }
 .summary .note { font-size: .84rem; color: var(--soft); line-height: 1.4; }
 .good, .bad { font-weight: 620; white-space: nowrap; }
 .good { color: var(--good); } .bad { color: var(--bad); }
@@ -53,7 +53,7 @@ table { border-collapse: collapse; font-size: .94rem; line-height: 1.4; font-var
 th, td { padding: .45rem .9rem .45rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule); }
 thead th { font-weight: 600; color: var(--soft); border-bottom-width: 2px; vertical-align: bottom; }
 tbody th { font-weight: 500; min-width: 6.5rem; }
-th.n, td.n { text-align: right; padding-left: .9rem; padding-right: 0; white-space: nowrap; }
+th.n, td.n { text-align: right; padding-left: 1.3rem; padding-right: 0; white-space: nowrap; }
 th.n + :not(.n), td.n + :not(.n) { padding-left: 1.4rem; }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; font-size: .9em; }
 code { background: var(--code); padding: .1em .3em; border-radius: .25em; }

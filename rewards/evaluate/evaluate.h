@@ -21,7 +21,7 @@ struct RewardEvaluationConfig {
   int every = 4;  // steps between the windows that are scored
   int episodes = 512;      // at most so many of each side
   double discount = 0.99;  // of the EPIC distance
-  BootstrapConfig bootstrap;
+  BootstrapConfig bootstrap = {};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {

@@ -25,7 +25,7 @@ struct PreferenceConfig {
   double goal_radius = 0.5;  // cells; reach of the goal
   double touch = 0.12;       // cells between the ball's centre and a wall: the ball's radius and a margin
   int raster = 4;            // samples per cell and axis of the occupancy picture
-  BootstrapConfig bootstrap;
+  BootstrapConfig bootstrap = {};
 };
 
 /// One kind of behaviour.

@@ -113,10 +113,10 @@ SteeringReport evaluate_steering(const DenoisingModel& base, const DenoisingMode
   const auto set = [&](const char* name, std::span<const float> windows) {
     return make_set(name, windows, layout, map, goal, config);
   };
-  SteeringReport out{.data = set("base data", data_windows(base_data, layout, config)),
+  SteeringReport out{.data = set("data", data_windows(base_data, layout, config)),
                      .unguided = set("unguided", base.sample(config.samples, start, unguided)),
                      .guided = set("guided", base.sample(config.samples, start, sample, &guide)),
-                     .expert = set("expert model", expert.sample(config.samples, start, unguided))};
+                     .expert = set("expert", expert.sample(config.samples, start, unguided))};
   const TrajectoryMetrics &guided = out.guided.metrics, &data = out.data.metrics;
   out.success_to_expert = ratio(guided.success.value, out.expert.metrics.success.value);
   out.success_to_unguided = ratio(guided.success.value, out.unguided.metrics.success.value);

@@ -14,11 +14,11 @@
 namespace diffreward {
 
 struct SteeringConfig {
-  int samples = 512;          // trajectories per set
-  double goal_radius = 0.5;   // cells; success
-  double ball_radius = 0.1;   // cells
-  double start_jitter = 0.3;  // cells; uniform offset of the start per axis
-  BootstrapConfig bootstrap;  // its seed also draws the starts and the data's windows
+  int samples = 512;               // trajectories per set
+  double goal_radius = 0.5;        // cells; success
+  double ball_radius = 0.1;        // cells
+  double start_jitter = 0.3;       // cells; uniform offset of the start per axis
+  BootstrapConfig bootstrap = {};  // its seed also draws the starts and the data's windows
 };
 
 /// What a set of trajectories [n, horizon] does. Intervals over trajectories.
@@ -39,7 +39,7 @@ TrajectoryMetrics trajectory_metrics(std::span<const float> windows, const Windo
 
 /// One set as sampled.
 struct SteeringSet {
-  std::string name;
+  std::string name;  ///< data, unguided, guided or expert: its key in the JSON
   TrajectoryMetrics metrics;
   std::vector<std::vector<Point>> paths;  ///< [n][horizon]
 };

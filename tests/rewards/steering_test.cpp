@@ -69,7 +69,7 @@ class GaussianModel final : public DenoisingModel {
   static constexpr double kVariance = 0.01;
   Point mean_;
   Normalizer normalizer_{"gaussian", {0, 0, 0}, {1, 1, 1}};
-  NoiseSchedule schedule_{"cosine", 20};
+  NoiseSchedule schedule_{"cosine", 100};
   std::string device_ = "cpu";
 };
 
