@@ -6,54 +6,22 @@
 
 #include <cmath>
 
-#include "core/rng.h"
+#include "core/progress.h"
+#include "tests/rewards/closed_form.h"
 
 namespace diffreward {
 namespace {
 
-/// One row of two observations, each N(mean, 1): E[x_0 | x_t] is linear in x_t.
-class Gaussian final : public DenoisingModel {
- public:
-  explicit Gaussian(double mean) : mean_(mean) {}
-  const WindowLayout& layout() const override { return layout_; }
-  const Normalizer& normalizer() const override { return normalizer_; }
-  const NoiseSchedule& schedule() const override { return schedule_; }
-  const std::string& device() const override { return device_; }
-  at::Tensor predict_x0(const at::Tensor& x_t, const at::Tensor& t) const override {
-    const torch::Tensor all = torch::tensor(schedule_.alpha_bar, torch::kFloat32);
-    const torch::Tensor abar = all.index_select(0, t).view({-1, 1, 1});
-    return mean_ + abar.sqrt() * (x_t - abar.sqrt() * mean_);
-  }
-
- private:
-  double mean_;
-  WindowLayout layout_{.horizon = 1, .observation_dim = 2};
-  Normalizer normalizer_{"gaussian", {0, 0}, {1, 1}};
-  NoiseSchedule schedule_{"cosine", 20};
-  std::string device_ = "cpu";
-};
-
-Dataset samples(double mean, std::uint64_t seed) {
-  Rng rng(seed);
-  Dataset::Columns columns;
-  columns.observation_dim = 2;
-  columns.action_dim = 1;
-  constexpr std::size_t kRows = 2000, kEpisode = 50;
-  for (std::size_t i = 0; i < kRows; ++i) {
-    for (int j = 0; j < 2; ++j) columns.observations.push_back(static_cast<float>(mean + rng.normal()));
-    columns.actions.push_back(0);
-    columns.rewards.push_back(0);
-    columns.terminals.push_back(0);
-    columns.timeouts.push_back(i % kEpisode == kEpisode - 1);
-  }
-  columns.next_observations = columns.observations;
-  return Dataset::from_columns(columns);
-}
+using testing::MixtureModel;
 
 class ReadingTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    reward_ = extract(Gaussian(1), Gaussian(0), samples(1, 1), samples(0, 2),
+    Progress::silence();
+    const NoiseSchedule schedule("cosine", 20);
+    const MixtureModel expert({{1, {1, 1}, {1, 0, 0, 1}}}, 1, schedule),
+        base({{1, {0, 0}, {1, 0, 0, 1}}}, 1, schedule);
+    reward_ = extract(expert, base, expert.data(2000, 1), base.data(2000, 2),
                       {.hidden = {16}, .steps = 200, .read_t = 2, .support_points = 512});
     // A diagonal through the base data and far beyond it.
     for (double x = -8; x <= 8; x += 0.25) windows_.insert(windows_.end(), 2, static_cast<float>(x));

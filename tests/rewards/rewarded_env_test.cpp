@@ -10,6 +10,7 @@
 
 #include "core/rng.h"
 #include "tests/agents/toy_env.h"
+#include "tests/envs/count_allocations.h"
 
 namespace diffreward {
 namespace {
@@ -201,6 +202,27 @@ TEST(RewardedEnv, AfterAFailureAllInstancesMustBeReset) {
   EXPECT_THROW(env->step(std::vector<double>{0, 0}), Error);
   env->reset({}, {}, {});
   EXPECT_FLOAT_EQ(float(env->step(std::vector<double>{0, 0}).reward[0]), 21);
+}
+
+TEST(RewardedEnv, AStepAllocatesNothing) {
+  if (!counts_allocations()) GTEST_SKIP() << "the sanitizer brings its own malloc";
+  class Constant final : public RewardModel {
+   public:
+    const WindowLayout& layout() const override { return layout_; }
+    bool reads_actions() const override { return true; }
+    void score(std::span<const float>, std::span<float> out) const override { std::ranges::fill(out, 1.0f); }
+
+   private:
+    WindowLayout layout_{.horizon = 4, .stride = 2, .action_dim = 2, .observation_dim = 4};
+  };
+  RewardedEnv env(make_vector("Maze2D-UMaze-v0", {.count = 8, .autoreset = "same_step", .max_steps = 20}),
+                  std::make_shared<Constant>());
+  env.reset(0);
+  const std::vector<double> actions(16, 0.5);
+  for (int t = 0; t < 50; ++t) env.step(actions);
+  const std::size_t before = allocation_count();
+  for (int t = 0; t < 100; ++t) env.step(actions);
+  EXPECT_EQ(allocation_count(), before);
 }
 
 TEST(RewardedEnv, CanBeWrappedAgainAndStillTellsTheTasksReward) {
