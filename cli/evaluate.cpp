@@ -4,25 +4,36 @@
 #include "cli/stages.h"
 #include "envs/catalog.h"
 #include "envs/maze2d/maze2d.h"
+#include "rewards/discriminator/discriminator.h"
 
 namespace diffreward::cli {
 namespace {
 
 constexpr int kStripTimesteps[] = {0, 5, 10, 20, 40, 80};
 
-Json judge(const RelativeReward& reward, const MazeMap& map, Point goal, const Dataset& expert,
-           const Dataset& base, const EvaluateConfig& config, const std::string& name) {
-  const std::filesystem::path folder = config.run.out;
+/// One task: a maze, its goal, held-out recordings of both sides.
+struct Case {
+  const EvaluateConfig& config;
+  MazeMap map;
+  Point goal;
+  Dataset expert, base;
+  int height() const { return config.width * map.rows() / map.columns(); }
+  std::filesystem::path folder() const { return config.run.out; }
+};
+
+RewardEvaluation judge(const Case& c, const RewardModel& reward, const RewardModel* support,
+                       const std::string& name) {
+  const RewardEvaluation result =
+      evaluate_reward(reward, c.map, c.goal, c.expert, c.base, c.config.evaluation, support);
+  write_png(c.folder() / (name + "_heatmap.png"),
+            draw_reward(result.heatmap, c.map, c.goal, name, c.config.width, c.height()));
+  return result;
+}
+
+Json judge_relative(const Case& c, const RelativeReward& reward) {
   const FunctionReward support(reward.layout(), reward.reads_actions(),
                                [&](auto windows, auto out) { reward.support(windows, out); });
-  const RewardEvaluation result =
-      evaluate_reward(reward, map, goal, expert, base, config.evaluation, &support);
-  const int height = config.width * map.rows() / map.columns();
-  write_png(folder / (name + "_heatmap.png"),
-            draw_reward(result.heatmap, map, goal, name == "relative" ? "relative reward" : name,
-                        config.width, height));
-  if (name != "relative") return result.json();
-
+  const RewardEvaluation result = judge(c, reward, &support, "relative");
   std::vector<int> timesteps;
   for (const int t : kStripTimesteps)
     if (t < reward.timesteps()) timesteps.push_back(t);
@@ -30,17 +41,17 @@ Json judge(const RelativeReward& reward, const MazeMap& map, Point goal, const D
       [&](int t) -> ScoreFn {
         return [&reward, t](auto windows, auto out) { reward.score_at(t, windows, out); };
       },
-      reward, timesteps, map, goal, {.per_cell = config.evaluation.per_cell});
-  write_png(folder / "strip.png", draw_reward_strip(strip, timesteps, map, goal, height / 2));
-  write_png(folder / "occupancy.png", draw_occupancy(result.preference, map, goal, config.width, height));
-  write_png(folder / "regions.png", draw_regions(result.preference, map, goal, config.width, height));
+      reward, timesteps, c.map, c.goal, {.per_cell = c.config.evaluation.per_cell});
+  write_png(c.folder() / "strip.png", draw_reward_strip(strip, timesteps, c.map, c.goal, c.height() / 2));
+  write_png(c.folder() / "occupancy.png",
+            draw_occupancy(result.preference, c.map, c.goal, c.config.width, c.height()));
+  write_png(c.folder() / "regions.png",
+            draw_regions(result.preference, c.map, c.goal, c.config.width, c.height()));
   Json json = result.json();
-  Json over_t = Json::array();
   for (std::size_t i = 0; i < strip.size(); ++i) {
-    over_t.push_back(strip[i].json());
-    over_t.back()["t"] = timesteps[i];
+    json["over_t"].push_back(strip[i].json());
+    json["over_t"].back()["t"] = timesteps[i];
   }
-  json["over_t"] = over_t;
   return json;
 }
 
@@ -69,17 +80,15 @@ Json run_evaluate(const EvaluateConfig& config) {
   if (!config.baseline.empty()) inputs.emplace_back(config.baseline);
   return run_stage("evaluate", config.run.out, to_json(config), inputs, config.run.reuse, [&] {
     set_torch_threads(config.run.threads);
-    const Dataset expert = open_data(config.expert_data), base = open_data(config.base_data);
+    const Dataset base = open_data(config.base_data);
     const MazeMap map = maze_of_data(base);
-    const Point goal = goal_of(map, config.goal_cell);
-    const auto open = [](const std::string& path) {
-      return RelativeReward::load(product(path, "reward.safetensors"));
-    };
-    Json result = {{"goal", goal}};
-    result["relative"] = judge(*open(config.reward), map, goal, expert, base, config, "relative");
+    const Case c{config, map, goal_of(map, config.goal_cell), open_data(config.expert_data), base};
+    Json result = {{"goal", c.goal}};
+    const auto file = [](const std::string& path) { return product(path, "reward.safetensors"); };
+    result["relative"] = judge_relative(c, *RelativeReward::load(file(config.reward)));
     if (!config.baseline.empty())
       result["discriminator"] =
-          judge(*open(config.baseline), map, goal, expert, base, config, "discriminator");
+          judge(c, *Discriminator::load(file(config.baseline)), nullptr, "discriminator").json();
     return result;
   });
 }

@@ -106,6 +106,9 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.rl_true.episodes = config.tiny ? 8 : 256;
   job.rl_true.ppo.seed = config.seed;
   job.rl_true.ppo.device = config.device;
+  job.rl_true.ppo.lr = 1e-3;
+  job.rl_true.ppo.minibatches = 4;
+  job.rl_true.ppo.initial_log_std = -0.5;
   const std::int64_t iteration =
       std::int64_t{job.rl_true.count} * job.rl_true.ppo.decisions * job.rl_true.ppo.action_repeat;
   job.rl_true.env_steps = iteration * (config.tiny ? 1 : maze.ppo_iterations);

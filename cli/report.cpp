@@ -20,10 +20,6 @@ std::string number(const Json& value) {
   return value.is_number() ? number(value.get<double>()) : "-";
 }
 
-Estimate estimate(const Json& json) {
-  return {json.at("value"), json.at("low"), json.at("high")};
-}
-
 std::string with_interval(const Json& json) {
   return concat(number(json.at("value")), " [", number(json.at("low")), ", ", number(json.at("high")), "]");
 }

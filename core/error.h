@@ -30,7 +30,7 @@ class Interrupted : public Error {
 template <class... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream text;
-  text.precision(17);
+  text.precision(6);
   (text << ... << parts);
   return text.str();
 }

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "agents/diffusion/mish_net.h"
+
 namespace diffreward {
 namespace {
 
@@ -33,15 +35,15 @@ ResidualMlp::ResidualMlp(const DiffusionConfig& config, const WindowLayout& layo
       out_(parameters, "out", config.dim, layout.size()) {}
 
 torch::Tensor ResidualMlp::forward(const torch::Tensor& x, const torch::Tensor& t) const {
-  const torch::Tensor embedding = torch::mish(time_(sinusoidal_embedding(t, kTimeFeatures)));
+  const torch::Tensor embedding = fast_mish(time_(sinusoidal_embedding(t, kTimeFeatures)));
   const std::vector<torch::Tensor> shifts =
       time_to_blocks_(embedding).chunk(static_cast<std::int64_t>(blocks_.size()), 1);
   torch::Tensor h = in_(x.flatten(1));
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const Block& block = blocks_[i];
-    h = h + block.second(torch::mish(block.first(block.norm(h)) + shifts[i]));
+    h = h + block.second(fast_mish(block.first(block.norm(h)) + shifts[i]));
   }
-  return out_(torch::mish(norm_(h))).view_as(x);
+  return out_(fast_mish(norm_(h))).view_as(x);
 }
 
 }  // namespace diffreward

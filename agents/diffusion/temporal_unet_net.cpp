@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "agents/diffusion/mish_net.h"
 #include "core/error.h"
 
 namespace diffreward {
@@ -47,7 +48,7 @@ ConvBlock::ConvBlock(Parameters& parameters, const std::string& name, int in, in
       norm_bias(parameters.constant(name + ".block.2.bias", {out}, 0)) {}
 
 torch::Tensor ConvBlock::operator()(const torch::Tensor& x) const {
-  return torch::mish(torch::group_norm(conv(x), kGroups, norm_weight, norm_bias, kEpsilon));
+  return fast_mish(torch::group_norm(conv(x), kGroups, norm_weight, norm_bias, kEpsilon));
 }
 
 TemporalBlock::TemporalBlock(Parameters& parameters, const std::string& name, int in, int out, int time_dim)
@@ -85,7 +86,7 @@ TimeEmbedding::TimeEmbedding(Parameters& parameters, const std::string& name, in
       second(parameters, name + ".3", std::int64_t{4} * dim, dim) {}
 
 torch::Tensor TimeEmbedding::operator()(const torch::Tensor& t) const {
-  return second(torch::mish(first(sinusoidal_embedding(t, first.weight.size(1)))));
+  return second(fast_mish(first(sinusoidal_embedding(t, first.weight.size(1)))));
 }
 
 Upsample::Upsample(Parameters& parameters, const std::string& name, int channels)
@@ -129,7 +130,7 @@ TemporalUnet::TemporalUnet(const DiffusionConfig& config, const WindowLayout& la
 }
 
 torch::Tensor TemporalUnet::forward(const torch::Tensor& x, const torch::Tensor& t) const {
-  const torch::Tensor time = torch::mish(time_(t));
+  const torch::Tensor time = fast_mish(time_(t));
   torch::Tensor h = x.transpose(1, 2).contiguous();  // [n, width, horizon]
   std::vector<torch::Tensor> skips;
   const auto run = [&](const Level& level) {

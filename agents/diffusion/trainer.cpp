@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <sstream>
 
 #include "agents/diffusion/crc32c.h"
 #include "agents/diffusion/diffusion_model.h"
@@ -196,7 +197,10 @@ class Trainer {
   /// A signal ends the run where nothing is lost.
   void advance(Progress& progress, double loss) {
     try {
-      progress.advance(1, concat("loss ", std::round(loss * 1e5) / 1e5));
+      std::ostringstream note;  // four digits are enough to watch
+      note.precision(4);
+      note << "loss " << loss;
+      progress.advance(1, note.str());
     } catch (const Interrupted&) {
       if (config_.checkpoint_every > 0) save_checkpoint();
       throw;

@@ -19,6 +19,8 @@ class Routes {
   explicit Routes(const MazeMap& map)
       : map_(map), next_(static_cast<std::size_t>(map.rows() * map.columns())) {}
 
+  const MazeMap& map() const { return map_; }
+
   Cell next(Cell from, Cell goal) {
     std::vector<Cell>& table = next_[index(goal)];
     if (table.empty()) table = towards(goal);
@@ -42,14 +44,15 @@ class Routes {
     return table;
   }
 
-  const MazeMap& map_;
+  MazeMap map_;
   std::vector<std::vector<Cell>> next_;  // [goal cell][cell]
 };
 
 /// One instance's walk: the waypoint it steers to and how long it has not come closer.
 struct Walker {
-  Maze2D* maze;
+  Maze2D* maze = nullptr;
   Rng rng;
+  bool planned = false;
   Point goal{}, waypoint{};
   Cell cell{};  // of the waypoint
   double closest = 0;
@@ -58,16 +61,21 @@ struct Walker {
 
 class WaypointController {
  public:
-  explicit WaypointController(const WaypointConfig& config) : config_(config) { validate(config_); }
+  explicit WaypointController(const WaypointConfig& config)
+      : config_(config), moves_goal_(config.at_goal == "new_goal") {
+    validate(config_);
+  }
 
   void operator()(VectorEnv& envs, const StepView& view, std::span<double> actions, std::span<double> extra) {
-    if (envs_ != &envs || walkers_.size() != static_cast<std::size_t>(envs.size())) meet(envs);
+    // A batch made where another one was destroyed has its address; but it has been reset.
+    const auto begun = [](std::uint8_t reset) { return reset != 0; };
+    if (envs_ != &envs || std::all_of(view.reset.begin(), view.reset.end(), begun)) meet(envs);
     for (std::size_t i = 0; i < walkers_.size(); ++i) {
       Walker& w = walkers_[i];
       const Point position{view.obs[4 * i], view.obs[4 * i + 1]},
           velocity{view.obs[4 * i + 2], view.obs[4 * i + 3]};
       bool switched = false;
-      if (config_.at_goal == "new_goal" && !view.reset[i] && distance(position, w.maze->goal()) < kAtGoal) {
+      if (moves_goal_ && !view.reset[i] && distance(position, w.maze->goal()) < kAtGoal) {
         const auto& cells = w.maze->map().free_cells();
         w.maze->set_goal(MazeMap::point_of(cells[w.rng.below(cells.size())]));
         switched = true;
@@ -84,26 +92,36 @@ class WaypointController {
   }
 
  private:
-  static double distance(Point a, Point b) { return std::hypot(a[0] - b[0], a[1] - b[1]); }
+  static double distance(Point a, Point b) {
+    return std::sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]));
+  }
 
+  /// Learns the instances' addresses and the map; walks of as many instances go on.
   void meet(VectorEnv& envs) {
-    walkers_.clear();
-    for (int i = 0; i < envs.size(); ++i) {
-      auto* maze = dynamic_cast<Maze2D*>(&envs.env(i));
-      require(maze != nullptr, "waypoints: expected a maze environment, got ", envs.spec().id);
-      walkers_.push_back({.maze = maze, .rng = Rng(config_.seed, kStream + static_cast<std::uint64_t>(i))});
+    const auto n = static_cast<std::size_t>(envs.size());
+    if (walkers_.size() != n) {
+      walkers_.clear();
+      for (std::size_t i = 0; i < n; ++i) walkers_.push_back({.rng = Rng(config_.seed, kStream + i)});
     }
-    routes_ = std::make_unique<Routes>(walkers_[0].maze->map());
+    for (std::size_t i = 0; i < n; ++i) {
+      Walker& w = walkers_[i];
+      w.maze = dynamic_cast<Maze2D*>(&envs.env(static_cast<int>(i)));
+      require(w.maze != nullptr, "waypoints: expected a maze environment, got ", envs.spec().id);
+      if (i == 0 && (!routes_ || routes_->map().text() != w.maze->map().text()))
+        routes_ = std::make_unique<Routes>(w.maze->map());
+      require(w.maze->map().text() == routes_->map().text(), "waypoints: instance ", i,
+              ": expected the map of instance 0, got another");
+      w.planned = w.planned && envs_ == &envs;
+    }
     envs_ = &envs;
-    fresh_ = true;
   }
 
   /// Chooses the waypoint: kept until taken, then the next cell's; the goal itself in the goal's cell.
   void steer(Walker& w, Point position, bool first) {
     const MazeMap& map = w.maze->map();
     const Cell goal_cell = map.cell_at(w.maze->goal());
-    const bool replan = first || fresh_ || w.goal != w.maze->goal() || w.stalled >= kPatience;
-    if (replan) {
+    if (first || !w.planned || w.goal != w.maze->goal() || w.stalled >= kPatience) {
+      w.planned = true;
       w.goal = w.maze->goal();
       const Cell here = map.cell_at(position);
       aim(w, here == goal_cell ? goal_cell : routes_->next(here, goal_cell), goal_cell,
@@ -114,7 +132,6 @@ class WaypointController {
     const double left = distance(position, w.waypoint);
     w.stalled = left < w.closest - 1e-3 || left < config_.reach ? 0 : w.stalled + 1;
     w.closest = std::min(w.closest, left);
-    if (&w == &walkers_.back()) fresh_ = false;
   }
 
   void aim(Walker& w, Cell cell, Cell goal_cell, bool jitter) {
@@ -128,10 +145,10 @@ class WaypointController {
   }
 
   WaypointConfig config_;
-  VectorEnv* envs_ = nullptr;
+  bool moves_goal_;
+  const VectorEnv* envs_ = nullptr;
   std::unique_ptr<Routes> routes_;
   std::vector<Walker> walkers_;
-  bool fresh_ = true;  // no waypoint chosen yet
 };
 
 }  // namespace

@@ -1,8 +1,8 @@
 // The waypoint controller that writes maze data: shortest path on the grid, PD control towards each waypoint.
 //
-// Acceleration command per axis: gain * (waypoint - position) - damping * velocity, clipped to [-1, 1]. A waypoint is
-// taken when closer than `reach`; the last one is the goal itself. D4RL's gains are 10 and 1 with reach 0.1; the paper's
-// fork uses 3 and 0.548 with reach 0.3, which are the defaults here.
+// Action per axis: gain * (waypoint - position) - damping * velocity, clipped to [-1, 1]. A waypoint is
+// taken when closer than `reach`; the last one is the goal itself. D4RL's gains are 10 and 1 with reach 0.1;
+// the paper's fork uses 3 and 0.548 with reach 0.3, which are the defaults here.
 #pragma once
 
 #include <memory>
@@ -33,8 +33,9 @@ struct WaypointConfig {
   }
 };
 
-/// A policy for collect() on maze environments: walks every instance to its own current goal. Writes one extra column,
-/// "goal_switched": 1 on the first row of a new goal within an episode. Throws InvalidArgument for other environments.
+/// A policy for collect() on maze environments: walks every instance to its own current goal. Writes one
+/// extra column, "goal_switched": 1 on the first row of a new goal within an episode. Throws InvalidArgument
+/// for other environments.
 PolicyFn waypoint_policy(const WaypointConfig& config);
 /// The extra column above, for CollectInfo::extra_fields.
 std::vector<InfoField> waypoint_extra_fields();

@@ -44,17 +44,23 @@ Handle open_dataset(hid_t parent, const std::string& name, const std::string& wh
   return dataset;
 }
 
+std::vector<hsize_t> numeric_shape(hid_t dataset) {
+  const Handle space(H5Dget_space(dataset), H5Sclose), type(H5Dget_type(dataset), H5Tclose);
+  const H5T_class_t kind = H5Tget_class(type.get());
+  const int rank = H5Sget_simple_extent_ndims(space.get());
+  if (rank < 1 || (kind != H5T_FLOAT && kind != H5T_INTEGER && kind != H5T_ENUM)) return {};
+  std::vector<hsize_t> shape(static_cast<std::size_t>(rank));
+  H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr);
+  return shape;
+}
+
 ColumnInfo column_info(hid_t dataset, const std::string& where) {
   ColumnInfo info;
-  const Handle space(H5Dget_space(dataset), H5Sclose), type(H5Dget_type(dataset), H5Tclose);
-  const int rank = H5Sget_simple_extent_ndims(space.get());
-  if (rank < 1) throw Error(concat(where, ": expected an array, found a single value"));
-  info.shape.resize(static_cast<std::size_t>(rank));
-  H5Sget_simple_extent_dims(space.get(), info.shape.data(), nullptr);
-  const H5T_class_t kind = H5Tget_class(type.get());
-  if (kind != H5T_FLOAT && kind != H5T_INTEGER && kind != H5T_ENUM)
-    throw Error(concat(where, ": expected numbers, found another type"));
-  info.is_float = kind == H5T_FLOAT;
+  info.shape = numeric_shape(dataset);
+  if (info.shape.empty())
+    throw Error(concat(where, ": expected an array of numbers, found a single value or another type"));
+  const Handle type(H5Dget_type(dataset), H5Tclose);
+  info.is_float = H5Tget_class(type.get()) == H5T_FLOAT;
   info.item = H5Tget_size(type.get());
   const bool native = info.is_float ? H5Tequal(type.get(), H5T_IEEE_F32LE) > 0 : info.item == 1;
   const Handle layout(H5Dget_create_plist(dataset), H5Pclose);

@@ -17,7 +17,7 @@ namespace diffreward::hdf5 {
 class Handle {
  public:
   Handle() = default;
-  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
+  Handle(hid_t id, herr_t (*closer)(hid_t)) : id_(id), close_(closer) {}
   ~Handle() { reset(); }
   Handle(Handle&& other) noexcept : id_(other.id_), close_(other.close_) { other.id_ = -1; }
   Handle& operator=(Handle&& other) noexcept {
@@ -30,6 +30,12 @@ class Handle {
     return *this;
   }
   hid_t get() const { return id_; }
+  /// Closes now; false if that failed, as it does where buffered bytes did not fit on the disk.
+  bool close() {
+    const bool good = id_ >= 0 && close_(id_) >= 0;
+    id_ = -1;
+    return good;
+  }
   bool valid() const { return id_ >= 0; }
 
  private:
@@ -71,6 +77,9 @@ struct ColumnInfo {
 bool has_dataset(hid_t parent, const std::string& name);
 std::vector<std::string> child_names(hid_t group);
 
+/// Shape of a data set of numbers; empty for a single value or another type.
+std::vector<hsize_t> numeric_shape(hid_t dataset);
+
 /// `where` is how messages name the data set: "file.hdf5: observations".
 Handle open_dataset(hid_t parent, const std::string& name, const std::string& where);
 ColumnInfo column_info(hid_t dataset, const std::string& where);
@@ -81,6 +90,7 @@ std::vector<std::uint8_t> read_flags(hid_t dataset, const ColumnInfo& info, cons
 /// Attributes, "" or `fallback` where absent.
 std::string read_text(hid_t object, const std::string& name);
 std::uint64_t read_integer(hid_t object, const std::string& name, std::uint64_t fallback);
+/// Throw Error naming the attribute.
 void write_text(hid_t object, const std::string& name, const std::string& value);
 void write_integer(hid_t object, const std::string& name, std::uint64_t value);
 

@@ -2,10 +2,15 @@
 // with T + 1 observations, and T actions, rewards, terminations and truncations; infos like observations, T +
 // 1 rows.
 #include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
 
 #include "core/file.h"
 #include "datasets/storage/hdf5.h"
 #include "datasets/storage/storage.h"
+#include "envs/catalog.h"
 
 #ifndef DIFFREWARD_VERSION
 #define DIFFREWARD_VERSION "unknown"
@@ -17,24 +22,32 @@ namespace {
 constexpr const char* kMinariVersion = "0.5.4";
 
 /// A flat Box as Minari writes spaces: JSON inside a text, with Python's spelling of infinity.
-std::string unbounded_box(std::size_t dim) {
-  std::string low = "[", high = "[";
-  for (std::size_t i = 0; i < dim; ++i) {
-    low += i ? ", -Infinity" : "-Infinity";
-    high += i ? ", Infinity" : "Infinity";
-  }
-  return concat(R"({"type": "Box", "dtype": "float32", "shape": [)", dim, R"(], "low": )", low,
-                R"(], "high": )", high, "]}");
+std::string box_space(const Box& box) {
+  const auto numbers = [](const std::vector<double>& values) {
+    std::string list;
+    for (const double value : values)
+      list += (list.empty() ? "" : ", ") +
+              (std::isinf(value) ? (value < 0 ? "-Infinity" : "Infinity") : Json(value).dump());
+    return "[" + list + "]";
+  };
+  return concat(R"({"type": "Box", "dtype": "float32", "shape": [)", box.size(), R"(], "low": )",
+                numbers(box.low), R"(, "high": )", numbers(box.high), "}");
 }
 
-std::string unit_box(std::size_t dim) {
-  std::string low = "[", high = "[";
-  for (std::size_t i = 0; i < dim; ++i) {
-    low += i ? ", -1.0" : "-1.0";
-    high += i ? ", 1.0" : "1.0";
+/// The spaces of the environment that the data comes from; unbounded ones where it is not known.
+std::pair<Box, Box> spaces(const Dataset& data) {
+  const Provenance& from = data.provenance();
+  for (const EnvEntry& entry : env_catalog()) {
+    if (entry.id != from.env) continue;
+    const EnvSpec spec = env_spec(from.env, from.env_options);
+    if (spec.observation.size() == data.observation_dim() && spec.action.size() == data.action_dim())
+      return {spec.observation, spec.action};
   }
-  return concat(R"({"type": "Box", "dtype": "float32", "shape": [)", dim, R"(], "low": )", low,
-                R"(], "high": )", high, "]}");
+  const auto unbounded = [](std::size_t dim) {
+    const double inf = std::numeric_limits<double>::infinity();
+    return Box{std::vector<double>(dim, -inf), std::vector<double>(dim, inf)};
+  };
+  return {unbounded(data.observation_dim()), unbounded(data.action_dim())};
 }
 
 class Writer {
@@ -50,8 +63,8 @@ class Writer {
   void episode(const Dataset& data, std::size_t number) {
     const Episode& e = data.episodes()[number];
     const hdf5::Handle group = make_group(file_.get(), concat("episode_", number));
-    write_integer(group.get(), "id", number);
-    write_integer(group.get(), "total_steps", e.size());
+    hdf5::write_integer(group.get(), "id", number);
+    hdf5::write_integer(group.get(), "total_steps", e.size());
     write(group.get(), "observations",
           with_last(data.observations(), data.next_observations(), e, data.observation_dim()),
           data.observation_dim());
@@ -73,6 +86,12 @@ class Writer {
       values.insert(values.end(), values.end() - static_cast<std::ptrdiff_t>(width), values.end());
       write(infos.get(), name, values, width == 1 ? 0 : width);
     }
+  }
+
+  /// Throws Error if not all bytes reached the disk.
+  void close() {
+    if (H5Fflush(file_.get(), H5F_SCOPE_LOCAL) < 0 || !file_.close())
+      throw Error(concat(name_, ": cannot write: ", std::strerror(errno)));
   }
 
  private:
@@ -114,15 +133,13 @@ class Writer {
     const hdf5::Handle space(H5Screate_simple(rank, shape, nullptr), H5Sclose),
         plist(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
     H5Pset_obj_track_times(plist.get(), false);
-    const hdf5::Handle set(
+    hdf5::Handle set(
         H5Dcreate2(group, name.c_str(), file_type, space.get(), H5P_DEFAULT, plist.get(), H5P_DEFAULT),
         H5Dclose);
-    if (!set.valid() || H5Dwrite(set.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
+    // Small arrays stay in a buffer until they are closed, so a full disk may show only there.
+    if (!set.valid() || H5Dwrite(set.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0 ||
+        !set.close())
       throw Error(concat(name_, ": ", name, ": cannot write"));
-  }
-
-  static void write_integer(hid_t object, const std::string& name, std::uint64_t value) {
-    hdf5::write_integer(object, name, value);
   }
 
   std::string name_;
@@ -190,22 +207,28 @@ class Reader {
     read_infos(group.get(), where, rows);
   }
 
-  /// Flat numeric infos with T or T + 1 rows become columns, if every episode has them.
+  /// Flat numeric infos with T or T + 1 rows become columns, if every episode has them; others are left out.
   void read_infos(hid_t group, const std::string& where, std::size_t rows) {
-    if (H5Lexists(group, "infos", H5P_DEFAULT) <= 0) return;
-    const hdf5::Handle infos(H5Gopen2(group, "infos", H5P_DEFAULT), H5Gclose);
-    const bool first = columns_.rewards.size() == rows;
-    for (const std::string& name : hdf5::child_names(infos.get())) {
+    const std::size_t before = columns_.rewards.size() - rows;
+    const hdf5::Handle infos(
+        H5Lexists(group, "infos", H5P_DEFAULT) > 0 ? H5Gopen2(group, "infos", H5P_DEFAULT) : H5I_INVALID_HID,
+        H5Gclose);
+    const std::vector<std::string> names =
+        infos.valid() ? hdf5::child_names(infos.get()) : std::vector<std::string>();
+    for (const std::string& name : names) {
       if (!hdf5::has_dataset(infos.get(), name)) continue;
-      auto column = std::find_if(columns_.infos.begin(), columns_.infos.end(),
-                                 [&](const auto& i) { return i.name == name; });
-      if (column == columns_.infos.end()) {
-        if (!first) continue;
-        column = columns_.infos.insert(columns_.infos.end(), {name, 0, {}});
+      const hdf5::Handle set = hdf5::open_dataset(infos.get(), name, where + "infos/" + name);
+      const std::vector<hsize_t> shape = hdf5::numeric_shape(set.get());
+      if (shape.empty() || shape.size() > 2 || (shape[0] != rows && shape[0] != rows + 1)) continue;
+      const std::size_t width = shape.size() == 1 ? 1 : shape[1];
+      if (before == 0) columns_.infos.push_back({name, width, {}});
+      for (Dataset::Columns::Info& column : columns_.infos) {
+        if (column.name != name || column.size != width || column.values.size() != before * width) continue;
+        std::vector<float> values =
+            hdf5::read_floats(set.get(), hdf5::column_info(set.get(), where + name), where + "infos/" + name);
+        values.resize(rows * width);
+        append(column.values, values);
       }
-      std::vector<float> values = floats(infos.get(), name, where + "infos/", 0, column->size);
-      values.resize(rows * column->size);
-      append(column->values, values);
     }
     std::erase_if(columns_.infos,
                   [&](const auto& i) { return i.values.size() != columns_.rewards.size() * i.size; });
@@ -227,14 +250,17 @@ Provenance read_provenance(const std::filesystem::path& file) {
   if (!std::filesystem::exists(file, ignored)) return from;
   const Json json = Json::parse(read_file(file), nullptr, false);
   if (!json.is_object()) throw Error(concat(file.string(), ": expected a JSON object, found other text"));
-  from.behaviour = json.value("algorithm_name", "");
+  const auto text = [](const Json& table, const char* key) {
+    return table.contains(key) && table[key].is_string() ? table[key].get<std::string>() : std::string();
+  };
+  from.behaviour = text(json, "algorithm_name");
   if (json.contains("diffreward") && json["diffreward"].is_object()) {
     const Json& own = json["diffreward"];
-    from.env = own.value("env", "");
-    from.generator = own.value("generator", "");
-    from.seed = own.value("seed", std::uint64_t{0});
-    from.env_options = own.value("env_options", Json::object());
-    from.extra = own.value("extra", Json::object());
+    from.env = text(own, "env");
+    from.generator = text(own, "generator");
+    if (own.contains("seed") && own["seed"].is_number_unsigned()) from.seed = own["seed"];
+    if (own.contains("env_options")) from.env_options = own["env_options"];
+    if (own.contains("extra")) from.extra = own["extra"];
   }
   return from;
 }
@@ -260,15 +286,17 @@ std::filesystem::path Dataset::write_minari(const std::filesystem::path& root, c
     const hdf5::Quiet quiet;
     Writer writer(file.path(), final_file);
     for (std::size_t i = 0; i < episodes().size(); ++i) writer.episode(*this, i);
+    writer.close();
   }
   const Provenance& from = provenance();
+  const auto [observations, actions] = spaces(*this);
   const Json metadata = {{"dataset_id", versioned},
                          {"data_format", "hdf5"},
                          {"minari_version", kMinariVersion},
                          {"total_episodes", episodes().size()},
                          {"total_steps", size()},
-                         {"observation_space", unbounded_box(observation_dim())},
-                         {"action_space", unit_box(action_dim())},
+                         {"observation_space", box_space(observations)},
+                         {"action_space", box_space(actions)},
                          {"algorithm_name", from.behaviour},
                          {"author", Json::array({"diffreward " DIFFREWARD_VERSION})},
                          {"dataset_size", static_cast<double>(std::filesystem::file_size(file.path())) / 1e6},
@@ -278,8 +306,15 @@ std::filesystem::path Dataset::write_minari(const std::filesystem::path& root, c
                            {"seed", from.seed},
                            {"env_options", from.env_options},
                            {"extra", from.extra}}}};
+  AtomicFile description(folder / "data" / "metadata.json");
+  {
+    std::ofstream out(description.path());
+    out << metadata.dump(2) << '\n';
+    out.close();
+    if (!out) throw Error(concat(folder.string(), ": metadata.json: cannot write: ", std::strerror(errno)));
+  }
   file.commit();
-  write_file(folder / "data" / "metadata.json", metadata.dump(2));
+  description.commit();
   return folder;
 }
 

@@ -50,13 +50,9 @@ Sample stretch_means(const ScoredWindows& scored, int steps) {
 
 }  // namespace
 
-std::span<float> ScoredWindows::row(std::size_t window, int row) {
+std::span<const float> ScoredWindows::row(std::size_t window, int row) const {
   const std::size_t width = std::size_t(layout.width());
   return {windows.data() + window * std::size_t(layout.size()) + std::size_t(row) * width, width};
-}
-
-std::span<const float> ScoredWindows::row(std::size_t window, int row) const {
-  return const_cast<ScoredWindows*>(this)->row(window, row);
 }
 
 Point ScoredWindows::position(std::size_t window, int row) const {

@@ -40,8 +40,7 @@ struct ScoredWindows {
   std::vector<std::size_t> step;     // [n]  of the first row within its episode
 
   std::size_t size() const { return reward.size(); }
-  std::span<float> row(std::size_t window, int row);  // [width]
-  std::span<const float> row(std::size_t window, int row) const;
+  std::span<const float> row(std::size_t window, int row) const;  // [width]
   Point position(std::size_t window, int row) const;  // cells
   Point velocity(std::size_t window, int row) const;  // cells / s
 };

@@ -1,15 +1,20 @@
-// The relative reward of an expert over a base diffusion model (Nuti, Franzmeyer and Henriques, "Extracting Reward
-// Functions from Diffusion Models", NeurIPS 2023).
+// The relative reward of an expert over a base diffusion model (Nuti, Franzmeyer and Henriques, "Extracting
+// Reward Functions from Diffusion Models", NeurIPS 2023).
 //
 //   rho = argmin_r  E_{t, x_t} || grad_x r(x, t) - (mu_expert(x_t, t) - mu_base(x_t, t)) / s_t ||^2
 //
-// with mu the posterior means, s_t the root mean square of their difference at t, and x the base model's output
-// mu_base(x_t, t) (the paper) or x_t itself. The minimiser is the L2 projection of the difference field on gradient
-// fields: unique up to a constant per t, so rewards may be compared only at equal t. For exact models it is
-// log p_t^expert - log p_t^base + c(t), scaled by beta_t / (sqrt(alpha_t) s_t).
+// with mu the posterior means, s_t the root mean square of their difference at t in the channels that rho
+// reads (1 without normalize_targets), and x the base model's output mu_base(x_t, t) (the paper) or x_t
+// itself. The minimiser is the L2 projection of the difference field on gradient fields: unique up to a
+// constant per t, so rewards may be compared only at equal t.
 //
-// rho(x, t) is the mean over all windows of `window` contiguous rows of an MLP of the chosen channels and t, or a half
-// U-Net over the whole sample. It is only defined where the base model has mass: see support().
+// Units: grad rho has root mean square near 1 per model unit at every t. For exact models the difference of
+// scores is (mu_expert - mu_base) sqrt(alpha_t) / beta_t, so  log p_t^expert - log p_t^base =
+// nats_per_unit(t) rho + c(t)  with nats_per_unit(t) = s_t sqrt(alpha_t) / beta_t.
+//
+// rho(x, t) is the mean over all windows of `window` contiguous rows of an MLP of the chosen channels and t,
+// or a half U-Net over the whole sample; score() of one window is rho of a sample all of whose windows are
+// that one. It is only defined where the base model has mass: see support().
 #pragma once
 
 #include <filesystem>
@@ -19,37 +24,38 @@
 #include <vector>
 
 #include "agents/diffusion/denoising_model.h"
-#include "datasets/dataset.h"
 #include "agents/guide.h"
 #include "core/config.h"
+#include "datasets/dataset.h"
 #include "rewards/reward_model.h"
 
 namespace diffreward {
 
 struct ExtractConfig {
-  std::string net = "mlp";             // mlp or unet (half U-Net)
-  int window = 1;                      // rows per evaluation of the MLP
-  std::vector<int> hidden = {64, 64};  // units of the MLP (SiLU)
-  int dim = 4;                         // base channels of the half U-Net
+  std::string net = "mlp";                        // mlp or unet (half U-Net)
+  int window = 1;                                 // rows per evaluation of the MLP
+  std::vector<int> hidden = {64, 64};             // units of the MLP (SiLU)
+  int dim = 4;                                    // base channels of the half U-Net
   std::vector<int> dim_mults = {16, 16, 32, 32};  // its channel multipliers per resolution
-  std::vector<int> channels;           // columns of a row that rho reads; empty for all. Row: [action, observation]
-  std::string gradient_at = "base";    // base: at mu_base(x_t, t) as in the paper; x_t
-  bool normalize_targets = true;       // divide the difference by its root mean square at each t
-  std::string t_weight = "uniform";    // loss weight over t: uniform, snr (abar / (1 - abar), at most 5)
-  double expert_share = 0.5;           // share of x_0 from expert data; the rest from base data
-  std::int64_t steps = 600;            // optimiser steps
-  int batch = 64;                      // windows per step
-  double lr = 3e-3;                    // Adam
+  std::vector<int> channels = {};    // columns of a row [action, observation] that rho reads; empty for all
+  std::string gradient_at = "base";  // base: at mu_base(x_t, t) as in the paper; x_t
+  bool normalize_targets = true;     // divide the difference by its root mean square at each t
+  std::string t_weight = "uniform";  // loss weight over t: uniform, snr (abar / (1 - abar), at most 5)
+  double expert_share = 0.5;         // share of x_0 from expert data; the rest from base data
+  std::int64_t steps = 600;          // optimiser steps
+  int batch = 64;                    // windows per step
+  double lr = 3e-3;                  // Adam
   double weight_decay = 0;
-  double held_out = 0.1;               // share of episodes for the conservativeness report
-  int read_t = 5;                      // timestep at which score() evaluates rho
-  int support_points = 8192;           // base states kept for the support model
+  double held_out = 0.1;      // share of episodes for the conservativeness report
+  int read_t = 5;             // timestep at which score() evaluates rho
+  int support_points = 8192;  // base states kept for the support model
   std::uint64_t seed = 0;
   std::string device = "cpu";
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("net", self.net, "MLP over windows of rows, or a half U-Net over the sample", Choices{"mlp", "unet"});
+    field("net", self.net, "MLP over windows of rows, or a half U-Net over the sample",
+          Choices{"mlp", "unet"});
     field("window", self.window, "contiguous rows per evaluation of the MLP", Bounds{1, 4096});
     field("hidden", self.hidden, "units of the MLP", Bounds{1, 65536});
     field("dim", self.dim, "base channels of the half U-Net", Bounds{1, 4096});
@@ -71,25 +77,32 @@ struct ExtractConfig {
   }
 };
 
-/// How well rho explains the difference field at one timestep, on held-out data.
+/// How well rho explains the difference field d = mu_expert - mu_base at one timestep, on held-out data. All
+/// shares are of the energy E||d||^2 of the whole field, also where rho reads only some of its channels.
 struct FieldReport {
   int t = 0;
-  double difference_rms = 0;    ///< s_t, model units
-  double conservativeness = 0;  ///< 1 - E||grad rho - d||^2 / E||d||^2: share of the field's energy rho explains
-  double ceiling = 0;           ///< the same for an unconstrained vector net of equal size
+  double difference_rms = 0;    ///< root mean square of d over the channels read, model units
+  double read_share = 0;        ///< share of the channels that rho reads: no function of them explains more
+  double conservativeness = 0;  ///< 1 - E||s_t grad rho - d||^2 / E||d||^2: share that rho explains
+  double ceiling = 0;           ///< the same for an unconstrained vector net of equal inputs, size and training
 };
 
 class RelativeReward final : public RewardModel, public Guide {
  public:
   /// Throws Error naming the file, the field, what was expected and found.
-  static std::shared_ptr<RelativeReward> load(const std::filesystem::path& path, const std::string& device = "cpu");
+  static std::shared_ptr<RelativeReward> load(const std::filesystem::path& path,
+                                              const std::string& device = "cpu");
   void save(const std::filesystem::path& path) const;
   ~RelativeReward() override;
 
   const ExtractConfig& config() const;
-  const Normalizer& normalizer() const;      ///< of a row, the base model's
-  const WindowLayout& sample_layout() const; ///< of the diffusion models' windows
-  const std::vector<FieldReport>& field_report() const;
+  const Normalizer& normalizer() const;                  ///< of a row, the base model's
+  const WindowLayout& sample_layout() const;             ///< of the diffusion models' windows
+  const std::vector<FieldReport>& field_report() const;  ///< ten timesteps spread over the chain
+  int timesteps() const;
+  double unit(int t) const;            ///< s_t: mu_expert - mu_base, model units, per unit of grad rho
+  double difference_rms(int t) const;  ///< rms of mu_expert - mu_base in the channels read, model units
+  double nats_per_unit(int t) const;   ///< log density ratio per unit of rho
   Json& provenance();
   const Json& provenance() const;
 
@@ -104,8 +117,9 @@ class RelativeReward final : public RewardModel, public Guide {
   void score(std::span<const float> windows, std::span<float> out) const override;
   /// The same at another timestep.
   void score_at(int t, std::span<const float> windows, std::span<float> out) const;
-  /// How typical each window is of the base data, a conformal p-value in [0, 1]: the share of held-out base windows
-  /// that lie at least as far from the kept base windows (k-th nearest neighbour in the channels read, model units).
+  /// How typical each window is of the base data, a conformal p-value in (0, 1]: the share of held-out base
+  /// windows whose least typical row lies at least as far from the kept base rows
+  /// (rewards/relative/support.h).
   void support(std::span<const float> windows, std::span<float> out) const;
   /// Quantiles of rho (at read_t) on base data, for readings: mean, deviation, 99 % quantile.
   struct BaseStatistics {
@@ -120,10 +134,17 @@ class RelativeReward final : public RewardModel, public Guide {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Extracts the relative reward. `expert_data` and `base_data` supply x_0 (their windows, cut as the models' were);
-/// both models must agree in layout, schedule and normaliser, else InvalidArgument names the first difference.
+/// s_t rho as a guide: its gradient is the estimate of mu_expert - mu_base, so guided with scale 1 a step of
+/// the base model becomes one of the expert. The reward's own gradient has the same length at every t.
+std::shared_ptr<const Guide> difference_guide(std::shared_ptr<const RelativeReward> reward);
+
+/// Extracts the relative reward. `expert_data` and `base_data` supply x_0 (their windows, cut as the models'
+/// were) and are split by episode. With `folder` it writes metrics.jsonl and reward.safetensors there. Throws
+/// InvalidArgument naming the first of layout, schedule and normaliser in which the models differ, or the
+/// data set whose columns do not fit; Error naming the step at which the loss was not finite.
 std::shared_ptr<RelativeReward> extract(const DenoisingModel& expert, const DenoisingModel& base,
                                         const Dataset& expert_data, const Dataset& base_data,
-                                        const ExtractConfig& config = {}, const std::filesystem::path& folder = {});
+                                        const ExtractConfig& config = {},
+                                        const std::filesystem::path& folder = {});
 
 }  // namespace diffreward

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "agents/diffusion/diffusion_model_net.h"
+#include "agents/diffusion/mish_net.h"
 #include "agents/diffusion/tensor_file_net.h"
 #include "core/error.h"
 #include "core/file.h"
@@ -65,6 +66,22 @@ TEST(DiffusionModel, SizesAreThoseOfTheRecipeAndOfDiffuser) {
   DiffusionConfig config{.horizon = 64, .stride = 1, .net = "unet", .dim = 32};
   const DiffusionModel unet(config, {64, 1, 2, 4}, some_normalizer(), 0);
   EXPECT_EQ(unet.parameters(), 3954502);  // as in tests/oracle/denoiser_reference.py
+}
+
+// Value, first and second derivative against LibTorch's own, far into both tails.
+TEST(Mish, IsTorchsInValueAndDerivatives) {
+  const torch::Tensor x = torch::linspace(-60, 60, 2401, torch::kFloat);
+  const auto derivatives = [&](const auto& function) {
+    const torch::Tensor input = x.clone().requires_grad_(true);
+    const torch::Tensor value = function(input);
+    const torch::Tensor first =
+        torch::autograd::grad({value.sum()}, {input}, {}, true, /*create_graph=*/true)[0];
+    return std::vector{value.detach(), first.detach(), torch::autograd::grad({first.sum()}, {input})[0]};
+  };
+  const auto ours = derivatives([](const torch::Tensor& in) { return fast_mish(in); });
+  const auto theirs = derivatives([](const torch::Tensor& in) { return torch::mish(in); });
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_LT((ours[i] - theirs[i]).abs().max().item<float>(), i == 0 ? 4e-6 : 2e-6) << "derivative " << i;
 }
 
 TEST(DiffusionModel, EqualSeedsGiveEqualWeights) {

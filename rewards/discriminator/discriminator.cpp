@@ -1,0 +1,89 @@
+#include "rewards/discriminator/discriminator.h"
+
+#include <torch/torch.h>
+
+#include <utility>
+
+#include "rewards/relative/learner_net.h"
+#include "rewards/relative/noised_windows_net.h"
+#include "rewards/relative/window_reward_net.h"
+
+namespace diffreward {
+namespace {
+
+constexpr const char* kFormat = "diffreward-discriminator-1";
+
+}  // namespace
+
+struct Discriminator::Impl {
+  WindowReward windows;
+};
+
+Discriminator::Discriminator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Discriminator::~Discriminator() = default;
+
+std::shared_ptr<Discriminator> Discriminator::load(const std::filesystem::path& path,
+                                                   const std::string& device) {
+  const Safetensors file = Safetensors::open(path);
+  return std::make_shared<Discriminator>(
+      std::make_unique<Impl>(Impl{WindowReward(file, path, kFormat, device)}));
+}
+
+void Discriminator::save(const std::filesystem::path& path) const {
+  NamedTensors tensors;
+  std::map<std::string, std::string> metadata;
+  impl_->windows.add_to(tensors, metadata, kFormat);
+  save_tensors(path, tensors, metadata);
+}
+
+const ExtractConfig& Discriminator::config() const {
+  return impl_->windows.config;
+}
+Json& Discriminator::provenance() {
+  return impl_->windows.provenance;
+}
+const Json& Discriminator::provenance() const {
+  return impl_->windows.provenance;
+}
+const WindowLayout& Discriminator::layout() const {
+  return impl_->windows.layout;
+}
+bool Discriminator::reads_actions() const {
+  return impl_->windows.reads_actions;
+}
+
+at::Tensor Discriminator::value(const at::Tensor& x, const at::Tensor& t) const {
+  return impl_->windows.value(x, t);
+}
+at::Tensor Discriminator::gradient(const at::Tensor& x, const at::Tensor& t) const {
+  return impl_->windows.gradient(x, t);
+}
+void Discriminator::score(std::span<const float> windows, std::span<float> out) const {
+  impl_->windows.score(config().read_t, windows, out);
+}
+void Discriminator::score_at(int t, std::span<const float> windows, std::span<float> out) const {
+  impl_->windows.score(t, windows, out);
+}
+
+std::shared_ptr<Discriminator> train_discriminator(const DenoisingModel& like, const Dataset& expert_data,
+                                                   const Dataset& base_data, const ExtractConfig& config,
+                                                   const std::filesystem::path& folder) {
+  WindowReward windows(config, like.layout(), like.normalizer(), like.schedule());
+  const NoisedWindows noised(expert_data, base_data, like, config);
+  Learner logit(config, windows.shape(), Head::kScalar, *windows.net);
+  const torch::Tensor weights = timestep_weights(config, like.schedule());
+  train_loop("discriminate", config, folder, [&](std::int64_t step) -> Json {
+    const NoisedBatch batch = noised.draw(config.batch, NoisedWindows::Part::kTrain, NoisedWindows::kTraining,
+                                          static_cast<std::uint64_t>(step));
+    const torch::Tensor t = batch.t.to(weights.device());
+    const torch::Tensor output = logit.net().forward(windows.select(batch.x_t), t);
+    return {{"loss", logit.step(torch::binary_cross_entropy_with_logits(
+                         output, batch.from_expert.to(weights.device()), weights.index_select(0, t)))}};
+  });
+  auto result = std::make_shared<Discriminator>(
+      std::make_unique<Discriminator::Impl>(Discriminator::Impl{std::move(windows)}));
+  if (!folder.empty()) result->save(folder / "reward.safetensors");
+  return result;
+}
+
+}  // namespace diffreward

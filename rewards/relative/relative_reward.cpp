@@ -1,0 +1,180 @@
+#include "rewards/relative/relative_reward.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <utility>
+
+#include "core/error.h"
+#include "rewards/relative/relative_reward_net.h"
+
+namespace diffreward {
+namespace {
+
+constexpr const char* kFormat = "diffreward-relative-reward-1";
+
+Json report_json(const std::vector<FieldReport>& report) {
+  Json out = Json::array();
+  for (const FieldReport& at : report)
+    out.push_back({{"t", at.t},
+                   {"difference_rms", at.difference_rms},
+                   {"read_share", at.read_share},
+                   {"conservativeness", at.conservativeness},
+                   {"ceiling", at.ceiling}});
+  return out;
+}
+
+std::vector<FieldReport> report_from(const Json& json) {
+  std::vector<FieldReport> out;
+  for (const Json& at : json)
+    out.push_back({at.at("t"), at.at("difference_rms"), at.at("read_share"), at.at("conservativeness"),
+                   at.at("ceiling")});
+  return out;
+}
+
+/// A float matrix of a file as numbers. Throws Error naming the file and the tensor.
+std::vector<float> floats(const Safetensors& file, const std::filesystem::path& path,
+                          const std::string& name) {
+  const TensorBytes& found = file.at(name);
+  if (found.dtype != "F32")
+    throw Error(concat(path.string(), ": tensor '", name, "': expected F32, found ", found.dtype));
+  const torch::Tensor values = tensor_from(found, path.string());
+  return {values.data_ptr<float>(), values.data_ptr<float>() + values.numel()};
+}
+
+class DifferenceGuide final : public Guide {
+ public:
+  explicit DifferenceGuide(std::shared_ptr<const RelativeReward> reward) : reward_(std::move(reward)) {
+    std::vector<float> rms;
+    for (int t = 0; t < reward_->timesteps(); ++t) rms.push_back(static_cast<float>(reward_->unit(t)));
+    unit_ = torch::tensor(rms);
+  }
+  at::Tensor value(const at::Tensor& x, const at::Tensor& t) const override {
+    return reward_->value(x, t) * units(t);
+  }
+  at::Tensor gradient(const at::Tensor& x, const at::Tensor& t) const override {
+    return reward_->gradient(x, t) * units(t).view({-1, 1, 1});
+  }
+
+ private:
+  torch::Tensor units(const torch::Tensor& t) const { return unit_.to(t.device()).index_select(0, t); }
+
+  std::shared_ptr<const RelativeReward> reward_;
+  torch::Tensor unit_;  // [timesteps]
+};
+
+}  // namespace
+
+RelativeReward::RelativeReward(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RelativeReward::~RelativeReward() = default;
+
+std::shared_ptr<RelativeReward> RelativeReward::load(const std::filesystem::path& path,
+                                                     const std::string& device) {
+  const Safetensors file = Safetensors::open(path);
+  WindowReward windows(file, path, kFormat, device);
+  auto rms = read_entry(file, path, "difference_rms",
+                        [](const Json& json) { return json.get<std::vector<double>>(); });
+  if (rms.size() != static_cast<std::size_t>(windows.schedule.timesteps))
+    throw Error(concat(path.string(), ": metadata 'difference_rms': expected ", windows.schedule.timesteps,
+                       " numbers, found ", rms.size()));
+  auto report = read_entry(file, path, "field_report", report_from);
+  const auto base = read_entry(file, path, "base_statistics", [](const Json& json) {
+    return BaseStatistics{json.at("mean"), json.at("deviation"), json.at("q99")};
+  });
+  try {
+    SupportModel support(KdTree(floats(file, path, "support.rows"), windows.channels.size()),
+                         floats(file, path, "support.held_out"));
+    return std::make_shared<RelativeReward>(std::make_unique<Impl>(
+        Impl{std::move(windows), std::move(rms), std::move(report), base, std::move(support)}));
+  } catch (const InvalidArgument& error) {
+    throw Error(concat(path.string(), ": ", error.what()));
+  }
+}
+
+void RelativeReward::save(const std::filesystem::path& path) const {
+  NamedTensors tensors;
+  std::map<std::string, std::string> metadata;
+  impl_->windows.add_to(tensors, metadata, kFormat);
+  const KdTree& rows = impl_->support.rows();
+  tensors["support.rows"] = torch::tensor(rows.points()).view({-1, static_cast<std::int64_t>(rows.dim())});
+  tensors["support.held_out"] = torch::tensor(impl_->support.held_out());
+  metadata["difference_rms"] = Json(impl_->difference_rms).dump();
+  metadata["field_report"] = report_json(impl_->report).dump();
+  metadata["base_statistics"] =
+      Json{{"mean", impl_->base.mean}, {"deviation", impl_->base.deviation}, {"q99", impl_->base.q99}}.dump();
+  save_tensors(path, tensors, metadata);
+}
+
+const ExtractConfig& RelativeReward::config() const {
+  return impl_->windows.config;
+}
+const Normalizer& RelativeReward::normalizer() const {
+  return impl_->windows.normalizer;
+}
+const WindowLayout& RelativeReward::sample_layout() const {
+  return impl_->windows.sample;
+}
+const WindowLayout& RelativeReward::layout() const {
+  return impl_->windows.layout;
+}
+bool RelativeReward::reads_actions() const {
+  return impl_->windows.reads_actions;
+}
+int RelativeReward::timesteps() const {
+  return impl_->windows.schedule.timesteps;
+}
+const std::vector<FieldReport>& RelativeReward::field_report() const {
+  return impl_->report;
+}
+const RelativeReward::BaseStatistics& RelativeReward::base_statistics() const {
+  return impl_->base;
+}
+Json& RelativeReward::provenance() {
+  return impl_->windows.provenance;
+}
+const Json& RelativeReward::provenance() const {
+  return impl_->windows.provenance;
+}
+
+double RelativeReward::difference_rms(int t) const {
+  require(t >= 0 && t < timesteps(), "difference_rms: expected a timestep below ", timesteps(), ", got ", t);
+  return impl_->difference_rms[static_cast<std::size_t>(t)];
+}
+
+double RelativeReward::unit(int t) const {
+  const double rms = difference_rms(t);
+  return config().normalize_targets ? rms : 1;
+}
+
+double RelativeReward::nats_per_unit(int t) const {
+  const double per_unit = unit(t), beta = impl_->windows.schedule.beta[static_cast<std::size_t>(t)];
+  return per_unit * std::sqrt(1 - beta) / beta;
+}
+
+at::Tensor RelativeReward::value(const at::Tensor& x, const at::Tensor& t) const {
+  return impl_->windows.value(x, t);
+}
+at::Tensor RelativeReward::gradient(const at::Tensor& x, const at::Tensor& t) const {
+  return impl_->windows.gradient(x, t);
+}
+
+void RelativeReward::score(std::span<const float> windows, std::span<float> out) const {
+  impl_->windows.score(config().read_t, windows, out);
+}
+void RelativeReward::score_at(int t, std::span<const float> windows, std::span<float> out) const {
+  impl_->windows.score(t, windows, out);
+}
+
+void RelativeReward::support(std::span<const float> windows, std::span<float> out) const {
+  const std::size_t n = impl_->windows.count(windows, out.size());
+  const std::vector<float> read = impl_->windows.read(windows, /*clip=*/false);
+  const std::size_t size = n == 0 ? 0 : read.size() / n;
+  for (std::size_t i = 0; i < n; ++i)
+    out[i] = static_cast<float>(impl_->support.p_value(std::span(read).subspan(i * size, size)));
+}
+
+std::shared_ptr<const Guide> difference_guide(std::shared_ptr<const RelativeReward> reward) {
+  return std::make_shared<DifferenceGuide>(std::move(reward));
+}
+
+}  // namespace diffreward
