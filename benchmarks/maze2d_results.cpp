@@ -171,6 +171,8 @@ void steering(const ResultsConfig& config, Figures& figures) {
     for (const std::vector<int>& goal : kGoals[0].second) {
       const MazeJob job = job_of(config, "umaze", goal, seed);
       make_reward(job);
+      run_train(job.base_steered);
+      run_train(job.expert_steered);
       const Json found = run_steer(job.steer);
       guided += found.at("guided").at("success").at("value").get<double>();
       unguided += found.at("unguided").at("success").at("value").get<double>();

@@ -12,6 +12,8 @@ Json run_demo(const MazeJobConfig& config) {
   run_generate(job.expert_test);
   run_train(job.base);
   run_train(job.expert);
+  run_train(job.base_steered);
+  run_train(job.expert_steered);
   run_extract(job.reward);
   run_extract(job.discriminator);
   run_evaluate(job.evaluate);

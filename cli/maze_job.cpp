@@ -69,16 +69,25 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.base.model.horizon = maze.horizon;
   job.base.model.stride = maze.stride;
   job.base.train.steps = config.tiny ? 20 : 3000;
-  job.base.train.condition_probability = 0.5;
   job.base.train.seed = config.seed;
   job.base.train.device = config.device;
   job.base.run = shared("base_model");
+  job.base.run.threads = 1;  // the nets are too small for more
   job.expert = job.base;
   job.expert.data = job.expert_data.run.out;
   job.expert.start = job.base.run.out;
   job.expert.train.steps = config.tiny ? 20 : 1000;
   job.expert.train.seed = config.seed + 1;
   job.expert.run = at("expert_model");
+  job.expert.run.threads = 1;
+  job.base_steered = job.base;
+  job.base_steered.train.condition_probability = 1;
+  job.base_steered.run.out = shared("base_steered_model").out;
+  job.expert_steered = job.expert;
+  job.expert_steered.start = job.base_steered.run.out;
+  job.expert_steered.train.condition_probability = 1;
+  job.expert_steered.run.out = at("expert_steered_model").out;
+
   job.reward.expert = job.expert.run.out;
   job.reward.base = job.base.run.out;
   job.reward.expert_data = job.expert_data.run.out;
@@ -98,6 +107,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.evaluate.base_data = job.base_test.run.out;
   job.evaluate.goal_cell = job.goal_cell;
   job.evaluate.evaluation.bootstrap.seed = config.seed;
+  job.evaluate.evaluation.stretch = 0;  // whole episodes
   job.evaluate.run = at("evaluate");
 
   job.rl_true.env = maze.id;
@@ -120,8 +130,8 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.rl_best.reading.reading = maze.reading;
   job.rl_best.run = at("rl_best");
 
-  job.steer.base = job.base.run.out;
-  job.steer.expert = job.expert.run.out;
+  job.steer.base = job.base_steered.run.out;
+  job.steer.expert = job.expert_steered.run.out;
   job.steer.reward = job.reward.run.out;
   job.steer.base_data = job.base_data.run.out;
   job.steer.goal_cell = job.goal_cell;

@@ -35,8 +35,9 @@ struct MazeJob {
   std::string env, maze;
   std::vector<int> goal_cell;
   GenerateConfig base_data, expert_data;
-  GenerateConfig base_test, expert_test;  // recordings that nothing is fitted to
-  TrainConfig base, expert;               // half of the samples with a first state, for steering
+  GenerateConfig base_test, expert_test;     // recordings that nothing is fitted to
+  TrainConfig base, expert;                  // without a first state: for the reward
+  TrainConfig base_steered, expert_steered;  // always given the first state: for steering
   ExtractStageConfig reward, discriminator;
   EvaluateConfig evaluate;
   RlConfig rl_true, rl_plain, rl_best;  // PPO on the true reward, on plain rho, on the best reading of it

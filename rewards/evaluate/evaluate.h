@@ -34,7 +34,7 @@ struct RewardEvaluationConfig {
     field("every", self.every, "steps between scored windows", Bounds{1, 1e6});
     field("episodes", self.episodes, "at most so many episodes of each side", Bounds{1, 1e6});
     field("discount", self.discount, "discount of the EPIC distance", Bounds{0, 1});
-    field("bootstrap", self.bootstrap, "intervals, and the seed of all choices");
+    BootstrapConfig::visit(self.bootstrap, field);
   }
 };
 
