@@ -38,7 +38,7 @@ asan: .venv/.stamp
 	ctest --preset asan
 
 bench: build
-	for program in $(BUILD)/benchmarks/micro_*; do $$program || exit 1; done
+	for program in $(BUILD)/benchmarks/*_benchmark; do $$program || exit 1; done
 
 results: build
 	$(BUILD)/benchmarks/maze2d_results
