@@ -1,0 +1,67 @@
+// What C++ writes and reads, for tests/oracle/data_formats_test.py to compare with Python's readers and
+// writers.
+//
+//   data_probe write FILE ROOT ID   the sample data set as a D4RL file and as a Minari data set
+//   data_probe read PATH            any data set, as JSON on standard output
+//   data_probe check PATH           names of its faults, one a line
+#include <cstdio>
+#include <iostream>
+
+#include "datasets/check.h"
+#include "tests/datasets/sample_data.h"
+
+using namespace diffreward;
+
+namespace {
+
+template <class T>
+Json list(std::span<const T> values) {
+  return std::vector<T>(values.begin(), values.end());
+}
+
+Json describe(const Dataset& data) {
+  Json infos = Json::object(), episodes = Json::array();
+  for (const std::string& name : data.info_names())
+    infos[name] = {{"size", data.info_dim(name)}, {"values", list(data.info(name))}};
+  for (const Episode& e : data.episodes()) episodes.push_back({e.begin, e.end, e.terminated});
+  const Provenance& from = data.provenance();
+  return {{"observation_dim", data.observation_dim()},
+          {"action_dim", data.action_dim()},
+          {"observations", list(data.observations())},
+          {"next_observations", list(data.next_observations())},
+          {"actions", list(data.actions())},
+          {"rewards", list(data.rewards())},
+          {"terminals", list(data.terminals())},
+          {"timeouts", list(data.timeouts())},
+          {"infos", infos},
+          {"episodes", episodes},
+          {"metadata",
+           {{"env", from.env},
+            {"behaviour", from.behaviour},
+            {"generator", from.generator},
+            {"seed", from.seed},
+            {"env_options", from.env_options},
+            {"extra", from.extra}}}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const std::string action = argc > 1 ? argv[1] : "";
+  if (action == "write" && argc == 5) {
+    const Dataset data = Dataset::from_columns(sample_columns(), sample_provenance());
+    data.write_d4rl(argv[2]);
+    data.write_minari(argv[3], argv[4]);
+  } else if (action == "read" && argc == 3) {
+    std::cout << describe(Dataset::open(argv[2])).dump() << "\n";
+  } else if (action == "check" && argc == 3) {
+    for (const Fault& fault : check_data(argv[2])) std::cout << fault.name << "\n";
+  } else {
+    std::cerr << "usage: data_probe write FILE ROOT ID | read PATH | check PATH\n";
+    return 2;
+  }
+  return 0;
+} catch (const Error& error) {
+  std::cerr << error.what() << "\n";
+  return 1;
+}
