@@ -21,7 +21,7 @@ namespace {
 
 constexpr int kPool = 512;            // windows per question to the diffusion models
 constexpr int kScaleTimesteps = 100;  // at which s_t is measured; between them log s_t is linear
-constexpr int kScaleWindows = 32;     // per timestep
+constexpr int kScaleWindows = 64;     // the same at every timestep
 constexpr int kReportTimesteps = 10;
 constexpr int kReportWindows = 256;  // per timestep
 constexpr int kStatisticWindows = 4096;
@@ -91,33 +91,33 @@ class Extraction {
     return {config_.gradient_at == "base" ? base : batch.x_t.to(device_), batch.t.to(device_), expert - base};
   }
 
-  /// s_t in the channels read, from both data sets.
+  /// s_t in the channels read, from both data sets. Windows and noise are the same at every t, so that s_t is
+  /// as smooth in t as the models are; fresh ones would give the net targets that jump from t to t.
   void measure_scales() {
     const int last = base_.schedule().timesteps - 1;
-    std::vector<double> known;  // at timesteps last * i / (count - 1)
-    const int count = std::min(last + 1, kScaleTimesteps);
-    for (int i = 0; i < count; ++i) {
-      const int t = last * i / (count - 1);
-      const auto number = static_cast<std::uint64_t>(t);
-      const Field field =
-          field_at(noised_.draw(kScaleWindows, Part::kTrain, NoisedWindows::kScales, number, t));
-      known.push_back(reward_.select(field.difference).square().mean().sqrt().item<double>());
-      if (!std::isfinite(known.back()))
-        throw Error(
-            concat("extract: timestep ", t, ": the models' difference is not finite; are data and models?"));
-      require(known.back() > 0, "extract: timestep ", t,
-              ": expected models that differ, found equal outputs");
-    }
-    for (int t = 0; t <= last; ++t) {
-      const double at = static_cast<double>(t) * (count - 1) / last;
-      const auto low = std::min(static_cast<std::size_t>(at), static_cast<std::size_t>(count) - 2);
-      const double share = at - static_cast<double>(low);
-      difference_rms_.push_back(
-          std::exp((1 - share) * std::log(known[low]) + share * std::log(known[low + 1])));
+    const int intervals = std::min(last, kScaleTimesteps);
+    int from = 0;
+    difference_rms_ = {measure_rms(0)};
+    for (int i = 1; i <= intervals; ++i) {
+      const int to = last * i / intervals;
+      const double low = std::log(difference_rms_.back()), high = std::log(measure_rms(to));
+      for (int t = from + 1; t <= to; ++t)
+        difference_rms_.push_back(std::exp(low + (high - low) * (t - from) / (to - from)));
+      from = to;
     }
     std::vector<double> units = difference_rms_;
     if (!config_.normalize_targets) std::ranges::fill(units, 1.0);
     units_ = torch::tensor(units, torch::kDouble).to(torch::kFloat).to(device_);
+  }
+
+  double measure_rms(int t) const {
+    const Field field = field_at(noised_.draw(kScaleWindows, Part::kTrain, NoisedWindows::kScales, 0, t));
+    const double rms = reward_.select(field.difference).square().mean().sqrt().item<double>();
+    if (!std::isfinite(rms))
+      throw Error(
+          concat("extract: timestep ", t, ": expected a finite difference of the models, found ", rms));
+    require(rms > 0, "extract: timestep ", t, ": expected models that differ, found equal outputs");
+    return rms;
   }
 
   void train(const std::filesystem::path& folder) {

@@ -42,10 +42,10 @@ TEST_F(StageTest, AFinishedStageIsReusedOnlyForTheSameConfig) {
 TEST_F(StageTest, AChangedInputRunsItAgain) {
   const fs::path input = folder_ / "data";
   write_file(input, "one");
-  EXPECT_EQ(run({}, {input}), 1);
-  EXPECT_EQ(run({}, {input}), 1);
+  EXPECT_EQ(run(Json::object(), {input}), 1);
+  EXPECT_EQ(run(Json::object(), {input}), 1);
   write_file(input, "three");
-  EXPECT_EQ(run({}, {input}), 2);
+  EXPECT_EQ(run(Json::object(), {input}), 2);
 }
 
 TEST_F(StageTest, AnUnfinishedStageKeepsItsFilesToResumeButAnotherOneStartsOver) {
@@ -67,17 +67,17 @@ TEST_F(StageTest, AnUnfinishedStageKeepsItsFilesToResumeButAnotherOneStartsOver)
 
 TEST_F(StageTest, TwoRunsOnOneFolderAreRefused) {
   run_stage("train", folder_ / "stage", Json::object(), {}, false, [&] {
-    EXPECT_THAT([&] { run({}); }, testing::ThrowsMessage<Error>(testing::HasSubstr("another run")));
+    EXPECT_THAT([&] { run(Json::object()); }, testing::ThrowsMessage<Error>(testing::HasSubstr("another run")));
     return Json::object();
   });
 }
 
 TEST_F(StageTest, AnAbsentInputIsNamed) {
-  EXPECT_THAT([&] { run({}, {folder_ / "absent"}); }, testing::ThrowsMessage<Error>(testing::HasSubstr("absent")));
+  EXPECT_THAT([&] { run(Json::object(), {folder_ / "absent"}); }, testing::ThrowsMessage<Error>(testing::HasSubstr("absent")));
 }
 
 TEST_F(StageTest, ProductFindsTheFileInAStagesFolder) {
-  run({});
+  run(Json::object());
   EXPECT_EQ(product(folder_ / "stage", "product"), folder_ / "stage" / "product");
   EXPECT_EQ(product(folder_ / "stage", "other"), folder_ / "stage");
   EXPECT_EQ(product(folder_ / "file.safetensors", "product"), folder_ / "file.safetensors");

@@ -29,7 +29,7 @@ class ExtractOracle : public ::testing::Test {
 ExtractConfig settings(const std::string& gradient_at) {
   ExtractConfig config;
   config.gradient_at = gradient_at;
-  config.batch = 256;
+  config.batch = 128;
   config.steps = 1500;
   return config;
 }
