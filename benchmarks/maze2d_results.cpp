@@ -76,8 +76,11 @@ class Figures {
 
 MazeJob job_of(const ResultsConfig& config, const std::string& maze, const std::vector<int>& goal,
                std::int64_t seed) {
-  MazeJobConfig job{
-      .maze = maze, .goal_cell = goal, .seed = static_cast<std::uint64_t>(seed), .tiny = config.tiny};
+  MazeJobConfig job;
+  job.maze = maze;
+  job.goal_cell = goal;
+  job.seed = static_cast<std::uint64_t>(seed);
+  job.tiny = config.tiny;
   job.shared = concat(config.out, "/", maze, "/seed", seed);
   job.run.out = concat(job.shared, "/goal_", goal[0], "_", goal[1]);
   return maze_job(job);

@@ -63,7 +63,7 @@ void forward_over_reverse(const RewardNet& net, const Batch& batch) {
 }
 
 void clear(const RewardNet& net) {
-  for (const auto& [name, parameter] : net.parameters.named()) torch::Tensor(parameter).mutable_grad() = {};
+  for (const auto& [name, parameter] : net.parameters.named()) torch::Tensor(parameter).mutable_grad() = torch::Tensor();
 }
 
 std::vector<torch::Tensor> gradients(const RewardNet& net, const Batch& batch, Way way) {
