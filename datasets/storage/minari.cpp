@@ -272,6 +272,10 @@ std::shared_ptr<const Dataset::Storage> open_minari(const std::filesystem::path&
   const Dataset data =
       Dataset::from_columns(std::move(columns), read_provenance(data_file.parent_path() / "metadata.json"));
   auto storage = std::make_shared<Dataset::Storage>(data.storage());
+  // The copied spans point into the columns of `data`: keep that alive, and drop the second copy.
+  storage->floats.clear();
+  storage->bytes.clear();
+  storage->mapping = std::make_shared<Dataset>(data);
   storage->path = data_file;
   return storage;
 }

@@ -58,7 +58,8 @@ def h5py_opens_ours(path: pathlib.Path, seen: dict) -> None:
         assert set(file["infos"]) == {"goal", "goal_switched"}
         for name, values in seen["infos"].items():
             equal(file["infos"][name], values, name)
-        attributes = dict(file["metadata"].attrs)
+        # Fixed-length UTF-8 texts, which h5py hands out as bytes.
+        attributes = {k: v.decode() if isinstance(v, bytes) else v for k, v in file["metadata"].attrs.items()}
         assert attributes["env"] == "Maze2D-UMaze-v0" and attributes["behaviour"] == 'a test\'s "hand"', attributes
         assert attributes["seed"] == 0xFEDCBA9876543210
         assert json.loads(attributes["env_options"]) == {"reward": "dense"}
