@@ -2,7 +2,7 @@
 //
 //   build/examples/example_extract_reward [training steps = 1500]
 //
-// The base stands anywhere in a square, the expert near one corner. Expected, after about 15 s on one core:
+// The base stands anywhere in a square, the expert near one corner. Expected, after about 6 s on one core:
 // the reward is highest near the expert's corner (0.7, 0.7) and a place outside the square has no support.
 #include <algorithm>
 #include <cstdio>

@@ -2,7 +2,7 @@
 // half U-Net's step, a score of RewardedEnv's batch and a support query. docs/design/0002 and 0003 quote
 // these figures.
 //
-//   build/benchmarks/extract_benchmark
+//   OMP_NUM_THREADS=1 build/benchmarks/extract_benchmark
 #include <benchmark/benchmark.h>
 #include <torch/csrc/autograd/forward_grad.h>
 #include <torch/torch.h>
@@ -58,12 +58,13 @@ void forward_over_reverse(const RewardNet& net, const Batch& batch) {
   const torch::Tensor out =
       net.forward(at::_make_dual(batch.x, v, static_cast<std::int64_t>(level)), batch.t);
   const torch::Tensor slope = std::get<1>(at::_unpack_dual(out, static_cast<std::int64_t>(level)));
+  torch::autograd::ForwardADLevel::release_idx(level);  // the backward pass must not see dual numbers
   (slope.sum() * (2.0 / static_cast<double>(v.numel()))).backward();
-  torch::autograd::ForwardADLevel::release_idx(level);
 }
 
 void clear(const RewardNet& net) {
-  for (const auto& [name, parameter] : net.parameters.named()) torch::Tensor(parameter).mutable_grad() = torch::Tensor();
+  for (const auto& [name, parameter] : net.parameters.named())
+    torch::Tensor(parameter).mutable_grad().reset();
 }
 
 std::vector<torch::Tensor> gradients(const RewardNet& net, const Batch& batch, Way way) {

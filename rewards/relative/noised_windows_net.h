@@ -1,5 +1,4 @@
-// Noised windows of expert and base data: what extraction and the discriminator learn from, and are judged
-// on.
+// Noised windows of expert and base data: what extraction and the discriminator learn from.
 #pragma once
 
 #include <torch/torch.h>

@@ -84,7 +84,7 @@ struct FieldReport {
   double difference_rms = 0;    ///< root mean square of d over the channels read, model units
   double read_share = 0;        ///< share of the channels that rho reads: no function of them explains more
   double conservativeness = 0;  ///< 1 - E||s_t grad rho - d||^2 / E||d||^2: share that rho explains
-  double ceiling = 0;           ///< the same for an unconstrained vector net of equal inputs, size and training
+  double ceiling = 0;           ///< the same for a free vector net of equal inputs, size and training
 };
 
 class RelativeReward final : public RewardModel, public Guide {

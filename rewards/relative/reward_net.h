@@ -50,8 +50,7 @@ struct RewardNetShape {
   int timesteps;  // of the chain
 };
 
-/// The net that config.net names, weights drawn from config.seed. Throws InvalidArgument where sizes do not
-/// fit.
+/// The net of config.net, weights drawn from config.seed. Throws InvalidArgument where sizes do not fit.
 std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const RewardNetShape& shape,
                                            Head head);
 
@@ -84,8 +83,8 @@ class HalfUnet final : public RewardNet {
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const override;
 
  private:
-  struct Block {  // h' = skip(h) + SiLU(norm(conv(SiLU(norm(conv(h))) + time))), rows halved by the first
-                  // convolution
+  // h' = skip(h) + SiLU(norm(conv(SiLU(norm(conv(h))) + time))); first and skip halve the rows
+  struct Block {
     torch::Tensor first, second, skip;  // [out, in, 5], [out, out, 5], [out, in, 1]
     torch::Tensor first_norm, first_bias, second_norm, second_bias;  // [out]
     Linear time;
