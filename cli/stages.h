@@ -56,8 +56,8 @@ struct GenerateConfig {
     field("count", self.count, "instances recorded side by side", Bounds{1, 1 << 20});
     field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own",
           Bounds{0, 1e9});
-    field("start_jitter", self.start_jitter, "uniform offset of starts per axis, cells", Bounds{0, 0.4});
-    field("goal_jitter", self.goal_jitter, "uniform offset of goals per axis, cells", Bounds{0, 0.4});
+    field("start_jitter", self.start_jitter, "uniform offset of starts per axis, cells", Bounds{0, 1});
+    field("goal_jitter", self.goal_jitter, "uniform offset of goals per axis, cells", Bounds{0, 1});
     field("format", self.format, "file format", Choices{"d4rl", "minari"});
     WaypointConfig::visit(self.controller, field);
     RunConfig::visit(self.run, field);

@@ -14,5 +14,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/DiffRewardConfigVersion.c
 install(FILES ${PROJECT_BINARY_DIR}/DiffRewardConfig.cmake ${PROJECT_BINARY_DIR}/DiffRewardConfigVersion.cmake
   cmake/Dependencies.cmake DESTINATION ${dr_config_dir})
 if(TARGET diffreward)
+  # an installed program finds the wheels it was linked with, in .venv too
+  set_target_properties(diffreward PROPERTIES INSTALL_RPATH "${torch_dir}/lib;${mujoco_dir}")
   install(TARGETS diffreward RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

@@ -166,7 +166,7 @@ const std::string& Safetensors::metadata_at(const std::string& key) const {
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, TensorBytes>& tensors,
                        const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
-  header["__metadata__"] = {{"format", "pt"}};  // Python's reader refuses files without it
+  header["__metadata__"] = {{"format", "pt"}};  // PyTorch tensors, for readers in Python
   for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
   std::uint64_t offset = 0;
   for (const auto& [key, tensor] : tensors) {

@@ -13,8 +13,8 @@
 //   unmarked-goal-switch     the goal changes inside an episode and infos/goal_switched does not tell
 //   reward-all-zero          no reward at all, though a goal was reached or the file knows no goal
 //   reward-shifted           rewards are those of the row before or after (D4RL#194)
-//   stale-goal               beside a goal switch a reward is paid for the other goal
-//   (Gymnasium-Robotics#258) reward-mismatch          other rewards than those of the recorded goal
+//   stale-goal               beside a goal switch a reward is paid for the other goal (Gymnasium-Robotics#258)
+//   reward-mismatch          other rewards than those of the recorded goal
 //
 // "Continues" means: equal to next_observations of the row before where the file has that column; else, in
 // mazes, not further than the ball flies in one step; else within the 99 % quantile of the changes of every
@@ -162,6 +162,7 @@ class RowChecks {
     maze_ =
         width_ == 4 && data_.action_dim() == 2 && (env.starts_with("Maze2D") || has("goal") || has("qpos"));
     if (maze_ && has("goal")) goal_ = data_.info("goal");
+    if (!goal_.empty() && data_.has_info("goal_switched")) told_ = data_.info("goal_switched");
   }
 
   void run() {
@@ -228,12 +229,12 @@ class RowChecks {
         "stale-observation",
         "observations: expected the state reached on the first row of a new goal, found the one before",
         n_ - 1, [&](std::size_t i) { return stale(i); });
-    const std::span<const float> told =
-        data_.has_info("goal_switched") ? data_.info("goal_switched") : std::span<const float>();
-    report_.rows(
-        "unmarked-goal-switch",
-        "infos/goal_switched: expected 1 on the first row of a new goal inside an episode", n_ - 1,
-        [&](std::size_t i) { return goal_changes(i) && !marked(i) && (told.empty() || told[i + 1] == 0); });
+    const auto unmarked = [&](std::size_t i) {
+      return goal_changes(i) && !marked(i) && !switch_told(i) && !restarts(i);
+    };
+    report_.rows("unmarked-goal-switch",
+                 "infos/goal_switched: expected 1 on the first row of a new goal inside an episode", n_ - 1,
+                 unmarked);
   }
 
   void rewards() {
@@ -246,17 +247,17 @@ class RowChecks {
     sparse_ = std::all_of(paid.begin(), paid.end(), [](float r) { return r == 0 || r == 1; });
     std::size_t wrong = 0, before = 0, after = 0, at_switch = 0;
     for (std::size_t i = 0; i < n_; ++i) {
-      if (!known(i) || agrees(i, i, 1)) continue;
+      if (!known(i) || pays(i, i)) continue;
       ++wrong;
       at_switch += beside_switch(i);
     }
     if (wrong == 0) return;
     const std::string found = "rewards: expected the reward of the reached state and the row's goal, found ";
-    const auto mismatch = [&](std::size_t i) { return known(i) && !agrees(i, i, 1); };
+    const auto mismatch = [&](std::size_t i) { return known(i) && !pays(i, i); };
     if (none) return report_.rows("reward-all-zero", found + "zeros only", n_, mismatch);
     for (std::size_t i = 0; i + 1 < n_; ++i) {
-      before += i > 0 && !marked(i - 1) && !beside_switch(i) && !agrees(i, i, 0);
-      after += !marked(i) && known(i + 1) && !agrees(i, i + 1, 1);
+      before += i > 0 && !marked(i - 1) && known(i - 1) && !pays(i, i - 1);
+      after += !marked(i) && known(i + 1) && !pays(i, i + 1);
     }
     if (at_switch == wrong)
       return report_.rows("stale-goal", found + "another goal's beside a goal switch", n_, mismatch);
@@ -307,11 +308,14 @@ class RowChecks {
   bool goal_changes(std::size_t i) const {
     return goal_[2 * i] != goal_[2 * i + 2] || goal_[2 * i + 1] != goal_[2 * i + 3];
   }
+  bool switch_told(std::size_t i) const { return !told_.empty() && told_[i + 1] != 0; }
+  /// Whether the next row is a fresh start that nothing marks: another fault, told as unmarked-reset.
+  bool restarts(std::size_t i) const { return (!repaired_.next_observations || maze_) && jumps(i); }
   bool beside_switch(std::size_t i) const {
     return (i + 1 < n_ && !marked(i) && goal_changes(i)) || (i > 0 && !marked(i - 1) && goal_changes(i - 1));
   }
   bool stale(std::size_t i) const {
-    if (!goal_changes(i) || (!repaired_.next_observations && follows(i))) return false;
+    if (!(goal_changes(i) || switch_told(i)) || (!repaired_.next_observations && follows(i))) return false;
     for (std::size_t c = 0; c < width_; ++c)
       if (change(i, c) != 0) return false;
     return true;
@@ -320,11 +324,11 @@ class RowChecks {
   /// Whether the state reached by row i stands in the file.
   bool known(std::size_t i) const { return !repaired_.next_observations || (i + 1 < n_ && !marked(i)); }
 
-  /// Whether reward `i` is the reward for the goal of row i of the state before (0) or after (1) row `at`.
-  bool agrees(std::size_t i, std::size_t at, int reached) const {
-    const auto states = reached ? data_.next_observations() : data_.observations();
-    const double distance = std::hypot(double(states[at * width_]) - double(goal_[2 * i]),
-                                       double(states[at * width_ + 1]) - double(goal_[2 * i + 1]));
+  /// Whether reward `i` is the one for the state that row `row` reached and for that row's goal.
+  bool pays(std::size_t i, std::size_t row) const {
+    const auto reached = data_.next_observations().subspan(row * width_, 2);
+    const double distance = std::hypot(double(reached[0]) - double(goal_[2 * row]),
+                                       double(reached[1]) - double(goal_[2 * row + 1]));
     const double paid = data_.rewards()[i];
     if (!sparse_) return std::abs(paid - std::exp(-distance)) <= kSameReward;
     return std::abs(distance - Maze2D::kGoalRadius) <= kSameReward ||
@@ -336,7 +340,7 @@ class RowChecks {
   Report& report_;
   std::size_t n_, width_;
   bool maze_ = false, sparse_ = false;
-  std::span<const float> goal_;
+  std::span<const float> goal_, told_;
   std::vector<double> typical_;  // [width] 99 % quantile of changes between rows
 };
 

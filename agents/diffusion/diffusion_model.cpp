@@ -13,7 +13,7 @@
 namespace diffreward {
 namespace {
 
-constexpr const char* kFormat = "diffreward-diffusion-1";
+constexpr const char* kKind = "diffreward-diffusion-1";
 
 /// Runs after the cheap checks, before anything is allocated on the device.
 const std::string& checked(const DiffusionConfig& config, const WindowLayout& layout,
@@ -106,9 +106,9 @@ DiffusionModel::~DiffusionModel() = default;
 
 DiffusionModel DiffusionModel::load(const std::filesystem::path& path, const std::string& device) {
   const Safetensors file = Safetensors::open(path);
-  const std::string& format = file.metadata_at("format");
-  if (format != kFormat)
-    throw Error(concat(path.string(), ": metadata 'format': expected ", kFormat, ", found '", format, "'"));
+  const std::string& kind = file.metadata_at("kind");
+  if (kind != kKind)
+    throw Error(concat(path.string(), ": metadata 'kind': expected ", kKind, ", found '", kind, "'"));
   const auto config = read_entry(file, path, "config", [](const Json& json) {
     DiffusionConfig out;
     update(out, json);
@@ -136,7 +136,7 @@ void DiffusionModel::save(const std::filesystem::path& path) const {
   NamedTensors tensors;
   for (const auto& [name, parameter] : impl_->net->parameters.named()) tensors[name] = parameter;
   save_tensors(path, tensors,
-               {{"format", kFormat},
+               {{"kind", kKind},
                 {"config", to_json(impl_->config).dump()},
                 {"layout", layout_json(impl_->layout).dump()},
                 {"normalizer", impl_->normalizer.json().dump()},

@@ -26,7 +26,7 @@
 namespace diffreward {
 namespace {
 
-constexpr const char* kFormat = "diffreward-diffusion-training-1";
+constexpr const char* kKind = "diffreward-diffusion-training-1";
 constexpr double kDivergence = 1e3;       // times the early loss
 constexpr std::int64_t kEarlySteps = 20;  // steps that define it
 constexpr double kSmallLoss = 0.01;       // early levels below this count as this: single losses scatter
@@ -210,7 +210,7 @@ class Trainer {
   void save_checkpoint() {
     if (folder_.empty()) return;
     save_tensors(checkpoint(), optimizer_.state(),
-                 {{"format", kFormat},
+                 {{"kind", kKind},
                   {"step", std::to_string(step_)},
                   {"config", to_json(model_.config()).dump()},
                   {"train", to_json(config_).dump()},
@@ -228,9 +228,9 @@ class Trainer {
     if (folder_.empty() || !std::filesystem::exists(checkpoint())) return;
     const Safetensors file = Safetensors::open(checkpoint());
     const std::string name = checkpoint().string();
-    if (file.metadata_at("format") != kFormat)
-      throw Error(concat(name, ": metadata 'format': expected ", kFormat, ", found '",
-                         file.metadata_at("format"), "'"));
+    if (file.metadata_at("kind") != kKind)
+      throw Error(concat(name, ": metadata 'kind': expected ", kKind, ", found '",
+                         file.metadata_at("kind"), "'"));
     try {
       const auto entry = [&](const char* key) { return Json::parse(file.metadata_at(key)); };
       const std::string what = name + ": a run continues with its own settings";

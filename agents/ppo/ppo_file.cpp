@@ -10,7 +10,7 @@
 namespace diffreward {
 namespace {
 
-constexpr const char* kFormat = "diffreward.ppo.1";
+constexpr const char* kKind = "diffreward.ppo.1";
 
 /// A view of a contiguous CPU tensor.
 TensorBytes bytes_of(const torch::Tensor& tensor) {
@@ -66,7 +66,7 @@ void Ppo::save(const std::filesystem::path& path) const {
                          {"action_rng", m.action_rng.state()},
                          {"batch_rng", m.batch_rng.state()}};
   write_safetensors(path, entries,
-                    {{"format", kFormat},
+                    {{"kind", kKind},
                      {"env", describe(m.env.spec()).dump()},
                      {"config", to_json(m.config).dump()},
                      {"progress", progress.dump()}});
@@ -74,9 +74,9 @@ void Ppo::save(const std::filesystem::path& path) const {
 
 std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env) {
   const Safetensors file = Safetensors::open(path);
-  if (file.metadata_at("format") != kFormat)
+  if (file.metadata_at("kind") != kKind)
     throw Error(
-        concat(path.string(), ": format: expected ", kFormat, ", found ", file.metadata_at("format")));
+        concat(path.string(), ": metadata 'kind': expected ", kKind, ", found ", file.metadata_at("kind")));
   std::unique_ptr<Ppo> agent;
   Json progress;
   try {

@@ -39,6 +39,7 @@ std::vector<std::string> child_names(hid_t group) {
 
 Handle open_dataset(hid_t parent, const std::string& name, const std::string& where) {
   if (!has_dataset(parent, name)) throw Error(concat(where, ": expected a column, found none"));
+  const Quiet quiet;
   Handle dataset(H5Dopen2(parent, name.c_str(), H5P_DEFAULT), H5Dclose);
   if (!dataset.valid()) throw Error(concat(where, ": expected a readable column, found a damaged one"));
   return dataset;

@@ -11,7 +11,7 @@
 namespace diffreward {
 namespace {
 
-constexpr const char* kFormat = "diffreward-discriminator-1";
+constexpr const char* kKind = "diffreward-discriminator-1";
 
 }  // namespace
 
@@ -26,13 +26,13 @@ std::shared_ptr<Discriminator> Discriminator::load(const std::filesystem::path& 
                                                    const std::string& device) {
   const Safetensors file = Safetensors::open(path);
   return std::make_shared<Discriminator>(
-      std::make_unique<Impl>(Impl{WindowReward(file, path, kFormat, device)}));
+      std::make_unique<Impl>(Impl{WindowReward(file, path, kKind, device)}));
 }
 
 void Discriminator::save(const std::filesystem::path& path) const {
   NamedTensors tensors;
   std::map<std::string, std::string> metadata;
-  impl_->windows.add_to(tensors, metadata, kFormat);
+  impl_->windows.add_to(tensors, metadata, kKind);
   save_tensors(path, tensors, metadata);
 }
 

@@ -11,7 +11,7 @@
 namespace diffreward {
 namespace {
 
-constexpr const char* kFormat = "diffreward-relative-reward-1";
+constexpr const char* kKind = "diffreward-relative-reward-1";
 
 Json report_json(const std::vector<FieldReport>& report) {
   Json out = Json::array();
@@ -71,7 +71,7 @@ RelativeReward::~RelativeReward() = default;
 std::shared_ptr<RelativeReward> RelativeReward::load(const std::filesystem::path& path,
                                                      const std::string& device) {
   const Safetensors file = Safetensors::open(path);
-  WindowReward windows(file, path, kFormat, device);
+  WindowReward windows(file, path, kKind, device);
   auto rms = read_entry(file, path, "difference_rms",
                         [](const Json& json) { return json.get<std::vector<double>>(); });
   if (rms.size() != static_cast<std::size_t>(windows.schedule.timesteps))
@@ -94,7 +94,7 @@ std::shared_ptr<RelativeReward> RelativeReward::load(const std::filesystem::path
 void RelativeReward::save(const std::filesystem::path& path) const {
   NamedTensors tensors;
   std::map<std::string, std::string> metadata;
-  impl_->windows.add_to(tensors, metadata, kFormat);
+  impl_->windows.add_to(tensors, metadata, kKind);
   const KdTree& rows = impl_->support.rows();
   tensors["support.rows"] = torch::tensor(rows.points()).view({-1, static_cast<std::int64_t>(rows.dim())});
   tensors["support.held_out"] = torch::tensor(impl_->support.held_out());

@@ -79,12 +79,12 @@ WindowReward::WindowReward(const ExtractConfig& settings, const WindowLayout& sa
 }
 
 WindowReward::WindowReward(const Safetensors& file, const std::filesystem::path& path,
-                           const std::string& format, const std::string& device)
+                           const std::string& kind, const std::string& device)
     : WindowReward([&] {
-        const std::string& found = file.metadata_at("format");
-        if (found != format)
+        const std::string& found = file.metadata_at("kind");
+        if (found != kind)
           throw Error(
-              concat(path.string(), ": metadata 'format': expected ", format, ", found '", found, "'"));
+              concat(path.string(), ": metadata 'kind': expected ", kind, ", found '", found, "'"));
         auto settings = read_entry(file, path, "config", [](const Json& json) {
           ExtractConfig out;
           update(out, json);
@@ -115,9 +115,9 @@ WindowReward::WindowReward(const Safetensors& file, const std::filesystem::path&
 }
 
 void WindowReward::add_to(NamedTensors& tensors, std::map<std::string, std::string>& metadata,
-                          const std::string& format) const {
+                          const std::string& kind) const {
   for (const auto& [name, parameter] : net->parameters.named()) tensors["net." + name] = parameter;
-  metadata["format"] = format;
+  metadata["kind"] = kind;
   metadata["config"] = to_json(config).dump();
   metadata["layout"] = layout_json(sample).dump();
   metadata["normalizer"] = normalizer.json().dump();
@@ -132,13 +132,26 @@ torch::Tensor WindowReward::select(const torch::Tensor& x) const {
              : here.index_select(-1, indices_);
 }
 
+double WindowReward::length_share(const torch::Tensor& x) const {
+  require(x.dim() == 3 && x.size(2) == sample.width(), "guide: expected samples [n, rows, ", sample.width(),
+          "], got ", x.sizes());
+  const std::int64_t rows = x.size(1);
+  if (rows == sample.horizon) return 1;
+  require(config.net == "mlp", "guide: expected samples of ", sample.horizon, " rows for a half U-Net, got ",
+          rows);
+  require(rows >= config.window, "guide: expected samples of at least ", config.window, " rows, got ", rows);
+  return static_cast<double>(rows - config.window + 1) / (sample.horizon - config.window + 1);
+}
+
 torch::Tensor WindowReward::value(const torch::Tensor& x, const torch::Tensor& t) const {
-  return net->forward(select(x), t.to(indices_.device())).to(x.device());
+  const double share = length_share(x);
+  return (net->forward(select(x), t.to(indices_.device())) * share).to(x.device());
 }
 
 torch::Tensor WindowReward::gradient(const torch::Tensor& x, const torch::Tensor& t) const {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor read = net->gradient(select(x), t.to(indices_.device()));
+  const double share = length_share(x);
+  const torch::Tensor read = net->gradient(select(x), t.to(indices_.device())) * share;
   if (config.channels.empty()) return read.to(x.device());
   return torch::zeros(x.sizes(), read.options()).index_copy(-1, indices_, read).to(x.device());
 }

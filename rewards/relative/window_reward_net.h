@@ -33,14 +33,15 @@ class WindowReward {
   WindowReward(const ExtractConfig& config, const WindowLayout& sample, Normalizer normalizer,
                const NoiseSchedule& schedule);
   /// Reads what add_to() wrote. Throws Error naming the file, the entry, what was expected and found.
-  WindowReward(const Safetensors& file, const std::filesystem::path& path, const std::string& format,
+  WindowReward(const Safetensors& file, const std::filesystem::path& path, const std::string& kind,
                const std::string& device);
   void add_to(NamedTensors& tensors, std::map<std::string, std::string>& metadata,
-              const std::string& format) const;
+              const std::string& kind) const;
 
-  // Over whole samples, x: [n, horizon, width] model units, t: [n]
+  // Over whole samples, x: [n, rows, width] model units, t: [n]. An MLP serves any number of rows, as the sum
+  // over their windows. Throws InvalidArgument for other shapes.
   torch::Tensor value(const torch::Tensor& x, const torch::Tensor& t) const;     // [n]
-  torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const;  // [n, horizon, width]
+  torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const;  // [n, rows, width]
 
   /// windows: [n, layout.horizon, width] data units, out: [n]. Throws InvalidArgument for other sizes or
   /// timesteps.
@@ -66,6 +67,9 @@ class WindowReward {
   Json provenance = Json::object();
 
  private:
+  /// Windows in x over windows in a sample of the diffusion models.
+  double length_share(const torch::Tensor& x) const;
+
   torch::Tensor indices_;  // channels
 };
 

@@ -156,8 +156,8 @@ TEST_F(DiffusionModelFile, BadFilesAreNamed) {
     write_safetensors(changed, whole.tensors(), metadata);
     return message([&] { DiffusionModel::load(changed); });
   };
-  EXPECT_EQ(load_changed("format", "other-1"),
-            changed.string() + ": metadata 'format': expected diffreward-diffusion-1, found 'other-1'");
+  EXPECT_EQ(load_changed("kind", "other-1"),
+            changed.string() + ": metadata 'kind': expected diffreward-diffusion-1, found 'other-1'");
   EXPECT_THAT(load_changed("config", "{"), HasSubstr(changed.string() + ": metadata 'config': "));
   EXPECT_THAT(load_changed("config", R"({"horizont": 8})"), HasSubstr("did you mean 'horizon'"));
   EXPECT_THAT(load_changed("layout", R"({"horizon": 8})"),

@@ -120,7 +120,7 @@ TEST_F(CheckData, FindsTerminalsInsideEpisodesOfOtherTasks) {
   EXPECT_EQ(fault.rows, Rows{130});
 }
 
-TEST_F(CheckData, DISABLED_FindsMissingTimeouts) {
+TEST_F(CheckData, FindsMissingTimeouts) {
   const std::vector<Fault> faults = check_data(write({"timeouts"}));
   ASSERT_EQ(faults.size(), 2u);
   EXPECT_EQ(faults[0].name, "missing-timeouts");
@@ -133,14 +133,14 @@ TEST_F(CheckData, DISABLED_FindsMissingTimeouts) {
   EXPECT_EQ(fault.rows, Rows{7999});
 }
 
-TEST_F(CheckData, DISABLED_FindsUnmarkedResets) {
+TEST_F(CheckData, FindsUnmarkedResets) {
   columns_.timeouts[399] = columns_.timeouts[1999] = 0;
   const Fault fault = only_fault(write());
   EXPECT_EQ(fault.name, "unmarked-reset");
   EXPECT_EQ(fault.rows, (Rows{399, 1999}));
 }
 
-TEST_F(CheckData, DISABLED_FindsShiftedRewards) {
+TEST_F(CheckData, FindsShiftedRewards) {
   const std::vector<float> good = columns_.rewards;
   for (const char* kind : {"sparse", "dense"}) {
     columns_ = good_columns(folder_, kind);
@@ -158,12 +158,14 @@ TEST_F(CheckData, DISABLED_FindsShiftedRewards) {
   }
 }
 
-TEST_F(CheckData, DISABLED_FindsRewardsThatAreZeroOrWrong) {
+TEST_F(CheckData, FindsRewardsThatAreZeroOrWrong) {
   const std::vector<float> good = columns_.rewards;
   std::fill(columns_.rewards.begin(), columns_.rewards.end(), 0.f);
   Fault fault = only_fault(write());
   EXPECT_EQ(fault.name, "reward-all-zero");
-  EXPECT_EQ(fault.count, std::size_t(std::count(good.begin(), good.end(), 1.f)));
+  const auto paid = std::size_t(std::count(good.begin(), good.end(), 1.f));
+  EXPECT_LE(fault.count, paid);
+  EXPECT_GE(fault.count + 5, paid);  // a state on the goal's rim may be paid or not: files round positions
   EXPECT_EQ(only_fault(write({"infos", "metadata"})).name, "reward-all-zero");
 
   columns_.rewards = good;
@@ -187,7 +189,7 @@ TEST_F(CheckData, FindsTheStaleGoalOfTheRowAtASwitch) {
     EXPECT_TRUE(std::find(at.begin(), at.end(), row - 1) != at.end()) << row;
 }
 
-TEST_F(CheckData, DISABLED_FindsTheStaleObservationOfTheRowAtASwitch) {
+TEST_F(CheckData, FindsTheStaleObservationOfTheRowAtASwitch) {
   const Rows at = switches();
   for (const std::size_t row : at)  // as D4RL's generator: the state is not read again after a new goal
     for (std::size_t k = 0; k < 4; ++k)

@@ -161,6 +161,26 @@ TEST_F(RelativeRewardTest, GradientIsTheDerivativeOfValue) {
   }
 }
 
+TEST_F(RelativeRewardTest, GuidesSamplesOfAnyLengthAsTheSumOverWindows) {
+  ExtractConfig config = small();
+  config.channels = {2, 0};
+  const auto rho = small_reward(config);  // of samples with 8 rows
+  const torch::Tensor x = torch::tensor(random_numbers(2 * 24 * 3, 7)).view({2, 24, 3});
+  const torch::Tensor t = torch::tensor({2, 11}, torch::kLong);
+  torch::Tensor sum = torch::zeros({2}), gradient = torch::zeros({2, 24, 3});
+  for (int begin = 0; begin < 24; begin += 8) {
+    sum += rho->value(x.narrow(1, begin, 8), t);
+    gradient.narrow(1, begin, 8) += rho->gradient(x.narrow(1, begin, 8), t);
+  }
+  EXPECT_TRUE(torch::allclose(rho->value(x, t), sum, 1e-4, 1e-5));
+  EXPECT_TRUE(torch::allclose(rho->gradient(x, t), gradient, 1e-4, 1e-5));
+  EXPECT_THROW(rho->value(x.narrow(2, 0, 2), t), InvalidArgument);
+  config.net = "unet";
+  config.dim_mults = {4, 8};
+  const auto whole = small_reward(config);
+  EXPECT_THROW(whole->gradient(x, t), InvalidArgument);
+}
+
 TEST_F(RelativeRewardTest, SaveAndLoadGiveEqualBits) {
   for (const char* net : {"mlp", "unet"}) {
     ExtractConfig config = small(2);
@@ -370,7 +390,7 @@ TEST_F(RelativeRewardTest, NamesWhatIsWrongInAFile) {
   for (const std::size_t size : {std::size_t{0}, std::size_t{7}, whole.size() / 2, whole.size() - 1})
     EXPECT_THAT(error_of(whole.substr(0, size)), HasSubstr("bad.safetensors")) << size;
   EXPECT_THAT(error_of(replaced("diffreward-relative-reward-1", "diffreward-relative-reward-9")),
-              HasSubstr("metadata 'format': expected diffreward-relative-reward-1, found"));
+              HasSubstr("metadata 'kind': expected diffreward-relative-reward-1, found"));
   EXPECT_THAT(error_of(replaced("\\\"horizon\\\":8", "\\\"horizon\\\":x")), HasSubstr("metadata 'layout'"));
   EXPECT_THAT(error_of(replaced("\\\"hidden\\\":[16,16]", "\\\"hidden\\\":[16,12]")),
               HasSubstr("tensor 'net.hidden.1.weight': expected F32 [12, 16], found F32 [16, 16]"));
