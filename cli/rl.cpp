@@ -8,6 +8,7 @@
 #include "core/progress.h"
 #include "core/statistics.h"
 #include "envs/maze2d/maze2d.h"
+#include "rewards/learned_reward.h"
 #include "rewards/rewarded_env.h"
 
 namespace diffreward::cli {
@@ -18,7 +19,7 @@ std::unique_ptr<VectorEnv> make_task(const RlConfig& config, const std::string& 
                          {.count = config.count, .threads = config.run.threads, .autoreset = "same_step"},
                          maze_options(config.map, config.goal_cell, task_reward));
   if (config.reward.empty()) return env;
-  const auto reward = RelativeReward::load(product(config.reward, "reward.safetensors"));
+  const LearnedReward reward = load_reward(product(config.reward, "reward.safetensors"));
   return std::make_unique<RewardedEnv>(std::move(env), read_reward(reward, config.reading));
 }
 

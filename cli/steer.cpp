@@ -3,6 +3,7 @@
 #include "cli/stage.h"
 #include "cli/stages.h"
 #include "rewards/evaluate/steering.h"
+#include "rewards/learned_reward.h"
 
 namespace diffreward::cli {
 
@@ -14,12 +15,12 @@ Json run_steer(const SteerConfig& config) {
         set_torch_threads(config.run.threads);
         const DiffusionModel base = open_model(config.base, config.device);
         const DiffusionModel expert = open_model(config.expert, config.device);
-        const auto reward = RelativeReward::load(product(config.reward, "reward.safetensors"), config.device);
+        const LearnedReward reward = load_reward(product(config.reward, "reward.safetensors"), config.device);
         const Dataset data = open_data(config.base_data);
         const MazeMap map = maze_of_data(data);
         const Point goal = goal_of(map, config.goal_cell);
         const SteeringReport report =
-            evaluate_steering(base, expert, *reward, data, map, goal, config.sample,
+            evaluate_steering(base, expert, *reward.guide, data, map, goal, config.sample,
                               {.samples = config.samples, .bootstrap = {.seed = config.sample.seed}});
         const std::filesystem::path folder = config.run.out;
         const int height = config.width * map.rows() / map.columns();

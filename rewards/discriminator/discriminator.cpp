@@ -9,12 +9,6 @@
 #include "rewards/relative/window_reward_net.h"
 
 namespace diffreward {
-namespace {
-
-constexpr const char* kKind = "diffreward-discriminator-1";
-
-}  // namespace
-
 struct Discriminator::Impl {
   WindowReward windows;
 };

@@ -14,6 +14,7 @@ namespace diffreward {
 
 class Discriminator final : public RewardModel, public Guide {
  public:
+  static constexpr const char* kKind = "diffreward-discriminator-1";  // of its files
   /// Throws Error naming the file, the field, what was expected and found.
   static std::shared_ptr<Discriminator> load(const std::filesystem::path& path,
                                              const std::string& device = "cpu");

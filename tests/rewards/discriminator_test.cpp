@@ -8,6 +8,7 @@
 
 #include "core/progress.h"
 #include "core/statistics.h"
+#include "rewards/learned_reward.h"
 #include "tests/rewards/closed_form.h"
 
 namespace diffreward {
@@ -56,6 +57,14 @@ TEST(Discriminator, SaveLoadAndForeignFiles) {
   EXPECT_TRUE(torch::equal(logit->value(at.x_t, at.t), loaded->value(at.x_t, at.t)));
   EXPECT_TRUE(
       torch::allclose(logit->gradient(at.x_t, at.t), logit->Guide::gradient(at.x_t, at.t), 1e-4, 1e-5));
+
+  const LearnedReward any = load_reward(folder / "reward.safetensors");
+  EXPECT_EQ(any.relative, nullptr);
+  EXPECT_TRUE(torch::equal(any.guide->value(at.x_t, at.t), loaded->value(at.x_t, at.t)));
+  EXPECT_EQ(read_reward(any, {}), any.model);
+  EXPECT_THROW(read_reward(any, {.reading = "density_ratio"}), InvalidArgument);
+  EXPECT_THROW(read_reward(any, {.t = 3}), InvalidArgument);
+  EXPECT_THROW(load_reward(folder / "metrics.jsonl"), Error);
 
   std::vector<float> windows(10 * 2, 0.1f), scores(10), more(10);
   loaded->score(windows, scores);
