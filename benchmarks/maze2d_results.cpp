@@ -173,9 +173,11 @@ void steering(const ResultsConfig& config, Figures& figures) {
   for (const std::int64_t seed : config.seeds) {
     for (const std::vector<int>& goal : kGoals[0].second) {
       const MazeJob job = job_of(config, "umaze", goal, seed);
-      make_reward(job);
-      run_train(job.base_steered);
-      run_train(job.expert_steered);
+      run_generate(job.base_data);
+      run_generate(job.expert_data);
+      for (const TrainConfig* train : {&job.base_path, &job.expert_path, &job.base_steered, &job.expert_steered})
+        run_train(*train);
+      run_extract(job.guide);
       const Json found = run_steer(job.steer);
       guided += found.at("guided").at("success").at("value").get<double>();
       unguided += found.at("unguided").at("success").at("value").get<double>();

@@ -12,6 +12,8 @@ Json run_demo(const MazeJobConfig& config) {
   run_generate(job.expert_test);
   run_train(job.base);
   run_train(job.expert);
+  run_train(job.base_path);
+  run_train(job.expert_path);
   run_train(job.base_steered);
   run_train(job.expert_steered);
   run_extract(job.reward);
@@ -20,6 +22,7 @@ Json run_demo(const MazeJobConfig& config) {
   run_rl(job.rl_true);
   run_rl(job.rl_plain);
   run_rl(job.rl_best);
+  run_extract(job.guide);
   run_steer(job.steer);
   return run_report({config.run.out, ""});
 }

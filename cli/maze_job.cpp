@@ -1,5 +1,7 @@
 #include "cli/maze_job.h"
 
+#include <algorithm>
+
 #include "envs/maze2d/maze_map.h"
 
 namespace diffreward::cli {
@@ -7,22 +9,26 @@ namespace {
 
 constexpr double kWholeCell = 0.8;  // an offset in cells that reaches every clear position of a cell
 
+struct WindowSettings {
+  int horizon, stride;  // rows, and environment steps between them
+};
+
 /// What differs between the mazes: everything that scales with the length of their corridors.
 struct MazeSettings {
   const char* id;
   std::vector<int> goal_cell;
   int episode_steps;    // long enough to cross the maze and dwell at the goal
-  int horizon, stride;  // windows span horizon * stride steps
+  WindowSettings seen;  // by the models that the reward is extracted from
+  WindowSettings path;  // of the models that are steered
   int ppo_iterations;
-  int stop_guide_below;  // timestep
-  const char* reading;   // the best documented one
+  const char* reading;  // the best documented one
 };
 
 MazeSettings settings_of(const std::string& maze) {
-  if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, 16, 8, 30, 5, "density_ratio"};
-  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, 16, 8, 40, 5, "density_ratio"};
-  if (maze == "medium") return {"Maze2D-Medium-v0", {6, 6}, 350, 16, 16, 60, 10, "density_ratio"};
-  return {"Maze2D-Large-v0", {7, 10}, 550, 24, 16, 100, 10, "support"};
+  if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, {4, 8}, {16, 8}, 30, "density_ratio"};
+  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {4, 8}, {16, 8}, 40, "density_ratio"};
+  if (maze == "medium") return {"Maze2D-Medium-v0", {6, 6}, 350, {8, 16}, {16, 16}, 60, "density_ratio"};
+  return {"Maze2D-Large-v0", {7, 10}, 550, {24, 16}, {24, 16}, 100, "support"};
 }
 
 }  // namespace
@@ -58,7 +64,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.expert_test = job.expert_data;
   for (GenerateConfig* test : {&job.base_test, &job.expert_test}) {
     test->controller.seed += 2'000'000;
-    test->steps /= 8;
+    test->steps = test->count * maze.episode_steps;  // whole episodes, one an instance
   }
   job.base_data.run = shared("base_data");
   job.expert_data.run = at("expert_data");
@@ -66,8 +72,9 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.expert_test.run = at("expert_test");
 
   job.base.data = job.base_data.run.out;
-  job.base.model.horizon = maze.horizon;
-  job.base.model.stride = maze.stride;
+  job.base.model.horizon = maze.seen.horizon;
+  job.base.model.stride = maze.seen.stride;
+  job.base.train.batch = std::max(128, 1024 / maze.seen.horizon);
   job.base.train.steps = config.tiny ? 20 : 3000;
   job.base.train.seed = config.seed;
   job.base.train.device = config.device;
@@ -80,10 +87,19 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.expert.train.seed = config.seed + 1;
   job.expert.run = at("expert_model");
   job.expert.run.threads = 1;
-  job.base_steered = job.base;
+  job.base_path = job.base;
+  job.base_path.model.horizon = maze.path.horizon;
+  job.base_path.model.stride = maze.path.stride;
+  job.base_path.train.batch = 128;
+  job.base_path.run.out = shared("base_path_model").out;
+  job.expert_path = job.expert;
+  job.expert_path.train.batch = 128;
+  job.expert_path.start = job.base_path.run.out;
+  job.expert_path.run.out = at("expert_path_model").out;
+  job.base_steered = job.base_path;
   job.base_steered.train.condition_probability = 1;
   job.base_steered.run.out = shared("base_steered_model").out;
-  job.expert_steered = job.expert;
+  job.expert_steered = job.expert_path;
   job.expert_steered.start = job.base_steered.run.out;
   job.expert_steered.train.condition_probability = 1;
   job.expert_steered.run.out = at("expert_steered_model").out;
@@ -93,13 +109,23 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.reward.expert_data = job.expert_data.run.out;
   job.reward.base_data = job.base_data.run.out;
   job.reward.extract.channels = {2, 3};  // x, y: the row is [action, observation]
-  job.reward.extract.steps = config.tiny ? 20 : 600;
+  job.reward.extract.hidden = {128, 128};
+  job.reward.extract.lr = 1e-3;
+  job.reward.extract.batch = job.base.train.batch;
+  job.reward.extract.steps = config.tiny ? 20 : 2000;
   job.reward.extract.seed = config.seed;
   job.reward.extract.device = config.device;
   job.reward.run = at("reward");
   job.discriminator = job.reward;
   job.discriminator.method = "discriminator";
   job.discriminator.run = at("discriminator");
+
+  job.guide = job.reward;
+  job.guide.expert = job.expert_path.run.out;
+  job.guide.base = job.base_path.run.out;
+  job.guide.extract.window = maze.path.horizon;
+  job.guide.extract.batch = 128;
+  job.guide.run = at("guide");
 
   job.evaluate.reward = job.reward.run.out;
   job.evaluate.baseline = job.discriminator.run.out;
@@ -128,15 +154,19 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.rl_plain.run = at("rl_plain");
   job.rl_best = job.rl_plain;
   job.rl_best.reading.reading = maze.reading;
+  job.rl_best.reading.beta = 12;
   job.rl_best.run = at("rl_best");
 
   job.steer.base = job.base_steered.run.out;
   job.steer.expert = job.expert_steered.run.out;
-  job.steer.reward = job.reward.run.out;
+  job.steer.reward = job.guide.run.out;
   job.steer.base_data = job.base_data.run.out;
   job.steer.goal_cell = job.goal_cell;
   job.steer.samples = config.tiny ? 8 : 512;
-  job.steer.sample.stop_guide_below = maze.stop_guide_below;
+  job.steer.sample.guide_at = "x0";
+  job.steer.sample.scale_by_variance = true;
+  job.steer.sample.scale = 8;
+  job.steer.sample.stop_guide_below = 0;
   job.steer.sample.seed = config.seed;
   job.steer.device = config.device;
   job.steer.run = at("steer");
@@ -157,6 +187,8 @@ void use_temporal_unet(MazeJob& job, bool tiny) {
   for (ExtractStageConfig* extract : {&job.reward, &job.discriminator}) {
     extract->base = job.base.run.out;
     extract->expert = job.expert.run.out;
+    extract->extract.batch = 64;
+    extract->extract.steps = tiny ? 20 : 600;
     extract->run.out += "_unet";
   }
   job.evaluate.reward = job.reward.run.out;

@@ -36,9 +36,11 @@ struct MazeJob {
   std::vector<int> goal_cell;
   GenerateConfig base_data, expert_data;
   GenerateConfig base_test, expert_test;     // recordings that nothing is fitted to
-  TrainConfig base, expert;                  // without a first state: for the reward
-  TrainConfig base_steered, expert_steered;  // always given the first state: for steering
+  TrainConfig base, expert;                  // of short windows without a first state: for the reward
+  TrainConfig base_path, expert_path;        // of whole walks without a first state: for the guide
+  TrainConfig base_steered, expert_steered;  // of whole walks from a given first state: to be steered
   ExtractStageConfig reward, discriminator;
+  ExtractStageConfig guide;  // reads whole walks at once
   EvaluateConfig evaluate;
   RlConfig rl_true, rl_plain, rl_best;  // PPO on the true reward, on plain rho, on the best reading of it
   SteerConfig steer;

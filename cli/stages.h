@@ -160,7 +160,8 @@ struct SteerConfig {
   std::string reward;          // guide
   std::string base_data;       // what steps look like, and where starts are
   std::vector<int> goal_cell;  // row, column; empty: the map's own
-  int samples = 512;           // trajectories per model
+  std::string units = "reward";  // of the guide: grad rho as it is, or difference: s_t grad rho, an expert's step
+  int samples = 512;                 // trajectories per model
   int width = 480;             // of pictures, pixels
   SampleConfig sample{.scale = 1, .stop_guide_below = 5};
   std::string device = "cpu";
@@ -173,6 +174,8 @@ struct SteerConfig {
     field("reward", self.reward, "reward that guides");
     field("base_data", self.base_data, "data of the base: typical steps and starts");
     field("goal_cell", self.goal_cell, "row,column of the goal; empty for the map's own");
+    field("units", self.units, "the gradient of rho as it is, or scaled to an estimate of the expert's step",
+          Choices{"reward", "difference"});
     field("samples", self.samples, "trajectories per model", Bounds{1, 1e6});
     field("width", self.width, "of pictures, pixels", Bounds{64, 8192});
     SampleConfig::visit(self.sample, field);

@@ -16,11 +16,13 @@ Json run_steer(const SteerConfig& config) {
         const DiffusionModel base = open_model(config.base, config.device);
         const DiffusionModel expert = open_model(config.expert, config.device);
         const LearnedReward reward = load_reward(product(config.reward, "reward.safetensors"), config.device);
+        const bool as_step = reward.relative != nullptr && config.units == "difference";
+        const auto guide = as_step ? difference_guide(reward.relative) : reward.guide;
         const Dataset data = open_data(config.base_data);
         const MazeMap map = maze_of_data(data);
         const Point goal = goal_of(map, config.goal_cell);
         const SteeringReport report =
-            evaluate_steering(base, expert, *reward.guide, data, map, goal, config.sample,
+            evaluate_steering(base, expert, *guide, data, map, goal, config.sample,
                               {.samples = config.samples, .bootstrap = {.seed = config.sample.seed}});
         const std::filesystem::path folder = config.run.out;
         const int height = config.width * map.rows() / map.columns();

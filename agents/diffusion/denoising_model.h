@@ -30,6 +30,7 @@ struct SampleConfig {
   int steps = 0;                 // denoising steps, at most T; 0: all T
   double scale = 0;              // strength of the guide: x += scale * gradient (* posterior variance)
   bool scale_by_variance = false;
+  std::string guide_at = "x_t";  // x_t, or x0: the predicted clean window, through the denoiser
   int guide_steps = 1;           // guide updates per denoising step
   int stop_guide_below = 0;      // no guide for t below this (the paper's t_stopgrad)
   bool clip = true;              // clip the predicted x_0 to [-1, 1] (limits normaliser only)
@@ -41,6 +42,7 @@ struct SampleConfig {
     field("steps", self.steps, "denoising steps, 0 for all", Bounds{0, 10000});
     field("scale", self.scale, "strength of the guide", Bounds{-1e6, 1e6});
     field("scale_by_variance", self.scale_by_variance, "multiply the guide by the posterior variance");
+    field("guide_at", self.guide_at, "guide the noised window, or the predicted clean one", Choices{"x_t", "x0"});
     field("guide_steps", self.guide_steps, "guide updates per denoising step", Bounds{0, 100});
     field("stop_guide_below", self.stop_guide_below, "no guide at timesteps below this", Bounds{0, 10000});
     field("clip", self.clip, "clip the predicted clean window to [-1, 1]");
@@ -57,8 +59,8 @@ class DenoisingModel {
   virtual const NoiseSchedule& schedule() const = 0;
   virtual const std::string& device() const = 0;     ///< "cpu" or "cuda"
 
-  // All below without gradients.  x_t: [n, horizon, width], t: [n] int64
-  /// E[x_0 | x_t].
+  // x_t: [n, horizon, width], t: [n] int64
+  /// E[x_0 | x_t]; differentiable in x_t where gradients are enabled, unlike all below.
   virtual at::Tensor predict_x0(const at::Tensor& x_t, const at::Tensor& t) const = 0;
 
   /// Mean of p(x_{t-1} | x_t) = c0_t x_0(x_t) + ct_t x_t.

@@ -183,7 +183,6 @@ const Json& DiffusionModel::provenance() const {
 }
 
 at::Tensor DiffusionModel::predict_x0(const at::Tensor& x_t, const at::Tensor& t) const {
-  const torch::NoGradGuard no_grad;
   return impl_->to_x0(impl_->net->forward(x_t, t), x_t, t);
 }
 

@@ -6,7 +6,9 @@
 //   dpm_solver  x_s = (b_s / b_t) x_t - a_s (e^-h - 1) D,  h = l_s - l_t, l = log(a / b),
 //               D = x_0 + (x_0 - x_0 before) / (2 r), r = h before / h           (Lu et al. 2022,
 //               DPM-Solver++ 2M)
-// The guide moves x_t before x_0 is predicted, as in Diffuser.
+// The guide moves x_t before x_0 is predicted. At "x_t" by its own gradient there, as in Diffuser; at "x0" by
+//   d guide(x_0(x_t), t = 0) / d x_t = J^T grad guide,  J = d x_0 / d x_t
+// (Ho et al. 2022, Chung et al. 2023): the denoiser's Jacobian lets through what its data can do and little else.
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -141,9 +143,19 @@ class Sampler {
     if (guide_ == nullptr || step.t < config_.stop_guide_below) return;
     const double strength = config_.scale * (config_.scale_by_variance ? step.variance() : 1);
     for (int i = 0; i < config_.guide_steps; ++i) {
-      x = x + strength * guide_->gradient(x, t).detach();
+      x = x + strength * direction(x, t);
       inpainting.apply(x, begin);
     }
+  }
+
+  torch::Tensor direction(const torch::Tensor& x, const torch::Tensor& t) const {
+    if (config_.guide_at == "x_t") return guide_->gradient(x, t).detach();
+    const torch::AutoGradMode on(true);
+    const torch::Tensor input = x.detach().requires_grad_(true);
+    const torch::Tensor x0 = model_.predict_x0(input, t);
+    const torch::Tensor clean = clip_ ? x0.detach().clamp(-1, 1) : x0.detach();
+    const torch::Tensor pull = guide_->gradient(clean, torch::zeros_like(t)).detach();
+    return torch::autograd::grad({x0}, {input}, {pull})[0];
   }
 
   static torch::Tensor ddpm(const torch::Tensor& x, const torch::Tensor& x0, const Transition& step,

@@ -216,6 +216,17 @@ TEST(Guidance, TiltsAGaussianByItsCovariance) {
   EXPECT_LT(largest(found.covariance - correlated()), 0.12 * largest(correlated()));
 }
 
+TEST(Guidance, AtThePredictedWindowIsPulledBackThroughTheDenoiser) {
+  const torch::Tensor direction = torch::tensor({0.5, 0.0, -0.5, 0.3, 0.0, 0.4}, torch::kDouble);
+  const GaussianModel model(some_mean(), correlated(), 50);
+  const TiltGuide there(model, direction);  // the same by hand: the gradient of <direction, x_0(x_t)>
+  const LinearGuide here(direction);
+  SampleConfig config{.scale = 2, .scale_by_variance = true, .seed = 4};
+  const std::vector<float> by_hand = model.sample(16, {}, config, &there);
+  config.guide_at = "x0";
+  EXPECT_THAT(model.sample(16, {}, config, &here), ::testing::Pointwise(::testing::FloatNear(1e-4F), by_hand));
+}
+
 TEST(Guidance, StopsBelowAndRepeats) {
   const GaussianModel model(some_mean(), diagonal(), 20);
   const LinearGuide guide(torch::ones({kSize}, torch::kDouble)),
