@@ -165,7 +165,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.steer.samples = config.tiny ? 8 : 512;
   job.steer.sample.guide_at = "x0";
   job.steer.sample.scale_by_variance = true;
-  job.steer.sample.scale = 8;
+  job.steer.sample.scale = 18;
   job.steer.sample.stop_guide_below = 0;
   job.steer.sample.seed = config.seed;
   job.steer.device = config.device;

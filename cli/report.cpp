@@ -177,8 +177,8 @@ void steering(Page& page, Stages& stages) {
   const Json& report = stages.result("steer");
   page.section("The base model, steered")
       .text(
-          "The base model sampled from random first states without guide and with the reward as guide, and "
-          "the expert model. "
+          "The base model of whole walks, sampled from random first states without guide and with a relative "
+          "reward of whole walks as guide, and the expert model. "
           "Success is a last row within 0.5 cells of the goal; it can be bought by teleporting, so the "
           "largest step and the "
           "share of points in free space stand beside it.");
@@ -235,8 +235,9 @@ Json run_report(const ReportConfig& config) {
   steering(page, stages);
   double total = 0;
   for (const char* stage : {"base_data", "expert_data", "base_test", "expert_test", "base_model",
-                            "expert_model", "base_steered_model", "expert_steered_model", "reward",
-                            "discriminator", "evaluate", "rl_true", "rl_plain", "rl_best", "steer"})
+                            "expert_model", "base_path_model", "expert_path_model", "base_steered_model",
+                            "expert_steered_model", "reward", "discriminator", "guide", "evaluate", "rl_true",
+                            "rl_plain", "rl_best", "steer"})
     total += stages.seconds(stage);
   page.footer(concat("diffreward ", DIFFREWARD_VERSION, ", ", machine_description(), ", ", number(total / 60),
                      " minutes in all. Settings of every stage: config.toml in its folder."));

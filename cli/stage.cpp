@@ -97,7 +97,10 @@ Json run_stage(const std::string& command, const fs::path& folder, const Json& c
 
 fs::path product(const fs::path& path, const std::string& name) {
   std::error_code ignored;
-  return fs::is_directory(path, ignored) && fs::exists(path / name, ignored) ? path / name : path;
+  if (!fs::is_directory(path, ignored)) return path;
+  if (fs::exists(path / name, ignored)) return path / name;
+  if (name == "data.hdf5") return path;  // Minari's data sets are folders
+  throw Error(concat(path.string(), ": expected ", name, " in this folder, found none"));
 }
 
 }  // namespace diffreward::cli

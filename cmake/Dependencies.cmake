@@ -50,6 +50,7 @@ if(DIFFREWARD_WITH_TORCH)
   target_include_directories(torch::torch SYSTEM INTERFACE
     ${torch_dir}/include ${torch_dir}/include/torch/csrc/api/include)
   find_package(CLI11 2.1 REQUIRED)
+  find_package(nanoflann 1.4 REQUIRED)
   find_package(tomlplusplus REQUIRED)
 endif()
 

@@ -3,107 +3,74 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <limits>
-#include <numeric>
+#include <nanoflann.hpp>
+#include <utility>
 
 #include "core/error.h"
 
 namespace diffreward {
 namespace {
 
-constexpr std::uint32_t kBucket = 8;
-constexpr float kInfinite = std::numeric_limits<float>::infinity();
+/// What nanoflann asks of a set of points.
+struct Points {
+  std::vector<float> values;  // [n, dim]
+  std::size_t dim;
 
-}  // namespace
-
-struct KdTree::Search {
-  const float* query;
-  int k;
-  int found = 0;
-  std::array<float, kMostNeighbours> nearest{};  // squared distances, ascending
-
-  float worst() const { return found < k ? kInfinite : nearest[static_cast<std::size_t>(k) - 1]; }
-  void offer(float squared) {
-    if (squared >= worst()) return;
-    if (found < k) ++found;
-    auto at = static_cast<std::size_t>(found) - 1;
-    for (; at > 0 && nearest[at - 1] > squared; --at) nearest[at] = nearest[at - 1];
-    nearest[at] = squared;
+  std::size_t kdtree_get_point_count() const { return values.size() / dim; }
+  float kdtree_get_pt(std::size_t point, std::size_t axis) const { return values[point * dim + axis]; }
+  template <class Box>
+  bool kdtree_get_bbox(Box&) const {
+    return false;
   }
 };
 
-KdTree::KdTree(std::vector<float> points, std::size_t dim) : dim_(dim) {
-  require(dim > 0 && !points.empty() && points.size() % dim == 0,
-          "nearest neighbours: expected whole points of ", dim, " numbers, got ", points.size(), " numbers");
-  for (std::size_t i = 0; i < points.size(); ++i)
-    require(std::isfinite(points[i]), "nearest neighbours: point ", i / dim,
-            ": expected a finite number, got ", points[i]);
-  points_ = std::move(points);
-  std::vector<std::uint32_t> order(size());
-  std::iota(order.begin(), order.end(), 0u);
-  build(order, 0, static_cast<std::uint32_t>(order.size()));
-  std::vector<float> sorted(points_.size());
-  for (std::size_t i = 0; i < order.size(); ++i)
-    std::copy_n(points_.data() + order[i] * dim_, dim_, sorted.data() + i * dim_);
-  points_ = std::move(sorted);
+using Index = nanoflann::KDTreeSingleIndexAdaptor<nanoflann::L2_Simple_Adaptor<float, Points>, Points, -1,
+                                                  std::uint32_t>;
+
+Points checked(std::vector<float> values, std::size_t dim) {
+  require(dim > 0 && !values.empty() && values.size() % dim == 0, "k-d tree: expected rows of ", dim,
+          " numbers, got ", values.size(), " numbers");
+  for (const float x : values) require(std::isfinite(x), "k-d tree: expected finite numbers, got ", x);
+  return {std::move(values), dim};
 }
 
-std::uint32_t KdTree::build(std::vector<std::uint32_t>& order, std::uint32_t begin, std::uint32_t end) {
-  const auto node = static_cast<std::uint32_t>(nodes_.size());
-  nodes_.push_back({begin, end, 0, -1, 0});
-  if (end - begin <= kBucket) return node;
-  int axis = 0;
-  float widest = -1;
-  for (std::size_t a = 0; a < dim_; ++a) {
-    float low = kInfinite, high = -kInfinite;
-    for (std::uint32_t i = begin; i < end; ++i) {
-      const float x = points_[order[i] * dim_ + a];
-      low = std::min(low, x);
-      high = std::max(high, x);
-    }
-    if (high - low > widest) {
-      widest = high - low;
-      axis = static_cast<int>(a);
-    }
-  }
-  const auto value = [&](std::uint32_t point) {
-    return points_[point * dim_ + static_cast<std::size_t>(axis)];
-  };
-  const std::uint32_t middle = begin + (end - begin) / 2;
-  std::nth_element(order.begin() + begin, order.begin() + middle, order.begin() + end,
-                   [&](std::uint32_t a, std::uint32_t b) { return value(a) < value(b); });
-  const float split = value(order[middle]);
-  build(order, begin, middle);
-  const std::uint32_t right = build(order, middle, end);
-  nodes_[node] = {begin, end, right, axis, split};
-  return node;
+}  // namespace
+
+struct KdTree::Impl {
+  Impl(std::vector<float> values, std::size_t dim)
+      : points(checked(std::move(values), dim)), index(static_cast<int>(dim), points) {}
+  Points points;
+  Index index;  // refers to the points
+};
+
+KdTree::KdTree(std::vector<float> points, std::size_t dim)
+    : impl_(std::make_unique<const Impl>(std::move(points), dim)) {}
+KdTree::KdTree(KdTree&&) noexcept = default;
+KdTree& KdTree::operator=(KdTree&&) noexcept = default;
+KdTree::~KdTree() = default;
+
+std::size_t KdTree::size() const {
+  return impl_->points.kdtree_get_point_count();
+}
+std::size_t KdTree::dim() const {
+  return impl_->points.dim;
+}
+const std::vector<float>& KdTree::points() const {
+  return impl_->points.values;
 }
 
 float KdTree::distance(std::span<const float> query, int k) const {
-  require(query.size() == dim_ && k >= 1 && k <= kMostNeighbours, "nearest neighbours: expected ", dim_,
-          " numbers and 1 to ", kMostNeighbours, " neighbours, got ", query.size(), " and ", k);
-  for (const float x : query)
-    if (!std::isfinite(x)) return kInfinite;
-  Search search{query.data(), static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(k), size()))};
-  visit(0, search);
-  return std::sqrt(search.worst());
-}
-
-void KdTree::visit(std::uint32_t index, Search& search) const {
-  const Node& node = nodes_[index];
-  if (node.axis < 0) {
-    const float* point = points_.data() + node.begin * dim_;
-    for (std::uint32_t i = node.begin; i < node.end; ++i, point += dim_) {
-      float squared = 0;
-      for (std::size_t a = 0; a < dim_; ++a)
-        squared += (point[a] - search.query[a]) * (point[a] - search.query[a]);
-      search.offer(squared);
-    }
-    return;
-  }
-  const float beyond = search.query[node.axis] - node.split;
-  visit(beyond < 0 ? index + 1 : node.right, search);
-  if (beyond * beyond < search.worst()) visit(beyond < 0 ? node.right : index + 1, search);
+  require(query.size() == dim(), "k-d tree: expected a query of ", dim(), " numbers, got ", query.size());
+  require(k >= 1 && k <= kMostNeighbours, "k-d tree: expected 1 to ", kMostNeighbours, " neighbours, got ", k);
+  if (!std::ranges::all_of(query, [](float x) { return std::isfinite(x); }))
+    return std::numeric_limits<float>::infinity();
+  std::array<std::uint32_t, kMostNeighbours> nearest{};
+  std::array<float, kMostNeighbours> squared{};
+  const auto found =
+      impl_->index.knnSearch(query.data(), static_cast<std::size_t>(k), nearest.data(), squared.data());
+  return std::sqrt(squared[found - 1]);
 }
 
 }  // namespace diffreward
