@@ -1,6 +1,7 @@
 #include "envs/catalog.h"
 
 #include "core/error.h"
+#include "envs/locomotion/half_cheetah.h"
 #include "envs/maze2d/maze2d.h"
 
 namespace diffreward {
@@ -55,6 +56,28 @@ struct MazeEntry {
   }
 };
 
+/// D4RL's (random, expert) reference returns. They belong to the rules of Gym's v2, which v4 kept.
+struct Reference {
+  double random = std::numeric_limits<double>::quiet_NaN(), expert = random;
+};
+constexpr Reference kNoReference, kHalfCheetah = {-280.178953, 12135.0};
+
+/// A robot under Gymnasium's rules of a version. With options of one's own it is another task, without
+/// reference returns.
+template <class Robot, class Config, int version, const Reference& reference = kNoReference>
+EnvEntry robot(const char* name, const char* summary) {
+  static const std::string id = concat(name, "-v", version);
+  return {id, concat(summary, ", under Gymnasium's v", version, " rules"),
+          [](const Json& options) -> std::unique_ptr<Env> {
+            Config config;
+            if (!options.is_null()) update(config, options);
+            auto env = std::make_unique<Robot>(id, version, config);
+            if (to_json(config) == to_json(Config{})) env->set_references(reference.random, reference.expert);
+            return env;
+          },
+          [] { return fields(Config{}); }};
+}
+
 }  // namespace
 
 const std::vector<EnvEntry>& env_catalog() {
@@ -62,6 +85,8 @@ const std::vector<EnvEntry>& env_catalog() {
       MazeEntry<0, false>::entry(), MazeEntry<1, false>::entry(), MazeEntry<2, false>::entry(),
       MazeEntry<3, false>::entry(), MazeEntry<0, true>::entry(),  MazeEntry<1, true>::entry(),
       MazeEntry<2, true>::entry(),  MazeEntry<3, true>::entry(),
+      robot<HalfCheetah, HalfCheetahConfig, 5, kHalfCheetah>("HalfCheetah", "A planar two-legged runner"),
+      robot<HalfCheetah, HalfCheetahConfig, 4, kHalfCheetah>("HalfCheetah", "A planar two-legged runner"),
   };
   return catalog;
 }

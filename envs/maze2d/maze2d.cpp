@@ -6,11 +6,12 @@
 
 #include "envs/maze2d/draw.h"
 #include "envs/maze2d/physics.h"
+#include "envs/rng_state.h"
 
 namespace diffreward {
 namespace {
 
-constexpr std::size_t kTaskState = 2 + 6;  // goal; three 64-bit words of the generator as halves
+constexpr std::size_t kTaskState = 2 + kRngNumbers;  // goal, random generator
 
 void check_size(const std::string& id, const char* what, std::size_t expected, std::size_t found) {
   require(expected == found, id, ": ", what, ": expected ", expected, " numbers, got ", found);
@@ -137,10 +138,7 @@ void Maze2D::state(std::span<double> out) const {
   const std::span<double> task = out.last(kTaskState);
   task[0] = goal_[0];
   task[1] = goal_[1];
-  for (std::size_t i = 0; i < 3; ++i) {
-    task[2 + 2 * i] = double(rng_.state()[i] >> 32u);
-    task[3 + 2 * i] = double(rng_.state()[i] & 0xffffffffu);
-  }
+  write_rng(rng_, task.last<kRngNumbers>());
 }
 
 void Maze2D::set_state(std::span<const double> state, std::span<double> obs) {
@@ -189,13 +187,7 @@ void Maze2D::restore(std::span<const double> state) {
   check_size(spec_.id, "state", spec_.state_size, state.size());
   const std::span<const double> task = state.last(kTaskState);
   checked_point(map_, spec_.id, "state: goal", {task[0], task[1]});
-  std::array<std::uint64_t, 3> words{};
-  for (std::size_t i = 0; i < 6; ++i) {
-    const double half = task[2 + i];
-    require(half >= 0 && half <= 0xffffffffu && half == std::floor(half), spec_.id,
-            ": state: expected 32-bit halves of the generator's words, got ", half);
-    words[i / 2] = words[i / 2] << 32u | std::uint64_t(half);
-  }
+  const auto words = read_rng(spec_.id, task.last<kRngNumbers>());
   physics_->set_state(state.first(physics_->state_size()));
   goal_ = {task[0], task[1]};
   rng_.set_state(words);

@@ -3,52 +3,26 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <mutex>
 #include <string>
 
 #include "core/error.h"
 #include "envs/maze2d/maze2d.h"
 #include "envs/maze2d/mjcf.h"
 #include "envs/maze2d/physics.h"
+#include "envs/mujoco_model.h"
 
 namespace diffreward {
 namespace {
 
 constexpr int kState = mjSTATE_INTEGRATION;  // all that a step reads, the solver's warm start included
 
-std::shared_ptr<const mjModel> compile(const std::string& mjcf) {
-  char message[512] = "";
-  const std::unique_ptr<mjSpec, decltype(&mj_deleteSpec)> spec(
-      mj_parseXMLString(mjcf.c_str(), nullptr, message, sizeof message), mj_deleteSpec);
-  if (!spec) throw Error(concat("MuJoCo: cannot parse the maze's model: ", message));
-  mjModel* model = mj_compile(spec.get(), nullptr);
-  if (!model) throw Error(concat("MuJoCo: cannot compile the maze's model: ", mjs_getError(spec.get())));
-  return {model, mj_deleteModel};
-}
-
-/// The model of a map: the one that other instances use, else a new one.
-std::shared_ptr<const mjModel> shared_model(const MazeMap& map) {
-  static std::mutex mutex;
-  static std::map<std::string, std::weak_ptr<const mjModel>> models;
-  const std::string mjcf = maze_mjcf(map);
-  const std::lock_guard lock(mutex);
-  if (auto model = models[mjcf].lock()) return model;
-  std::erase_if(models, [](const auto& entry) { return entry.second.expired(); });
-  auto model = compile(mjcf);
-  models[mjcf] = model;
-  return model;
-}
-
 class MujocoPhysics final : public MazePhysics {
  public:
   explicit MujocoPhysics(const MazeMap& map)
-      : model_(shared_model(map)),
-        data_(mj_makeData(model_.get()), mj_deleteData),
+      : model_(shared_mujoco_model("Maze2D", maze_mjcf(map))),
+        data_(make_mujoco_data("Maze2D", *model_)),
         rows_(map.rows()),
-        columns_(map.columns()) {
-    if (!data_) throw Error("MuJoCo: out of memory for the state of a maze");
-  }
+        columns_(map.columns()) {}
 
   void place(Point position, Point velocity) override {
     mj_resetData(model_.get(), data_.get());
@@ -62,9 +36,7 @@ class MujocoPhysics final : public MazePhysics {
       data_->ctrl[i] = force[std::size_t(i)];
     }
     mj_step(model_.get(), data_.get());
-    for (int i = 0; i < mjNWARNING; ++i)
-      if (data_->warning[i].number) [[unlikely]]
-        throw Error(concat("MuJoCo: ", mju_warningText(i, std::size_t(data_->warning[i].lastinfo))));
+    throw_on_mujoco_warning("Maze2D", *data_);
   }
 
   Point position() const override { return {data_->qpos[0], data_->qpos[1]}; }
@@ -86,7 +58,7 @@ class MujocoPhysics final : public MazePhysics {
 
  private:
   std::shared_ptr<const mjModel> model_;
-  std::unique_ptr<mjData, decltype(&mj_deleteData)> data_;
+  std::unique_ptr<mjData, void (*)(mjData*)> data_;
   int rows_, columns_;
 };
 

@@ -1,0 +1,118 @@
+// What the locomotion environments share: one compiled model per robot, frame skip, resets, exact state.
+//
+// The rules (reward, termination, observation, reset distribution) are Gymnasium's v4 and v5, stated in each
+// robot's header. Numbers equal Gymnasium's bit for bit when it is fed float64 actions (with float32 actions it
+// computes the control cost in float32); tests/oracle/locomotion_test.py holds them to that. Random numbers are
+// our own (core/rng.h): resets draw from Gymnasium's distributions, and not the same values.
+//
+//   action       MuJoCo clips motor signals to the box, as Env::step promises; the control cost is charged for
+//                the action as given, unclipped. That is Gymnasium's rule, and an exception to Env::step's.
+//   derived      MuJoCo computes body positions and forces at the start of a step, so those in observations and
+//                velocities lag behind qpos by one MuJoCo step (or by a stage of it with RK4). Gymnasium's do too.
+//   errors       A step that MuJoCo warns about (divergence) throws Error with the warning's text, where
+//                Gymnasium goes on from a silently reset pose. Reset the environment to go on.
+//   v4 and v5    have the same dynamics, except for Walker2d.
+#pragma once
+
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/rng.h"
+#include "envs/env.h"
+#include "envs/mujoco_model.h"
+
+namespace diffreward {
+
+class MujocoEnv : public Env {
+ public:
+  const EnvSpec& spec() const final { return spec_; }
+  /// ResetOptions: only `state`. With it a seed restarts the generator only.
+  void reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) final;
+  StepResult step(std::span<const double> action, std::span<double> obs) final;
+  /// MuJoCo's integration state (time, qpos, qvel, warm start, controls ...), the derived quantities that
+  /// observations show, info [info_size], the generator [6].
+  void state(std::span<double> out) const final;
+  void set_state(std::span<const double> state, std::span<double> obs) final;
+  /// The terms of the latest step under Gymnasium's names; after a reset positions, and 0 for the rest.
+  void info(std::span<double> out) const final;
+  /// The robot over its ground, seen from the side or from above; the picture follows its root.
+  Image render(int width, int height) const final;
+
+  /// Generalised positions [nq] and velocities [nv], metres and radians.
+  std::span<const double> qpos() const;
+  std::span<const double> qvel() const;
+  const mjModel_& model() const { return *model_; }
+  /// Places the robot as Gymnasium's MujocoEnv.set_state does after a reset of the simulation, and writes the
+  /// observation. The generator stays.  qpos: [nq], qvel: [nv]
+  void place(std::span<const double> qpos, std::span<const double> qvel, std::span<double> obs);
+  /// Writes reference returns into the spec; for the catalog, which knows whether they belong to this task.
+  void set_references(double random_return, double expert_return);
+
+ protected:
+  enum class VelocityNoise { kNormal, kUniform };
+  struct Setup {
+    std::string id;
+    std::string mjcf;
+    double total_mass = 0;         // kg; 0 for the model's own
+    int frame_skip = 1;            // MuJoCo steps per step
+    double reset_noise_scale = 0;  // of U(-scale, scale) on qpos, and of qvel's noise
+    VelocityNoise velocity_noise = VelocityNoise::kUniform;
+    double camera_elevation = 0;  // degrees above the horizon, for render
+  };
+  explicit MujocoEnv(Setup setup);
+
+  /// Completes the spec, and places the robot in its initial pose. To be called once, by the constructor of
+  /// the final class. `kept`: parts of data() which observe() or the next step's reward read and which follow
+  /// from the last step rather than from qpos and qvel.
+  void describe(std::size_t observation_size, std::vector<InfoField> info,
+                std::vector<std::span<double>> kept = {});
+  /// One step: simulate(action), then the reward. Writes `info` whole.
+  virtual StepResult advance(std::span<const double> action, std::span<double> info) = 0;
+  /// The info of a reset; `info` holds zeros.
+  virtual void reset_info(std::span<double> info) const = 0;
+  virtual void observe(std::span<double> obs) const = 0;
+
+  /// frame_skip MuJoCo steps under one action.
+  void simulate(std::span<const double> action);
+  /// Computes contact forces (cfrc_ext), which MuJoCo leaves out of its step.
+  void compute_contact_forces();
+
+  const mjData_& data() const { return *data_; }
+  mjData_& data() { return *data_; }
+  double dt() const { return spec_.seconds_per_step; }
+  std::span<const double> initial_qpos() const;
+
+ private:
+  void pose(std::span<const double> qpos, std::span<const double> qvel);
+  void restore(std::span<const double> state);
+
+  Setup setup_;
+  EnvSpec spec_;
+  std::shared_ptr<const mjModel_> model_;
+  std::unique_ptr<mjData_, void (*)(mjData_*)> data_;
+  std::vector<std::span<double>> kept_;
+  std::vector<double> info_, qpos_, qvel_;  // the latter two: buffers of reset()
+  Rng rng_;
+};
+
+/// np.sum(np.square(values)) with NumPy's order of additions, for at most 128 values.
+double sum_of_squares(std::span<const double> values);
+
+/// Copies `values` to the front of `out` and returns what of `out` is left.
+std::span<double> append(std::span<double> out, std::span<const double> values);
+std::span<double> append(std::span<double> out, std::initializer_list<double> values);
+
+/// An open interval given as an option: two numbers in rising order, else throws InvalidArgument.
+struct Interval {
+  double low, high;
+  Interval(const std::string& name, const std::vector<double>& option);
+  bool inside(double x) const { return low < x && x < high; }
+};
+
+/// Stands for infinity in options: JSON, where they are stored, has no infinity.
+inline constexpr double kNoLimit = std::numeric_limits<double>::max();
+
+}  // namespace diffreward

@@ -1,0 +1,120 @@
+"""Locomotion environments against Gymnasium's, from equal states under equal actions: bit-equal.
+
+usage: locomotion_test.py PATH_OF_locomotion_trajectory [ID ...]
+
+For each id: the compiled models have equal numbers; then observation, reward, termination and every entry of
+`info` are equal (==) at each step of 50 episodes, once with Gymnasium's defaults and once with other options.
+Without termination the second run also covers what happens after a fall.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import types
+
+sys.modules.setdefault("imageio", types.ModuleType("imageio"))  # Gymnasium wants it, to save pictures only
+
+import gymnasium
+import mujoco
+import numpy as np
+
+EPISODES, STEPS = 50, 300
+
+# Not equal bit for bit everywhere: np.linalg.norm calls the BLAS's dot product, which fuses multiply and add or
+# not as the processor has it.
+TOLERANCE = {"distance_from_origin": 1e-10}
+
+OTHER_OPTIONS = {
+    "HalfCheetah": {"forward_reward_weight": 1.3, "ctrl_cost_weight": 0.07},
+}
+OTHER_OPTIONS_V5 = {"HalfCheetah": {"frame_skip": 3}}
+OTHER_OPTIONS_V4 = {}
+
+# What only pictures, names and memory depend on.
+NOT_PHYSICS = ("vis", "stat", "name", "text", "tex", "mat", "cam", "light", "numeric", "key", "nuser", "narena",
+               "nbuffer", "signature", "path", "geom_matid", "geom_rgba", "geom_user", "opt", "flex_", "ntupledata")
+
+
+def check_models(name: str, ours: mujoco.MjModel, theirs: mujoco.MjModel) -> None:
+    for options in ("timestep", "gravity", "integrator", "solver", "iterations", "ls_iterations", "tolerance",
+                    "cone", "jacobian", "density", "viscosity", "impratio", "disableflags", "enableflags",
+                    "o_margin", "o_solref", "o_solimp", "wind", "magnetic", "noslip_iterations"):
+        if not np.array_equal(getattr(ours.opt, options), getattr(theirs.opt, options)):
+            sys.exit(f"{name}: option {options}: {getattr(ours.opt, options)} != {getattr(theirs.opt, options)}")
+    compared = 0
+    for field in dir(theirs):
+        if field.startswith("_") or any(part in field for part in NOT_PHYSICS):
+            continue
+        a, b = getattr(ours, field), getattr(theirs, field)
+        if isinstance(b, (int, float, np.ndarray)):
+            compared += 1
+            if not np.array_equal(a, b):
+                sys.exit(f"{name}: the models differ in {field}:\n{a}\n{b}")
+    assert compared > 200, compared
+
+
+def check(program: str, name: str, options: dict, steps: int) -> None:
+    with tempfile.TemporaryDirectory() as path:
+        folder = pathlib.Path(path)
+        subprocess.run([program, name, json.dumps(options), str(EPISODES), str(steps), path], check=True)
+        columns = [line.split() for line in (folder / "info.txt").read_text().splitlines()]
+        env = gymnasium.make(name, disable_env_checker=True, **options).unwrapped
+        check_models(name, mujoco.MjModel.from_binary_path(str(folder / "model.mjb")), env.model)
+        read = {p.stem: np.fromfile(p) for p in folder.glob("*.f64")}
+    nq, nobs = env.model.nq, env.observation_space.shape[0]
+    starts = read["starts"].reshape(EPISODES, nq + env.model.nv)
+    first = read["first"].reshape(EPISODES, nobs)
+    total = len(read["rewards"])
+    actions = read["actions"].reshape(total, env.model.nu)
+    observations = read["observations"].reshape(total, nobs)
+    infos = read["info"].reshape(total, sum(int(size) for _, size in columns))
+    row = 0
+
+    def compare(episode: int, step: int, field: str, ours, theirs) -> None:
+        ours, theirs = np.atleast_1d(ours), np.atleast_1d(np.asarray(theirs, dtype=np.float64))
+        equal = ours == theirs
+        if field in TOLERANCE:
+            equal = np.abs(ours - theirs) <= TOLERANCE[field]
+        if ours.shape != theirs.shape or not equal.all():
+            at = np.flatnonzero(~equal)[:5] if ours.shape == theirs.shape else "shape"
+            sys.exit(f"{name} {options}: episode {episode}, step {step}: {field}{at}: "
+                     f"expected {theirs[at] if ours.shape == theirs.shape else theirs.shape}, "
+                     f"got {ours[at] if ours.shape == theirs.shape else ours.shape}")
+
+    env.reset(seed=0)
+    for episode in range(EPISODES):
+        mujoco.mj_resetData(env.model, env.data)
+        env.set_state(starts[episode, :nq], starts[episode, nq:])
+        compare(episode, 0, "observation", first[episode], env._get_obs())
+        for step in range(1, int(read["lengths"][episode]) + 1):
+            obs, reward, terminated, _, info = env.step(actions[row])
+            compare(episode, step, "observation", observations[row], obs)
+            if set(info) != {column for column, _ in columns}:
+                sys.exit(f"{name}: info names: expected {sorted(info)}, got {columns}")
+            at = 0
+            for column, size in columns:
+                compare(episode, step, column, infos[row, at:at + int(size)], info[column])
+                at += int(size)
+            compare(episode, step, "reward", read["rewards"][row], reward)
+            compare(episode, step, "terminated", read["ended"][row], terminated)
+            row += 1
+    assert row == total
+    print(f"{name} {options or ''}: {total} steps of {EPISODES} episodes equal", flush=True)
+
+
+def main() -> None:
+    program, chosen = sys.argv[1], sys.argv[2:]
+    for robot in OTHER_OPTIONS:
+        for version, more in (("v5", OTHER_OPTIONS_V5), ("v4", OTHER_OPTIONS_V4)):
+            name = f"{robot}-{version}"
+            if chosen and name not in chosen:
+                continue
+            check(program, name, {}, STEPS)
+            check(program, name, {**OTHER_OPTIONS[robot], **more.get(robot, {}),
+                                  "exclude_current_positions_from_observation": False}, 100)
+
+
+if __name__ == "__main__":
+    main()
