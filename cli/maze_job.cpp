@@ -113,6 +113,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.reward.extract.lr = 1e-3;
   job.reward.extract.batch = job.base.train.batch;
   job.reward.extract.steps = config.tiny ? 20 : 2000;
+  job.reward.extract.read_t = 0;  // where rho is sharpest
   job.reward.extract.seed = config.seed;
   job.reward.extract.device = config.device;
   job.reward.run = at("reward");

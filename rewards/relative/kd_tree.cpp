@@ -46,10 +46,7 @@ struct KdTree::Impl {
 };
 
 KdTree::KdTree(std::vector<float> points, std::size_t dim)
-    : impl_(std::make_unique<const Impl>(std::move(points), dim)) {}
-KdTree::KdTree(KdTree&&) noexcept = default;
-KdTree& KdTree::operator=(KdTree&&) noexcept = default;
-KdTree::~KdTree() = default;
+    : impl_(std::make_shared<const Impl>(std::move(points), dim)) {}
 
 std::size_t KdTree::size() const {
   return impl_->points.kdtree_get_point_count();

@@ -12,9 +12,6 @@ class KdTree {
   /// points: [n, dim], n and dim at least 1. Throws InvalidArgument for other sizes and for values that are
   /// not finite.
   KdTree(std::vector<float> points, std::size_t dim);
-  KdTree(KdTree&&) noexcept;
-  KdTree& operator=(KdTree&&) noexcept;
-  ~KdTree();
 
   std::size_t size() const;
   std::size_t dim() const;
@@ -27,7 +24,7 @@ class KdTree {
 
  private:
   struct Impl;
-  std::unique_ptr<const Impl> impl_;
+  std::shared_ptr<const Impl> impl_;  // copies share one tree
 };
 
 }  // namespace diffreward
