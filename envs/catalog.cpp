@@ -1,7 +1,12 @@
 #include "envs/catalog.h"
 
 #include "core/error.h"
+#include "envs/locomotion/ant.h"
 #include "envs/locomotion/half_cheetah.h"
+#include "envs/locomotion/hopper.h"
+#include "envs/locomotion/humanoid.h"
+#include "envs/locomotion/swimmer.h"
+#include "envs/locomotion/walker2d.h"
 #include "envs/maze2d/maze2d.h"
 
 namespace diffreward {
@@ -60,7 +65,8 @@ struct MazeEntry {
 struct Reference {
   double random = std::numeric_limits<double>::quiet_NaN(), expert = random;
 };
-constexpr Reference kNoReference, kHalfCheetah = {-280.178953, 12135.0};
+constexpr Reference kNoReference, kHalfCheetah = {-280.178953, 12135.0}, kHopper = {-20.272305, 3234.3},
+                                  kWalker2d = {1.629008, 4592.3};
 
 /// A robot under Gymnasium's rules of a version. With options of one's own it is another task, without
 /// reference returns.
@@ -82,11 +88,26 @@ EnvEntry robot(const char* name, const char* summary) {
 
 const std::vector<EnvEntry>& env_catalog() {
   static const std::vector<EnvEntry> catalog = {
-      MazeEntry<0, false>::entry(), MazeEntry<1, false>::entry(), MazeEntry<2, false>::entry(),
-      MazeEntry<3, false>::entry(), MazeEntry<0, true>::entry(),  MazeEntry<1, true>::entry(),
-      MazeEntry<2, true>::entry(),  MazeEntry<3, true>::entry(),
+      MazeEntry<0, false>::entry(),
+      MazeEntry<1, false>::entry(),
+      MazeEntry<2, false>::entry(),
+      MazeEntry<3, false>::entry(),
+      MazeEntry<0, true>::entry(),
+      MazeEntry<1, true>::entry(),
+      MazeEntry<2, true>::entry(),
+      MazeEntry<3, true>::entry(),
       robot<HalfCheetah, HalfCheetahConfig, 5, kHalfCheetah>("HalfCheetah", "A planar two-legged runner"),
       robot<HalfCheetah, HalfCheetahConfig, 4, kHalfCheetah>("HalfCheetah", "A planar two-legged runner"),
+      robot<Hopper, HopperConfig, 5>("Hopper", "A planar one-legged hopper"),
+      robot<Hopper, HopperConfig, 4, kHopper>("Hopper", "A planar one-legged hopper"),
+      robot<Walker2d, Walker2dConfig, 5>("Walker2d", "A planar two-legged walker"),
+      robot<Walker2d, Walker2dConfig, 4, kWalker2d>("Walker2d", "A planar two-legged walker"),
+      robot<Swimmer, SwimmerConfig, 5>("Swimmer", "Three links in a viscous plane"),
+      robot<Swimmer, SwimmerConfig, 4>("Swimmer", "Three links in a viscous plane"),
+      robot<Ant, AntConfig, 5>("Ant", "A four-legged walker"),
+      robot<Ant, AntV4Config, 4>("Ant", "A four-legged walker"),
+      robot<Humanoid, HumanoidConfig, 5>("Humanoid", "A two-legged walker with arms"),
+      robot<Humanoid, HumanoidV4Config, 4>("Humanoid", "A two-legged walker with arms"),
   };
   return catalog;
 }

@@ -10,7 +10,8 @@ struct mjData_;
 namespace diffreward {
 
 /// The compiled model of an MJCF text: the one other instances use, else a new one. `name` is for messages. A
-/// `total_mass` above 0, kg, scales all masses and inertias to that sum. Safe from any thread. Throws Error with MuJoCo's message for a text that does not compile.
+/// `total_mass` above 0, kg, scales all masses and inertias to that sum. Safe from any thread. Throws Error
+/// with MuJoCo's message for a text that does not compile.
 std::shared_ptr<const mjModel_> shared_mujoco_model(const std::string& name, const std::string& mjcf,
                                                     double total_mass = 0);
 

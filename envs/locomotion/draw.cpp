@@ -13,9 +13,8 @@
 namespace diffreward {
 namespace {
 
-constexpr int kShift = 6;           // fractional bits of OpenCV's coordinates
-constexpr double kViewHeight = 3;   // metres
-constexpr double kRuling = 0.5;     // metres between the ground's lines
+constexpr int kShift = 6;        // fractional bits of OpenCV's coordinates
+constexpr double kRuling = 0.5;  // metres between the ground's lines
 const cv::Scalar kPaper(247, 246, 242), kGround(226, 223, 214), kRule(200, 197, 188), kRim(62, 68, 81);
 
 /// World to pixels: x to the right; y away from the camera; the middle of the picture is `middle`.
@@ -64,7 +63,7 @@ void draw_capsule(cv::Mat& pixels, const Camera& camera, cv::Point2d a, cv::Poin
 
 }  // namespace
 
-Image draw_robot(const mjModel& model, const mjData& data, double elevation, int width, int height) {
+Image draw_robot(const mjModel& model, const mjData& data, const RobotView& view, int width, int height) {
   for (const int side : {width, height})
     require(side >= 1 && side <= 8192, "render: expected a width and height of 1 to 8192 pixels, got ", side);
   // Kinematics of the current positions: those in `data` may lag behind by a step.
@@ -72,18 +71,21 @@ Image draw_robot(const mjModel& model, const mjData& data, double elevation, int
   std::copy_n(data.qpos, model.nq, now->qpos);
   mj_kinematics(&model, now.get());
 
-  const double angle = elevation * std::numbers::pi / 180;
-  Camera camera{std::sin(angle), std::cos(angle), height / kViewHeight, {}, {width / 2.0, height / 2.0}};
-  const double* root = now->xpos + 3;
-  const double level = 0.9 * camera.cosine;  // so that jumps and falls show
-  camera.middle = {root[0], level + root[1] * camera.sine};
-
-  cv::Mat pixels(height, width, CV_8UC3, kPaper);
-  draw_ground(pixels, camera);
-
+  const double angle = view.elevation * std::numbers::pi / 180;
+  Camera camera{std::sin(angle), std::cos(angle), height / view.height, {}, {width / 2.0, height / 2.0}};
   std::vector<int> geoms;
   for (int g = 0; g < model.ngeom; ++g)
     if (model.geom_type[g] == mjGEOM_CAPSULE || model.geom_type[g] == mjGEOM_SPHERE) geoms.push_back(g);
+  double x = 0, y = 0;
+  for (const int g : geoms) {
+    x += now->geom_xpos[3 * g] / double(geoms.size());
+    y += now->geom_xpos[3 * g + 1] / double(geoms.size());
+  }
+  // The height stays, so that jumps and falls show.
+  camera.middle = {x, y * camera.sine + 0.3 * view.height * camera.cosine};
+
+  cv::Mat pixels(height, width, CV_8UC3, kPaper);
+  draw_ground(pixels, camera);
   std::ranges::stable_sort(geoms, std::greater<>{},
                            [&](int g) { return camera.depth(now->geom_xpos + 3 * g); });
   for (const bool rim : {true, false})

@@ -1,12 +1,14 @@
-// HalfCheetah: a planar two-legged runner with six motors (Wawrzynski 2009), Gymnasium's HalfCheetah-v4 and -v5.
+// HalfCheetah: a planar two-legged runner with six motors (Wawrzynski 2009), Gymnasium's v4 and v5.
 //
-//   observation  [17]  qpos without x [8]: z m, pitch rad, back thigh, shin, foot, front thigh, shin, foot rad;
-//                      qvel [9]: x z m/s, then the same joints rad/s
-//   action       [6]   torque in [-1, 1] of (120, 90, 60, 120, 60, 30) N m; back thigh, shin, foot, front likewise
-//   reward       forward_reward_weight * (x' - x) / dt - ctrl_cost_weight * |action|^2,  dt = 0.01 s * frame_skip
+//   observation  [17]  qpos without x [8]: z m, pitch, back thigh, shin, foot, front thigh, shin, foot rad;
+//                      qvel [9]: x and z m/s, then the same angles rad/s
+//   action       [6]   torque in [-1, 1] of (120, 90, 60, 120, 60, 30) N m; back thigh, shin, foot, then
+//                      front
+//   reward       forward_reward_weight * (x' - x) / dt - ctrl_cost_weight * |action|^2,
+//                dt = 0.01 s * frame_skip
 //   ends         never terminates; truncated after 1000 steps
 //   reset        qpos + U(-s, s), qvel + s N(0, 1) with s = reset_noise_scale
-//   info         v5: x_position, x_velocity, reward_forward, reward_ctrl; v4: reward_run for reward_forward
+//   info         x_position, x_velocity, reward_forward (reward_run in v4), reward_ctrl
 //   versions     v4 and v5 differ in that name only
 #pragma once
 

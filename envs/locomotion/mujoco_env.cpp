@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "envs/locomotion/draw.h"
 #include "envs/rng_state.h"
 
 namespace diffreward {
@@ -107,7 +106,7 @@ void MujocoEnv::info(std::span<double> out) const {
 }
 
 Image MujocoEnv::render(int width, int height) const {
-  return draw_robot(*model_, *data_, setup_.camera_elevation, width, height);
+  return draw_robot(*model_, *data_, setup_.view, width, height);
 }
 
 std::span<const double> MujocoEnv::qpos() const {
@@ -171,7 +170,8 @@ double sum_of_squares(std::span<const double> values) {
   std::size_t i = 0;
   for (; i + 8 <= values.size(); i += 8)
     for (std::size_t k = 0; k < 8; ++k) lanes[k] += values[i + k] * values[i + k];
-  if (i) sum = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+  if (i)
+    sum = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
   for (; i < values.size(); ++i) sum += values[i] * values[i];
   return sum;
 }

@@ -1,17 +1,17 @@
 // What the locomotion environments share: one compiled model per robot, frame skip, resets, exact state.
 //
 // The rules (reward, termination, observation, reset distribution) are Gymnasium's v4 and v5, stated in each
-// robot's header. Numbers equal Gymnasium's bit for bit when it is fed float64 actions (with float32 actions it
-// computes the control cost in float32); tests/oracle/locomotion_test.py holds them to that. Random numbers are
-// our own (core/rng.h): resets draw from Gymnasium's distributions, and not the same values.
+// robot's header. Numbers equal Gymnasium's bit for bit when it is fed float64 actions (with float32 actions
+// it computes the control cost in float32); tests/oracle/locomotion_test.py holds them to that. Random
+// numbers are our own (core/rng.h): resets draw from Gymnasium's distributions, and not the same values.
 //
-//   action       MuJoCo clips motor signals to the box, as Env::step promises; the control cost is charged for
-//                the action as given, unclipped. That is Gymnasium's rule, and an exception to Env::step's.
-//   derived      MuJoCo computes body positions and forces at the start of a step, so those in observations and
-//                velocities lag behind qpos by one MuJoCo step (or by a stage of it with RK4). Gymnasium's do too.
+//   action       Motor signals are clipped to the box, as Env::step promises; the control cost is charged
+//                for the action as given. That is Gymnasium's rule, and an exception to Env::step's.
+//   lag          MuJoCo computes body positions and forces at the start of a step, so those that
+//                observations and velocities show lag behind qpos by one MuJoCo step, or by a stage of it
+//                with RK4. So do Gymnasium's.
 //   errors       A step that MuJoCo warns about (divergence) throws Error with the warning's text, where
-//                Gymnasium goes on from a silently reset pose. Reset the environment to go on.
-//   v4 and v5    have the same dynamics, except for Walker2d.
+//                Gymnasium goes on from a silently reset pose. A reset mends it.
 #pragma once
 
 #include <initializer_list>
@@ -22,6 +22,7 @@
 
 #include "core/rng.h"
 #include "envs/env.h"
+#include "envs/locomotion/draw.h"
 #include "envs/mujoco_model.h"
 
 namespace diffreward {
@@ -38,7 +39,7 @@ class MujocoEnv : public Env {
   void set_state(std::span<const double> state, std::span<double> obs) final;
   /// The terms of the latest step under Gymnasium's names; after a reset positions, and 0 for the rest.
   void info(std::span<double> out) const final;
-  /// The robot over its ground, seen from the side or from above; the picture follows its root.
+  /// The robot over its ground, seen from the side or from above; the picture follows it.
   Image render(int width, int height) const final;
 
   /// Generalised positions [nq] and velocities [nv], metres and radians.
@@ -60,7 +61,7 @@ class MujocoEnv : public Env {
     int frame_skip = 1;            // MuJoCo steps per step
     double reset_noise_scale = 0;  // of U(-scale, scale) on qpos, and of qvel's noise
     VelocityNoise velocity_noise = VelocityNoise::kUniform;
-    double camera_elevation = 0;  // degrees above the horizon, for render
+    RobotView view = {};  // of render
   };
   explicit MujocoEnv(Setup setup);
 

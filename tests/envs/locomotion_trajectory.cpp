@@ -1,8 +1,9 @@
-// locomotion_trajectory ID OPTIONS EPISODES STEPS FOLDER: drives a locomotion environment with random actions and
-// writes what another program needs to repeat it, as native doubles: starts.f64 [episodes, nq + nv],
+// locomotion_trajectory ID OPTIONS EPISODES STEPS FOLDER: drives a locomotion environment with random actions
+// and writes what another program needs to repeat it, as native doubles: starts.f64 [episodes, nq + nv],
 // first.f64 [episodes, obs], lengths.f64 [episodes]; and a row for each step in actions.f64 (some beyond the
-// box), observations.f64, rewards.f64, info.f64, ended.f64. The names of info's columns stand in info.txt, the
-// robot's compiled model in model.mjb. OPTIONS is JSON. Used by tests/oracle/locomotion_test.py.
+// box), observations.f64, rewards.f64, info.f64, ended.f64. The names of info's columns stand in info.txt,
+// the default options in defaults.json, the robot's compiled model in model.mjb. OPTIONS is JSON. Used by
+// tests/oracle/locomotion_test.py.
 #include <mujoco/mujoco.h>
 
 #include <cstdio>
@@ -56,6 +57,11 @@ void record(const std::string& id, const Json& options, int episodes, int steps,
   std::string names;
   for (const InfoField& field : spec.info) names += concat(field.name, " ", field.size, "\n");
   write_file(folder / "info.txt", names);
+  Json defaults = Json::object();
+  for (const EnvEntry& entry : env_catalog())
+    if (entry.id == id)
+      for (const FieldInfo& field : entry.options_help()) defaults[field.name] = field.value;
+  write_file(folder / "defaults.json", defaults.dump());
   mj_saveModel(&env->model(), (folder / "model.mjb").c_str(), nullptr, 0);
   write_doubles(folder / "starts.f64", starts);
   write_doubles(folder / "first.f64", first);
