@@ -117,16 +117,17 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.reward.extract.seed = config.seed;
   job.reward.extract.device = config.device;
   job.reward.run = at("reward");
+  job.reward.run.threads = 1;
   job.discriminator = job.reward;
   job.discriminator.method = "discriminator";
-  job.discriminator.run = at("discriminator");
+  job.discriminator.run.out = at("discriminator").out;
 
   job.guide = job.reward;
   job.guide.expert = job.expert_path.run.out;
   job.guide.base = job.base_path.run.out;
   job.guide.extract.window = maze.path.horizon;
   job.guide.extract.batch = 128;
-  job.guide.run = at("guide");
+  job.guide.run.out = at("guide").out;
 
   job.evaluate.reward = job.reward.run.out;
   job.evaluate.baseline = job.discriminator.run.out;
@@ -136,6 +137,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.evaluate.evaluation.bootstrap.seed = config.seed;
   job.evaluate.evaluation.stretch = 0;  // whole episodes
   job.evaluate.run = at("evaluate");
+  job.evaluate.run.threads = 1;
 
   job.rl_true.env = maze.id;
   job.rl_true.goal_cell = job.goal_cell;
@@ -171,6 +173,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.steer.sample.seed = config.seed;
   job.steer.device = config.device;
   job.steer.run = at("steer");
+  job.steer.run.threads = 1;
   return job;
 }
 
