@@ -41,7 +41,7 @@ bench: build
 	for program in $(BUILD)/benchmarks/*_benchmark; do $$program || exit 1; done
 
 results: build
-	$(BUILD)/benchmarks/maze2d_results
+	$(BUILD)/benchmarks/maze2d_results --readme README.md
 
 format:
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i

@@ -1,7 +1,7 @@
 // The README's figures on Maze2D: runs the main job over mazes, goals and seeds, and writes
 // benchmarks/results/maze2d.json. Finished stages are reused, so it can be stopped and started again.
 //
-//   maze2d_results [--only heatmap|ppo|steer|unet] [--seeds 0,1,2] [--out results/maze2d]
+//   maze2d_results [--readme README.md] [--only heatmap|ppo|steer|unet] [--seeds 0,1,2] [--out results/maze2d]
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/maze_job.h"
+#include "core/file.h"
 #include "core/statistics.h"
 #include "leaderboard/results.h"
 
@@ -26,8 +27,8 @@ struct ResultsConfig {
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("only", self.only, "one group of figures; empty for all",
-          Choices{"", "heatmap", "ppo", "steer", "unet"});
+    field("only", self.only, "one group of figures; empty for all, none to write the table alone",
+          Choices{"", "heatmap", "ppo", "steer", "unet", "none"});
     field("seeds", self.seeds, "seeds of everything", Bounds{0, 1e9});
     field("out", self.out, "working folder");
     field("file", self.file, "results file to update");
@@ -46,11 +47,14 @@ class Figures {
   explicit Figures(const ResultsConfig& config)
       : seeds_(config.seeds.begin(), config.seeds.end()),
         commit_(source_commit()),
-        machine_(machine_description()) {}
+        machine_(machine_description()) {
+    for (const std::uint64_t seed : seeds_) options_ += concat(options_.empty() ? " --seeds " : ",", seed);
+    if (!config.mazes.empty()) options_ += " --mazes " + config.mazes;
+  }
 
   void add(const std::string& group, const std::string& name, double value, const std::string& unit,
            const std::string& bar, const std::string& note = {}) {
-    Result result{name,    value,   unit, bar, "build/release/benchmarks/maze2d_results --only " + group,
+    Result result{name,    value,   unit, bar, "build/release/benchmarks/maze2d_results --only " + group + options_,
                   commit_, machine_};
     result.seeds = seeds_;
     result.note = note;
@@ -71,7 +75,7 @@ class Figures {
 
  private:
   std::vector<std::uint64_t> seeds_;
-  std::string commit_, machine_;
+  std::string options_, commit_, machine_;
 };
 
 MazeJob job_of(const ResultsConfig& config, const std::string& maze, const std::vector<int>& goal,
@@ -223,6 +227,7 @@ Json run_results(const ResultsConfig& config) {
   if (wanted("unet")) unet(config, figures);
   const std::vector<Result> all = merge_results(load_results(config.file), figures.results);
   save_results(config.file, all);
+  if (!config.readme.empty()) write_file(config.readme, replace_table(read_file(config.readme), all));
   Json shown = Json::array();
   for (const Result& result : figures.results) shown.push_back(result.json());
   return {{"results", shown}};
