@@ -218,10 +218,9 @@ class RowChecks {
     report_.rows("terminal-inside-episode",
                  "terminals: expected marks where the task ended, found the simulation running on after them",
                  n_ - 1, [&](std::size_t i) { return data_.terminals()[i] && continues(i); });
-    if (!repaired_.next_observations || maze_)
-      report_.rows("unmarked-reset",
-                   "expected the next row to continue, found another state and no end marked", n_ - 1,
-                   [&](std::size_t i) { return !marked(i) && jumps(i); });
+    report_.rows("unmarked-reset",
+                 "expected the next row to continue, found another state and no end marked", n_ - 1,
+                 [&](std::size_t i) { return !marked(i) && restarts(i); });
   }
 
   void goal_switches() {

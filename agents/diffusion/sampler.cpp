@@ -119,8 +119,7 @@ class Sampler {
       const Transition step(model_.schedule(), levels_[i], i + 1 < levels_.size() ? levels_[i + 1] : -1);
       const torch::Tensor t = torch::full({x.size(0)}, step.t, torch::dtype(torch::kLong).device(x.device()));
       steer(x, t, step, inpainting, begin);
-      torch::Tensor x0 = model_.predict_x0(x, t);
-      if (clip_) x0 = x0.clamp(-1, 1);
+      const torch::Tensor x0 = clipped(model_.predict_x0(x, t));
       if (config_.sampler == "ddpm") {
         x = ddpm(x, x0, step, rng);
       } else if (config_.sampler == "ddim" || step.b_s == 0) {  // DPM-Solver++'s last step is this one too
@@ -138,6 +137,8 @@ class Sampler {
   }
 
  private:
+  torch::Tensor clipped(const torch::Tensor& x0) const { return clip_ ? x0.clamp(-1, 1) : x0; }
+
   void steer(torch::Tensor& x, const torch::Tensor& t, const Transition& step, const Inpainting& inpainting,
              std::int64_t begin) const {
     if (guide_ == nullptr || step.t < config_.stop_guide_below) return;
@@ -153,8 +154,7 @@ class Sampler {
     const torch::AutoGradMode on(true);
     const torch::Tensor input = x.detach().requires_grad_(true);
     const torch::Tensor x0 = model_.predict_x0(input, t);
-    const torch::Tensor clean = clip_ ? x0.detach().clamp(-1, 1) : x0.detach();
-    const torch::Tensor pull = guide_->gradient(clean, torch::zeros_like(t)).detach();
+    const torch::Tensor pull = guide_->gradient(clipped(x0.detach()), torch::zeros_like(t)).detach();
     return torch::autograd::grad({x0}, {input}, {pull})[0];
   }
 

@@ -50,15 +50,12 @@ Ant::Ant(std::string id, const AntConfig& config, bool v4)
       contact_forces_(std::size_t(model().nbody) * 6) {
   validate(config_);
   std::vector<InfoField> info;
-  const auto name = [&](std::initializer_list<const char*> names) {
-    for (const char* field : names) info.push_back({field, 1});
-  };
-  if (v4_) name({"reward_forward", "reward_ctrl", "reward_survive"});
-  name({"x_position", "y_position", "distance_from_origin", "x_velocity", "y_velocity"});
+  if (v4_) append(info, {"reward_forward", "reward_ctrl", "reward_survive"});
+  append(info, {"x_position", "y_position", "distance_from_origin", "x_velocity", "y_velocity"});
   if (v4_)
-    name({"forward_reward"});
+    append(info, {"forward_reward"});
   else
-    name({"reward_forward", "reward_ctrl", "reward_contact", "reward_survive"});
+    append(info, {"reward_forward", "reward_ctrl", "reward_contact", "reward_survive"});
   const std::size_t forces = contact_forces_.size() - (v4_ ? 0 : 6);
   describe(27 + (config_.exclude_current_positions_from_observation ? 0 : 2) +
                (config_.include_cfrc_ext_in_observation ? forces : 0),
@@ -76,8 +73,8 @@ StepResult Ant::advance(std::span<const double> action, std::span<double> info) 
 
   const double forward = x_velocity * config_.forward_reward_weight;
   const bool healthy = z_.low <= qpos()[2] && qpos()[2] <= z_.high;
-  const bool paid = healthy || (v4_ && config_.terminate_when_unhealthy);
-  const double survive = paid ? config_.healthy_reward : 0;
+  const double survive =
+      survive_reward(healthy, v4_ ? 4 : 5, config_.terminate_when_unhealthy, config_.healthy_reward);
   const double control = config_.ctrl_cost_weight * sum_of_squares(action);
   double contact = 0;
   if (contacts) {

@@ -15,7 +15,7 @@
 //   versions     v4 and v5 differ in healthy and info
 #pragma once
 
-#include "envs/locomotion/mujoco_env.h"
+#include "envs/locomotion/planar_walker.h"
 
 namespace diffreward {
 
@@ -47,22 +47,16 @@ struct HopperConfig {
   }
 };
 
-class Hopper final : public MujocoEnv {
+class Hopper final : public PlanarWalker {
  public:
   /// version: 4 or 5. Throws InvalidArgument for options out of range.
   Hopper(std::string id, int version, const HopperConfig& config);
 
  protected:
-  StepResult advance(std::span<const double> action, std::span<double> info) override;
-  void reset_info(std::span<double> info) const override;
-  void observe(std::span<double> obs) const override;
+  bool healthy() const override;
 
  private:
-  bool healthy() const;
-
-  HopperConfig config_;
   Interval state_, z_, angle_;
-  int version_;
 };
 
 }  // namespace diffreward

@@ -58,17 +58,14 @@ Humanoid::Humanoid(std::string id, const HumanoidConfig& config, bool v4)
       mass_(total_mass(model())) {
   validate(config_);
   std::vector<InfoField> info;
-  const auto name = [&](std::initializer_list<const char*> names) {
-    for (const char* field : names) info.push_back({field, 1});
-  };
   if (v4_) {
-    name({"reward_linvel", "reward_quadctrl", "reward_alive", "x_position", "y_position",
+    append(info, {"reward_linvel", "reward_quadctrl", "reward_alive", "x_position", "y_position",
           "distance_from_origin", "x_velocity", "y_velocity", "forward_reward"});
   } else {
-    name({"x_position", "y_position"});
+    append(info, {"x_position", "y_position"});
     info.push_back({"tendon_length", 2});
     info.push_back({"tendon_velocity", 2});
-    name({"distance_from_origin", "x_velocity", "y_velocity", "reward_survive", "reward_forward",
+    append(info, {"distance_from_origin", "x_velocity", "y_velocity", "reward_survive", "reward_forward",
           "reward_ctrl", "reward_contact"});
   }
   std::size_t size = qpos().size() + qvel().size();
@@ -92,8 +89,8 @@ StepResult Humanoid::advance(std::span<const double> action, std::span<double> i
 
   const double forward = config_.forward_reward_weight * x_velocity;
   const bool healthy = z_.inside(qpos()[2]);
-  const bool paid = healthy || (v4_ && config_.terminate_when_unhealthy);
-  const double survive = paid ? config_.healthy_reward : 0;
+  const double survive =
+      survive_reward(healthy, v4_ ? 4 : 5, config_.terminate_when_unhealthy, config_.healthy_reward);
   const double control = config_.ctrl_cost_weight * sum_of_squares(action);
   const std::span<const double> forces(data().cfrc_ext, 6 * std::size_t(model().nbody));
   const double contact =

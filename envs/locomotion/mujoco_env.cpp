@@ -185,6 +185,14 @@ std::span<double> append(std::span<double> out, std::initializer_list<double> va
   return append(out, std::span(values.begin(), values.size()));
 }
 
+void append(std::vector<InfoField>& info, std::initializer_list<const char*> names) {
+  for (const char* name : names) info.push_back({name, 1});
+}
+
+double survive_reward(bool healthy, int version, bool terminate_when_unhealthy, double healthy_reward) {
+  return healthy || (version == 4 && terminate_when_unhealthy) ? healthy_reward : 0;
+}
+
 Interval::Interval(const std::string& name, const std::vector<double>& option) : low(0), high(0) {
   require(option.size() == 2 && option[0] <= option[1], name,
           ": expected two numbers, the lower one first, got ", option.size(), " numbers",

@@ -106,6 +106,12 @@ double sum_of_squares(std::span<const double> values);
 std::span<double> append(std::span<double> out, std::span<const double> values);
 std::span<double> append(std::span<double> out, std::initializer_list<double> values);
 
+/// Names that each tell one number.
+void append(std::vector<InfoField>& info, std::initializer_list<const char*> names);
+
+/// What a step pays for health. v5 pays the healthy; v4 pays every step, unless unhealthy and not ended by it.
+double survive_reward(bool healthy, int version, bool terminate_when_unhealthy, double healthy_reward);
+
 /// An open interval given as an option: two numbers in rising order, else throws InvalidArgument.
 struct Interval {
   double low, high;

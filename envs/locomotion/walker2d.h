@@ -14,7 +14,7 @@
 //   versions     v4 and v5 differ in healthy, in info, and in the right foot's friction: 0.9 and 1.9
 #pragma once
 
-#include "envs/locomotion/mujoco_env.h"
+#include "envs/locomotion/planar_walker.h"
 
 namespace diffreward {
 
@@ -44,20 +44,16 @@ struct Walker2dConfig {
   }
 };
 
-class Walker2d final : public MujocoEnv {
+class Walker2d final : public PlanarWalker {
  public:
   /// version: 4 or 5. Throws InvalidArgument for options out of range.
   Walker2d(std::string id, int version, const Walker2dConfig& config);
 
  protected:
-  StepResult advance(std::span<const double> action, std::span<double> info) override;
-  void reset_info(std::span<double> info) const override;
-  void observe(std::span<double> obs) const override;
+  bool healthy() const override;
 
  private:
-  Walker2dConfig config_;
   Interval z_, angle_;
-  int version_;
 };
 
 }  // namespace diffreward
