@@ -24,7 +24,8 @@ struct Box {
   std::size_t size() const { return low.size(); }
 };
 
-/// A named vector an environment can tell besides its observation, stored as a column of data sets.
+/// A named vector: a part of an observation, or what an environment can tell besides, which data sets store as
+/// a column.
 struct InfoField {
   std::string name;
   std::size_t size;
@@ -40,6 +41,7 @@ struct EnvSpec {
   double expert_return = std::numeric_limits<double>::quiet_NaN();  ///< reference return of an expert
   std::size_t state_size = 0;                                       ///< numbers in Env::state()
   std::vector<InfoField> info;                                      ///< what Env::info() writes, in order
+  std::vector<InfoField> parts;                                     ///< of the observation; empty for one vector
 
   /// Normalised return, 100 (R - random) / (expert - random); NaN without reference returns.
   double score(double episode_return) const {
