@@ -1,5 +1,7 @@
 #include "envs/catalog.h"
 
+#include <utility>
+
 #include "core/error.h"
 #include "envs/locomotion/ant.h"
 #include "envs/locomotion/half_cheetah.h"
@@ -8,6 +10,7 @@
 #include "envs/locomotion/swimmer.h"
 #include "envs/locomotion/walker2d.h"
 #include "envs/maze2d/maze2d.h"
+#include "envs/maze2d/point_maze.h"
 
 namespace diffreward {
 namespace {
@@ -84,10 +87,47 @@ EnvEntry robot(const char* name, const char* summary) {
           [] { return fields(Config{}); }};
 }
 
-}  // namespace
+/// Gymnasium-Robotics' point mazes and their step limits.
+struct PointMazeTask {
+  const char *name, *map;
+  int max_steps;
+};
+constexpr PointMazeTask kPointMazeTasks[] = {
+    {"Open", "open", 300},
+    {"Open_Diverse_G", "open_diverse_g", 300},
+    {"Open_Diverse_GR", "open_diverse_gr", 300},
+    {"UMaze", "umaze", 300},
+    {"Medium", "medium", 600},
+    {"Medium_Diverse_G", "medium_diverse_g", 600},
+    {"Medium_Diverse_GR", "medium_diverse_gr", 600},
+    {"Large", "large", 800},
+    {"Large_Diverse_G", "large_diverse_g", 800},
+    {"Large_Diverse_GR", "large_diverse_gr", 800},
+};
 
-const std::vector<EnvEntry>& env_catalog() {
-  static const std::vector<EnvEntry> catalog = {
+template <std::size_t task, bool dense>
+EnvEntry point_maze() {
+  static constexpr const PointMazeTask& kTask = kPointMazeTasks[task];
+  static const std::string id = concat("PointMaze_", kTask.name, dense ? "Dense" : "", "-v3");
+  static const PointMazeConfig defaults = {.maze_map = kTask.map, .reward_type = dense ? "dense" : "sparse"};
+  return {id,
+          concat("A ball is told its goal in the ", kTask.map, " maze, under Gymnasium-Robotics' v3 rules"),
+          [](const Json& options) -> std::unique_ptr<Env> {
+            PointMazeConfig config = defaults;
+            if (!options.is_null()) update(config, options);
+            return std::make_unique<PointMaze>(id, config, kTask.max_steps);
+          },
+          [] { return fields(defaults); }};
+}
+
+/// All point mazes, each before its dense twin.
+template <std::size_t... tasks>
+void add_point_mazes(std::vector<EnvEntry>& catalog, std::index_sequence<tasks...>) {
+  (catalog.insert(catalog.end(), {point_maze<tasks, false>(), point_maze<tasks, true>()}), ...);
+}
+
+std::vector<EnvEntry> make_catalog() {
+  std::vector<EnvEntry> catalog = {
       MazeEntry<0, false>::entry(),
       MazeEntry<1, false>::entry(),
       MazeEntry<2, false>::entry(),
@@ -109,6 +149,14 @@ const std::vector<EnvEntry>& env_catalog() {
       robot<Humanoid, HumanoidConfig, 5>("Humanoid", "A two-legged walker with arms"),
       robot<Humanoid, HumanoidV4Config, 4>("Humanoid", "A two-legged walker with arms"),
   };
+  add_point_mazes(catalog, std::make_index_sequence<std::size(kPointMazeTasks)>());
+  return catalog;
+}
+
+}  // namespace
+
+const std::vector<EnvEntry>& env_catalog() {
+  static const std::vector<EnvEntry> catalog = make_catalog();
   return catalog;
 }
 

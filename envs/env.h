@@ -57,7 +57,7 @@ struct EnvSpec {
 /// What a caller may fix about one reset. An environment refuses (InvalidArgument) fields it has no use for.
 struct ResetOptions {
   std::optional<std::array<int, 2>> start_cell, goal_cell;  ///< mazes: (row, column)
-  std::optional<std::array<double, 2>> start, goal;  ///< mazes: position, cells (see maze2d/maze_map.h)
+  std::optional<std::array<double, 2>> start, goal;  ///< mazes: position, as observed
   std::vector<double> state;                         ///< exact state as from Env::state(); empty for none
 };
 

@@ -25,7 +25,7 @@ class MazePhysics {
   virtual void place(Point position, Point velocity) = 0;
   /// One step of kSecondsPerStep. force: in [-1, 1] of kMaxForce. Throws Error when the simulator complains.
   virtual void step(Point force) = 0;
-  virtual Point position() const = 0;  // cells
+  virtual Point position() const = 0;  // cells = m
   virtual Point velocity() const = 0;  // m/s
 
   virtual std::size_t state_size() const = 0;
@@ -36,5 +36,7 @@ class MazePhysics {
 
 std::unique_ptr<MazePhysics> make_box2d_physics(const MazeMap& map);
 std::unique_ptr<MazePhysics> make_mujoco_physics(const MazeMap& map);
+/// In PointMaze's coordinates: positions are (x, y) from the middle of the maze.
+std::unique_ptr<MazePhysics> make_point_maze_physics(const MazeMap& map);
 
 }  // namespace diffreward

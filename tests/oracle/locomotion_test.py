@@ -57,14 +57,14 @@ NOT_PHYSICS = ("vis", "stat", "name", "text", "tex", "mat", "cam", "light", "num
                "nbuffer", "signature", "path", "geom_matid", "geom_rgba", "geom_user", "opt", "flex_", "ntupledata")
 
 
-def check_models(name: str, ours: mujoco.MjModel, theirs: mujoco.MjModel) -> None:
+def check_models(name: str, ours: mujoco.MjModel, theirs: mujoco.MjModel, skip: tuple = NOT_PHYSICS) -> None:
     for option in (name for name in dir(theirs.opt) if not name.startswith("_")):
         a, b = getattr(ours.opt, option), getattr(theirs.opt, option)
         if isinstance(b, (int, float, np.ndarray)) and not np.array_equal(a, b):
             sys.exit(f"{name}: option {option}: expected {b}, got {a}")
     compared = 0
     for field in dir(theirs):
-        if field.startswith("_") or any(part in field for part in NOT_PHYSICS):
+        if field.startswith("_") or any(part in field for part in skip):
             continue
         a, b = getattr(ours, field), getattr(theirs, field)
         if isinstance(b, (int, float, np.ndarray)):
