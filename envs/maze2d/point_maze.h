@@ -2,41 +2,35 @@
 // on MuJoCo.
 //
 //   observation  [8]  achieved_goal [2]: x, y of the ball m; desired_goal [2]: x, y of the goal m;
-//                     observation [4]: x, y m, vx, vy m/s. EnvSpec::parts names them, in the order in which
-//                     Gymnasium flattens its dictionary.
-//   positions    The origin is the middle of the maze, x grows with the column, y against the row. A cell is
-//   a
-//                square of 1 m, (row, column) has its middle at (column + 0.5 - columns / 2, rows / 2 - row -
+//                observation [4]: x, y m, vx, vy m/s. EnvSpec::parts names them, in the order in which
+//                Gymnasium flattens its dictionary.
+//   positions    The origin is the middle of the maze, x grows with the column, y against the row. Cells are
+//                squares of 1 m; the middle of (row, column) is (column + 0.5 - columns / 2, rows / 2 - row -
 //                0.5).
 //   action       [2]  force along x and y, in [-1, 1] of 100 N
-//   reward       d = distance of the reached position to the goal, m
-//                sparse: 1 where d <= 0.45, else 0;  dense: exp(-d)
+//   reward       sparse: 1 where d <= 0.45, else 0;  dense: exp(-d)
+//                d = distance of the *reached* position to the goal, m
 //   ends         never, or with continuing_task off where d <= 0.45; truncated after 300 (Open, UMaze), 600
 //                (Medium), 800 (Large) steps
 //   goal moves   with continuing_task and reset_target, when reached and when the map has more goal cells
-//   than
-//                one: to a new cell and offset, until it is farther than 0.45 m. Reward, termination and
+//                than one: to a goal drawn anew until it is farther than 0.45 m. Reward, termination and
 //                success of that step belong to the goal reached. Its observation shows the new goal, where
-//                Gymnasium-Robotics shows the old one once more (its issue #258): the reward cannot be
-//                computed from that one observation.
+//                Gymnasium-Robotics shows the old one once more (its issue #258), so that the reward cannot
+//                be computed from that one observation.
 //   reset        goal: a random goal cell's middle + U(-n, n) per axis, n = position_noise_range. Start:
-//   likewise
-//                from the start cells whose middles are farther than 0.5 m from the goal (from all start
-//                cells where none is; Gymnasium-Robotics then searches for ever). At rest. Always the same
-//                count of random numbers, so options that fix one thing leave the others as they were.
+//                likewise from the start cells whose middles are farther than 0.5 m from the goal (from all
+//                start cells where none is; Gymnasium-Robotics then searches for ever). At rest. Always the
+//                same count of random numbers, so options that fix a start leave the goal as it was.
 //   options      of a reset: start_cell and goal_cell stand for their middles, offset as above; start and
-//   goal are
-//                exact positions (x, y). All must lie in free cells.
+//                goal are exact positions (x, y). All must lie in free cells.
 //   info         success (1 where d <= 0.45), then goal, qpos and qvel as Maze2D has them
 //   physics      ball of radius 0.1 m and mass 4.189 kg, damping 1 N s/m, 0.01 s a step, no gravity; the
-//   velocity
-//                is clipped to [-5, 5] m/s per axis before each step
-//   maps         text as in maze_map.h, but R (or S) marks start cells, G goal cells and C both, as many as
-//   one
-//                likes. Without marks any cell is both; without starts (or goals), and without C, any
-//                unmarked cell is one.
+//                velocity is clipped to [-5, 5] m/s per axis before each step
+//   maps         text as in maze_map.h, but R (or S) marks start cells, G goal cells and C cells for both,
+//                any count of each. Where neither R nor C stands, starts are the unmarked cells; where
+//                neither G nor C, goals are.
 //   versions     v3  Gymnasium-Robotics' v3, equal to its bits from equal starts and goals, but for the
-//                    observation of a moved goal; and exp() may differ from NumPy's in the last bit
+//                observation of a moved goal, and for exp(), which may differ from NumPy's in the last bit
 //
 // Ids: PointMaze_{Open,UMaze,Medium,Large}[_Diverse_G|_Diverse_GR][Dense]-v3; UMaze has no Diverse.
 #pragma once
