@@ -2,17 +2,26 @@
 # DIFFREWARD_PYTHON, so the C++ tools and the Python package share one copy of each library.
 set(DIFFREWARD_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python" CACHE FILEPATH
     "Python interpreter whose site-packages hold the torch and mujoco wheels")
+if(SKBUILD)  # pip builds the Python package: its interpreter, not the developers' environment
+  set(DIFFREWARD_PYTHON "${Python_EXECUTABLE}" CACHE FILEPATH "" FORCE)
+endif()
 if(NOT EXISTS "${DIFFREWARD_PYTHON}")
   find_program(DIFFREWARD_PYTHON_FALLBACK NAMES python3 REQUIRED)
   set(DIFFREWARD_PYTHON "${DIFFREWARD_PYTHON_FALLBACK}" CACHE FILEPATH "" FORCE)
 endif()
 
-# The folder of an installed wheel, found without importing it (importing torch takes seconds).
+# The folder of an installed wheel, found without importing it (importing torch takes seconds). First where the
+# interpreter installs (-I), then wherever it looks: pip's isolated builds put packages in front of the former.
 function(dr_wheel_dir package out)
-  execute_process(
-    COMMAND ${DIFFREWARD_PYTHON} -c
-      "import importlib.util as u; s = u.find_spec('${package}'); print(s.submodule_search_locations[0] if s else '')"
-    OUTPUT_VARIABLE dir OUTPUT_STRIP_TRAILING_WHITESPACE)
+  foreach(option -I -s)
+    execute_process(
+      COMMAND ${DIFFREWARD_PYTHON} ${option} -c
+        "import importlib.util as u; s = u.find_spec('${package}'); print(s.submodule_search_locations[0] if s else '')"
+      OUTPUT_VARIABLE dir OUTPUT_STRIP_TRAILING_WHITESPACE)
+    if(dir)
+      break()
+    endif()
+  endforeach()
   if(NOT dir)
     message(FATAL_ERROR "The Python package '${package}' is not installed for ${DIFFREWARD_PYTHON}. "
                         "Run 'make setup', or set DIFFREWARD_PYTHON to an interpreter that has it.")

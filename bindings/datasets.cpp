@@ -1,0 +1,128 @@
+// diffreward._envs, the part about data sets.
+#include "datasets/dataset.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include "bindings/module.h"
+
+namespace diffreward::python {
+namespace {
+
+namespace py = pybind11;
+
+/// A read-only array over the file's own memory, [rows] or [rows, dim].
+template <class T>
+py::array column(std::span<const T> values, std::size_t rows, std::size_t dim, const py::handle& owner) {
+  std::vector<py::ssize_t> shape = {py::ssize_t(rows)};
+  if (dim) shape.push_back(py::ssize_t(dim));
+  py::array array(std::is_same_v<T, float> ? py::dtype("float32") : py::dtype("bool"), shape, {}, values.data(), owner);
+  array.attr("flags").attr("writeable") = false;
+  return array;
+}
+
+}  // namespace
+
+void bind_datasets(py::module_& m) {
+  py::class_<Dataset>(m, "Dataset",
+                      "Recorded experience: rows are transitions in time order, episodes one after the other.\n\n"
+                      "The arrays are read-only views of the memory-mapped file and keep it open.")
+      .def("__len__", &Dataset::size)
+      .def_property_readonly(
+          "observations",
+          [](const py::object& self) {
+            const Dataset& data = self.cast<const Dataset&>();
+            return column(data.observations(), data.size(), data.observation_dim(), self);
+          },
+          "[rows, observation_dim] float32, before the action.")
+      .def_property_readonly(
+          "next_observations",
+          [](const py::object& self) {
+            const Dataset& data = self.cast<const Dataset&>();
+            return column(data.next_observations(), data.size(), data.observation_dim(), self);
+          },
+          "[rows, observation_dim] float32, reached by the action, also at ends.")
+      .def_property_readonly(
+          "actions",
+          [](const py::object& self) {
+            const Dataset& data = self.cast<const Dataset&>();
+            return column(data.actions(), data.size(), data.action_dim(), self);
+          },
+          "[rows, action_dim] float32.")
+      .def_property_readonly(
+          "rewards",
+          [](const py::object& self) {
+            const Dataset& data = self.cast<const Dataset&>();
+            return column(data.rewards(), data.size(), 0, self);
+          },
+          "[rows] float32, for the state reached.")
+      .def_property_readonly(
+          "terminals",
+          [](const py::object& self) {
+            const Dataset& data = self.cast<const Dataset&>();
+            return column(data.terminals(), data.size(), 0, self);
+          },
+          "[rows] bool, the task ended with this row.")
+      .def_property_readonly(
+          "timeouts",
+          [](const py::object& self) {
+            const Dataset& data = self.cast<const Dataset&>();
+            return column(data.timeouts(), data.size(), 0, self);
+          },
+          "[rows] bool, the episode was cut after this row.")
+      .def_property_readonly("info_names", &Dataset::info_names, "Names of the extra columns.")
+      .def(
+          "info",
+          [](const py::object& self, const std::string& name) {
+            const Dataset& data = self.cast<const Dataset&>();
+            return column(data.info(name), data.size(), data.info_dim(name), self);
+          },
+          py::arg("name"), "[rows, dim] float32 of an extra column.")
+      .def_property_readonly(
+          "episodes",
+          [](const Dataset& self) {
+            py::array_t<std::int64_t> out({py::ssize_t(self.episodes().size()), py::ssize_t(2)});
+            std::int64_t* at = out.mutable_data();
+            for (const Episode& episode : self.episodes()) {
+              *at++ = std::int64_t(episode.begin);
+              *at++ = std::int64_t(episode.end);
+            }
+            return out;
+          },
+          "[episodes, 2] int64: first row of each episode, and the row after its last.")
+      .def_property_readonly(
+          "provenance",
+          [](const Dataset& self) {
+            const Provenance& p = self.provenance();
+            return Json{{"env", p.env},   {"behaviour", p.behaviour},     {"generator", p.generator},
+                        {"seed", p.seed}, {"env_options", p.env_options}, {"extra", p.extra}}
+                .dump();
+          },
+          "Where the data comes from, as JSON text.")
+      .def_property_readonly("path", &Dataset::path, "The file.")
+      .def(
+          "write_d4rl",
+          [](const Dataset& self, const std::filesystem::path& path) {
+            const py::gil_scoped_release unlocked;
+            self.write_d4rl(path);
+          },
+          py::arg("path"), "Writes a D4RL HDF5 file.")
+      .def(
+          "write_minari",
+          [](const Dataset& self, const std::filesystem::path& root, const std::string& id) {
+            const py::gil_scoped_release unlocked;
+            return self.write_minari(root, id);
+          },
+          py::arg("root"), py::arg("id"), "Writes a Minari data set below `root` and returns its folder.");
+
+  m.def(
+      "open_dataset",
+      [](const std::filesystem::path& path) {
+        const py::gil_scoped_release unlocked;
+        return Dataset::open(path);
+      },
+      py::arg("path"), "Opens a D4RL HDF5 file or a Minari data set.");
+}
+
+}  // namespace diffreward::python

@@ -1,0 +1,36 @@
+"""Environments, rewards and data of DiffReward behind Gymnasium's interface.
+
+Importing this package registers every environment as ``diffreward/<id>``::
+
+    import gymnasium as gym
+    import diffreward
+
+    env = gym.make("diffreward/HalfCheetah-v5")
+    envs = gym.make_vec("diffreward/HalfCheetah-v5", num_envs=64, threads=0)
+
+A learned reward takes the place of the task's own with ``reward=``; the latter stays in ``info["env_reward"]``::
+
+    envs = gym.make_vec("diffreward/Maze2D-UMaze-v0", num_envs=64, reward="results/demo/reward")
+"""
+
+from diffreward.asynchronous import AsyncBatch, AsyncEnv
+from diffreward.data import Dataset, open_dataset
+from diffreward.environment import Env
+from diffreward.registration import env_ids, env_options, register_envs
+from diffreward.reward import Reward, load_reward
+from diffreward.vector_environment import VectorEnv
+
+__all__ = [
+    "AsyncBatch",
+    "AsyncEnv",
+    "Dataset",
+    "Env",
+    "Reward",
+    "VectorEnv",
+    "env_ids",
+    "env_options",
+    "load_reward",
+    "open_dataset",
+]
+
+register_envs()

@@ -1,0 +1,161 @@
+"""What Env and VectorEnv share: spaces from a spec, options to JSON, reset options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+
+from diffreward import _envs
+
+_LARGEST = sys.float_info.max  # stands for infinity in options, which JSON does not have
+
+
+def spec_of(batch: _envs.Batch) -> dict[str, Any]:
+    return json.loads(batch.spec)
+
+
+def _bounds(values: list[float | str]) -> np.ndarray:
+    return np.array([float(value) for value in values])
+
+
+def observation_space(spec: dict[str, Any]) -> spaces.Space:
+    """A float64 Box, or a Dict of them for observations with named parts."""
+    low, high = _bounds(spec["observation"]["low"]), _bounds(spec["observation"]["high"])
+    if not spec["parts"]:
+        return spaces.Box(low, high, dtype=np.float64)
+    return spaces.Dict(
+        {name: spaces.Box(low[part], high[part], dtype=np.float64) for name, part in part_slices(spec).items()}
+    )
+
+
+def action_space(spec: dict[str, Any]) -> spaces.Box:
+    low, high = _bounds(spec["action"]["low"]), _bounds(spec["action"]["high"])
+    return spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+
+
+def part_slices(spec: dict[str, Any]) -> dict[str, slice]:
+    return _slices(spec["parts"])
+
+
+def info_slices(spec: dict[str, Any]) -> dict[str, slice | int]:
+    """Where each entry of `info` stands in a row; a single number is told by its index."""
+    return {name: part.start if part.stop - part.start == 1 else part for name, part in _slices(spec["info"]).items()}
+
+
+def _slices(fields: list[dict[str, Any]]) -> dict[str, slice]:
+    found, begin = {}, 0
+    for field in fields:
+        found[field["name"]] = slice(begin, begin + field["size"])
+        begin += field["size"]
+    return found
+
+
+def options_json(env_id: str, options: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
+    """The environment's options (or a list of them) as JSON text.
+
+    Raises:
+        TypeError: an option that the environment does not have, naming the nearest.
+    """
+    for one in [options] if isinstance(options, Mapping) else options:
+        known = sorted({option["name"].split(".")[0] for option in json.loads(_envs.env_options(env_id))})
+        for name in one:
+            if name not in known:
+                near = _envs.nearest_name(name, known)
+                hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
+                raise TypeError(f"{env_id} got an unexpected keyword argument {name!r}; {hint}")
+    return json.dumps(_plain(options))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return max(-_LARGEST, min(_LARGEST, value))
+    if isinstance(value, (bool, int, str)):
+        return value
+    raise TypeError(f"an option must be a number, a text or a list of them, got {type(value).__name__}")
+
+
+_SIZES = {"start_cell": 2, "goal_cell": 2, "start": 2, "goal": 2, "state": None}
+
+
+def reset_options(options: Mapping[str, Any], count: int) -> list[_envs.ResetOptions]:
+    """One entry for all instances, or one each when any value has a row an instance ([count, 2])."""
+    per_instance = {name: np.ndim(value) == 2 for name, value in options.items() if value is not None}
+    found = [_envs.ResetOptions() for _ in range(count if any(per_instance.values()) else 1)]
+    for name, value in options.items():
+        if name not in _SIZES:
+            near = _envs.nearest_name(name, list(_SIZES))
+            hint = f"did you mean {near!r}?" if near else f"it takes {', '.join(_SIZES)}"
+            raise ValueError(f"reset: unknown option {name!r}; {hint}")
+        if value is None:
+            continue
+        array = np.asarray(value)
+        if array.dtype.kind not in "iuf":
+            raise ValueError(f"reset: option {name!r}: expected numbers, got {value!r}")
+        rows = array if per_instance[name] else np.broadcast_to(array, (len(found), *array.shape))
+        if len(rows) != len(found):
+            raise ValueError(f"reset: option {name!r}: expected {count} rows, got {len(rows)}")
+        if _SIZES[name] and rows.shape[1:] != (_SIZES[name],):
+            raise ValueError(f"reset: option {name!r}: expected {_SIZES[name]} numbers, got shape {array.shape}")
+        if name.endswith("_cell") and array.dtype.kind == "f":
+            raise ValueError(f"reset: option {name!r}: expected a row and a column, got {value!r}")
+        for entry, row in zip(found, rows, strict=True):
+            setattr(entry, name, row.tolist())
+    return found
+
+
+def check_action(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The actions as contiguous float64.
+
+    Raises:
+        TypeError: not real numbers.
+        ValueError: another shape.
+    """
+    array = np.asarray(actions)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"expected actions of real numbers, got dtype {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"expected actions of shape {shape}, got {array.shape}")
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def check_render_mode(render_mode: str | None) -> None:
+    if render_mode not in (None, "rgb_array"):
+        raise ValueError(f"render_mode: expected 'rgb_array' or None, got {render_mode!r}")
+
+
+_MODES = {
+    AutoresetMode.NEXT_STEP: "next_step",
+    AutoresetMode.SAME_STEP: "same_step",
+    AutoresetMode.DISABLED: "disabled",
+}
+
+
+def vector_config(
+    num_envs: int,
+    threads: int,
+    autoreset_mode: str | AutoresetMode,
+    max_episode_steps: int | None,
+    instances: Sequence[Mapping[str, Any]] | None,
+    options: Mapping[str, Any],
+) -> tuple[dict[str, Any], Mapping[str, Any] | Sequence[Mapping[str, Any]]]:
+    """A VectorConfig, and the options: one mapping for all instances, or one each."""
+    config = {"count": int(num_envs), "threads": threads, "autoreset": _MODES[AutoresetMode(autoreset_mode)]}
+    if max_episode_steps is not None:
+        config["max_steps"] = max_episode_steps
+    if instances is None:
+        return config, options
+    if len(instances) != num_envs:
+        raise ValueError(f"instances: expected {num_envs} mappings, got {len(instances)}")
+    return config, [{**options, **instance} for instance in instances]

@@ -1,0 +1,93 @@
+"""Many environments that do not wait for each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from diffreward import _envs, _native
+
+
+class AsyncBatch(NamedTuple):
+    """Results of m instances, in the order in which they finished. The arrays are the caller's own."""
+
+    env_id: np.ndarray  # [m] int32, each instance at most once
+    obs: Any  # [m, ...] what the next action answers to
+    final_obs: Any  # [m, ...] what the step reached, before any automatic reset
+    reward: np.ndarray  # [m]
+    terminated: np.ndarray  # [m] bool
+    truncated: np.ndarray  # [m] bool
+    reset: np.ndarray  # [m] bool, obs is the first of an episode
+
+
+class AsyncEnv:
+    """Actions go out to some instances, results come back in the order in which they finish.
+
+    What an instance returns depends on its own actions alone, bit for bit as in ``diffreward.VectorEnv``; the order
+    among instances depends on the machine. Arguments are those of ``VectorEnv``; ``threads`` counts workers.
+
+    Raises:
+        ValueError: actions of another shape or not finite; an instance that is still in flight.
+        RuntimeError: from ``recv``, an instance failed (named): no other result is lost, reset that one.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        num_envs: int = 1,
+        *,
+        threads: int = 0,
+        autoreset_mode: str | gymnasium.vector.AutoresetMode = "NextStep",
+        max_episode_steps: int | None = None,
+        instances: Sequence[Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        config, each = _native.vector_config(num_envs, threads, autoreset_mode, max_episode_steps, instances, options)
+        name = env_id.rpartition("/")[2]
+        self._envs: _envs.Async | None = _envs.make_async(name, json.dumps(config), _native.options_json(name, each))
+        spec = json.loads(self._envs.spec)
+        self.num_envs = num_envs
+        self.single_observation_space = _native.observation_space(spec)
+        self.single_action_space = _native.action_space(spec)
+        self._parts = _native.part_slices(spec)
+
+    def reset(self, *, seed: int) -> None:
+        """Sends all instances to a reset; instance i is seeded with seed + i."""
+        self._open().reset(seed)
+
+    def send_reset(
+        self, env_id: Sequence[int] | np.ndarray, *, seed: Sequence[int] = (), options: Mapping[str, Any] | None = None
+    ) -> None:
+        """Sends some instances to a reset, which ``recv`` returns as a result with reward 0."""
+        self._open().send_reset(np.asarray(env_id), list(seed), _native.reset_options(options or {}, len(env_id)))
+
+    def send(self, actions: np.ndarray, env_id: Sequence[int] | np.ndarray) -> None:
+        """Sends instances ``env_id`` to a step; actions: [len(env_id), act_dim]."""
+        shape = (len(env_id), *self.single_action_space.shape)
+        self._open().send(np.asarray(env_id), _native.check_action(actions, shape))
+
+    def recv(self, min_results: int = 1) -> AsyncBatch:
+        """Waits until at least ``min_results`` have finished, and returns all that have."""
+        ids, obs, final_obs, *rest = self._open().recv(min_results)
+        return AsyncBatch(ids, self._observation(obs), self._observation(final_obs), *rest)
+
+    @property
+    def in_flight(self) -> int:
+        """Results that ``recv`` has yet to deliver."""
+        return self._open().in_flight
+
+    def close(self) -> None:
+        """Waits for steps that have begun. Closing twice does nothing."""
+        self._envs = None
+
+    def _open(self) -> _envs.Async:
+        if self._envs is None:
+            raise gymnasium.error.ClosedEnvironmentError("the environment has been closed")
+        return self._envs
+
+    def _observation(self, rows: np.ndarray) -> Any:
+        return {name: rows[:, part] for name, part in self._parts.items()} if self._parts else rows

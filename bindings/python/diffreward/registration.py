@@ -1,0 +1,38 @@
+"""Gymnasium's registry: every native environment under ``diffreward/<id>``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gymnasium
+
+from diffreward import _envs
+
+NAMESPACE = "diffreward"
+
+
+def env_ids() -> list[str]:
+    """The ids of all environments, as ``gymnasium.make`` takes them."""
+    return [f"{NAMESPACE}/{name}" for name, _ in _envs.env_catalog()]
+
+
+def env_options(env_id: str) -> dict[str, dict[str, Any]]:
+    """The keyword arguments of an environment: name -> kind, help, default and choices."""
+    listed = json.loads(_envs.env_options(env_id.removeprefix(f"{NAMESPACE}/")))
+    return {option.pop("name"): option for option in listed}
+
+
+def register_envs() -> None:
+    """Called by ``import diffreward``; calling it again changes nothing."""
+    for name, max_steps in _envs.env_catalog():
+        env_id = f"{NAMESPACE}/{name}"
+        if env_id in gymnasium.registry:
+            continue
+        gymnasium.register(
+            env_id,
+            entry_point="diffreward.environment:Env",
+            vector_entry_point="diffreward.vector_environment:VectorEnv",
+            max_episode_steps=max_steps or None,
+            kwargs={"env_id": name},
+        )

@@ -1,0 +1,78 @@
+"""Learned rewards."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any, Union
+
+import numpy as np
+
+from diffreward import _envs
+
+RewardLike = Union[str, "os.PathLike[str]", "Reward", Callable[..., Any]]
+
+
+class Reward:
+    """A learned reward: a relative reward or a discriminator, with a reading. Made by ``load_reward``.
+
+    Calling it pays transitions with the signature of the imitation library,
+    ``reward(obs, actions, next_obs, dones) -> [n]``, so that it fits ``imitation``'s ``RewardVecEnvWrapper``. A
+    transition is one row: a reward of longer windows sees that row repeated, as at the start of an episode. Inside
+    an environment (``reward=``) windows are filled from the episode's history instead.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    @property
+    def horizon(self) -> int:
+        """Rows of a window."""
+        return self._model.horizon
+
+    @property
+    def stride(self) -> int:
+        """Environment steps between the rows of a window."""
+        return self._model.stride
+
+    @property
+    def reads_actions(self) -> bool:
+        """Whether any action enters the score."""
+        return self._model.reads_actions
+
+    def score(self, windows: np.ndarray) -> np.ndarray:
+        """Scores [n] float32 of windows [n, horizon, action_dim + observation_dim], higher is preferred."""
+        return self._model.score(np.ascontiguousarray(windows, dtype=np.float32))
+
+    def __call__(
+        self, obs: np.ndarray, actions: np.ndarray, next_obs: np.ndarray, dones: np.ndarray | None = None
+    ) -> np.ndarray:
+        model = self._model
+        rows = np.zeros((len(next_obs), model.action_dim + model.observation_dim), dtype=np.float32)
+        rows[:, : model.action_dim] = actions
+        rows[:, model.action_dim :] = obs if model.reads_actions else next_obs
+        return self.score(np.repeat(rows[:, None], model.horizon, axis=1))
+
+    def pay(self, batch: _envs.Batch) -> _envs.Batch:
+        """The native batch with its reward replaced by this one."""
+        from diffreward import _rewards
+
+        return _rewards.rewarded(batch, self._model)
+
+
+def load_reward(path: str | os.PathLike[str], *, device: str = "cpu", **reading: Any) -> Reward:
+    """Loads a reward that ``diffreward extract`` wrote.
+
+    Args:
+        path: the reward's file, or the folder that holds it.
+        device: "cpu" or "cuda".
+        **reading: ``reading`` ("plain", "density_ratio" or "support"), ``beta``, ``alpha``, ``t``.
+
+    Raises:
+        RuntimeError: a file that is missing or damaged, naming it and what was found.
+        ValueError: an unknown reading or a value out of range.
+    """
+    from diffreward import _rewards  # brings LibTorch in, which takes a second
+
+    return Reward(_rewards.load_reward(os.fspath(path), json.dumps(reading), device))

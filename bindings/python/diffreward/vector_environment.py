@@ -1,0 +1,193 @@
+"""Many environments stepped as one, behind ``gymnasium.vector.VectorEnv``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from diffreward import _native
+from diffreward._batch import Rewarded, make_batch
+from diffreward.reward import RewardLike
+
+class VectorEnv(gymnasium.vector.VectorEnv):
+    """Native environments on a pool of threads. ``gymnasium.make_vec("diffreward/<id>", num_envs=n, ...)`` makes it.
+
+    Args:
+        env_id: the native id, "HalfCheetah-v5". Filled in by ``gymnasium.make_vec``.
+        num_envs: number of instances.
+        threads: threads that step them; 0 means one per core. Results do not depend on it.
+        autoreset_mode: what follows the end of an episode, as Gymnasium defines it: "NextStep" (default),
+            "SameStep" or "Disabled".
+        max_episode_steps: steps until truncation. Filled in by ``gymnasium.make_vec``.
+        copy: whether arrays that ``reset`` and ``step`` return are the caller's own. Without, observations, rewards
+            and flags are read-only views of the batch's memory: they show the latest step, change with the next one,
+            and stay valid as long as anyone holds them, after ``close`` too.
+        render_mode: "rgb_array" or None.
+        width, height: size of rendered frames, pixels.
+        reward: what is paid in place of the task's reward, which ``info["env_reward"]`` keeps: a reward's file or
+            folder, a ``diffreward.Reward``, or a function ``(obs, actions, next_obs, dones) -> rewards`` of arrays
+            with a row an instance.
+        reading: how a learned reward is paid out (see ``diffreward.load_reward``).
+        instances: options that differ, one mapping an instance: ``[{"physics": {"gravity": -1.6}}, {}, ...]``.
+        **options: the environment's own options (``diffreward.env_options(env_id)``), for all instances.
+
+    ``reset`` takes ``options`` with ``reset_mask`` (bool, [num_envs]) and any of ``start_cell``, ``goal_cell``,
+    ``start``, ``goal`` (mazes; two numbers, or [num_envs, 2]) and ``state`` ([num_envs, size], rows from
+    ``instance_state``).
+
+    Raises:
+        TypeError: an unknown option, naming the nearest; actions that are not numbers.
+        ValueError: a value out of range; actions of another shape, or one that is not finite, naming the instance.
+        gymnasium.error.ResetNeeded: a step before the first reset.
+        gymnasium.error.ClosedEnvironmentError: use after close.
+        RuntimeError: an instance failed (named); the others have finished their step, and all can be used after
+            a reset whose mask covers the failed one.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(
+        self,
+        env_id: str,
+        num_envs: int = 1,
+        *,
+        threads: int = 0,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        max_episode_steps: int | None = None,
+        copy: bool = True,
+        render_mode: str | None = None,
+        width: int = 480,
+        height: int = 480,
+        reward: RewardLike | None = None,
+        reading: dict[str, Any] | None = None,
+        instances: Sequence[Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        _native.check_render_mode(render_mode)
+        mode = AutoresetMode(autoreset_mode)
+        config, each = _native.vector_config(num_envs, threads, mode, max_episode_steps, instances, options)
+        self._batch: Rewarded | None = make_batch(env_id, config, each, reward, reading)
+        spec = self._batch.spec
+        self.num_envs, self.render_mode, self._size, self._copy = num_envs, render_mode, (width, height), copy
+        self.metadata = {
+            **type(self).metadata,
+            "render_fps": round(1 / spec["seconds_per_step"]),
+            "autoreset_mode": mode,
+        }
+        self.single_observation_space = _native.observation_space(spec)
+        self.single_action_space = _native.action_space(spec)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._parts, self._info = _native.part_slices(spec), _native.info_slices(spec)
+        self._same_step = mode == AutoresetMode.SAME_STEP
+        self._everyone = np.ones(num_envs, dtype=bool)
+        self._seeded = np.zeros(num_envs, dtype=bool)  # instances whose generators have started
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        batch, options = self._open(), dict(options or {})
+        mask = self._check_mask(options.pop("reset_mask", self._everyone))
+        given = self._seeds(seed)
+        has_seed = np.array([one is not None for one in given])
+        native = _native.reset_options(options, self.num_envs)
+        for part, seeds in ((mask & has_seed, [one or 0 for one in given]), (mask & ~has_seed, [])):
+            if part.any():
+                batch.reset(part.tolist(), seeds, native)
+        self._seeded |= mask
+        return self._observation(batch.obs), self._infos(batch, batch.info, mask)
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        batch = self._open()
+        if not self._seeded.all():
+            raise gymnasium.error.ResetNeeded("Cannot call env.step() before calling env.reset()")
+        batch.step(_native.check_action(actions, self.action_space.shape))
+        terminated, truncated = batch.terminated, batch.truncated
+        infos = self._infos(batch, batch.info, self._everyone)
+        if self._same_step:
+            self._add_final(infos, batch, np.logical_or(terminated, truncated))
+        if not self._copy:
+            return self._observation(batch.obs), batch.reward, terminated, truncated, infos
+        return self._observation(batch.obs), batch.reward.copy(), terminated.copy(), truncated.copy(), infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        batch = self._open()
+        if self.render_mode is None:
+            return None
+        return tuple(batch.render(i, *self._size) for i in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self._batch = None
+
+    def save_state(self) -> np.ndarray:
+        """The exact state of the whole batch: simulators, generators, step counts, the latest outcome."""
+        return self._open().state()
+
+    def load_state(self, state: np.ndarray) -> Any:
+        """Resumes at a state of ``save_state`` to equal bits, and returns its observations."""
+        batch = self._open()
+        batch.set_state(np.ascontiguousarray(state, dtype=np.float64))
+        self._seeded[:] = True
+        return self._observation(batch.obs)
+
+    def instance_state(self, i: int) -> np.ndarray:
+        """The exact state of instance ``i``, as ``reset(options={"state": ...})`` takes it."""
+        return self._open().instance_state(i)
+
+    def _open(self) -> Rewarded:
+        if self._batch is None:
+            raise gymnasium.error.ClosedEnvironmentError("the vector environment has been closed")
+        return self._batch
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        """A seed an instance; None lets its generator go on, and starts one that never started at random."""
+        if isinstance(seed, (int, np.integer)):
+            self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(int(seed))
+            return [int(seed) + i for i in range(self.num_envs)]
+        if seed is None:
+            seed = [None] * self.num_envs
+        if len(seed) != self.num_envs:
+            raise ValueError(f"reset: expected {self.num_envs} seeds, got {len(seed)}")
+        return [
+            int(self.np_random.integers(2**62)) if one is None and not seeded else one
+            for one, seeded in zip(seed, self._seeded, strict=True)
+        ]
+
+    def _check_mask(self, mask: Any) -> np.ndarray:
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+            raise TypeError("`options['reset_mask']` must be a NumPy array of dtype bool")
+        if mask.shape != (self.num_envs,):
+            raise ValueError(f"`options['reset_mask']` must have shape ({self.num_envs},), got {mask.shape}")
+        if not mask.any():
+            raise ValueError("`options['reset_mask']` must hold at least one True")
+        return mask
+
+    def _observation(self, rows: np.ndarray) -> Any:
+        if not self._parts:
+            return rows.copy() if self._copy else rows
+        return {name: rows[:, part].copy() if self._copy else rows[:, part] for name, part in self._parts.items()}
+
+    def _infos(self, batch: Rewarded, rows: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+        rows, infos = rows.copy(), {}
+        for name, part in self._info.items():
+            infos[name], infos[f"_{name}"] = rows[:, part], mask.copy()
+        if batch.rewarded:
+            infos["env_reward"], infos["_env_reward"] = batch.task_reward.copy(), mask.copy()
+        return infos
+
+    def _add_final(self, infos: dict[str, Any], batch: Rewarded, ended: np.ndarray) -> None:
+        if not ended.any():
+            return
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        for i in np.flatnonzero(ended):
+            row = batch.final_obs[i]
+            final_obs[i] = {name: row[part].copy() for name, part in self._parts.items()} if self._parts else row.copy()
+        infos["final_obs"], infos["_final_obs"] = final_obs, ended
+        infos["final_info"], infos["_final_info"] = self._infos(batch, batch.final_info, ended), ended.copy()

@@ -1,0 +1,70 @@
+// diffreward._rewards: learned rewards. Links LibTorch, and is loaded when a reward is first used.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include "bindings/batch.h"
+#include "bindings/module.h"
+#include "rewards/learned_reward.h"
+#include "rewards/rewarded_env.h"
+
+namespace diffreward::python {
+namespace {
+
+namespace py = pybind11;
+
+using Model = std::shared_ptr<RewardModel>;
+
+void bind_rewards(py::module_& m) {
+  py::class_<RewardModel, Model>(m, "RewardModel", "Scores windows of behaviour.")
+      .def_property_readonly("horizon", [](const RewardModel& self) { return self.layout().horizon; }, "Rows of a window.")
+      .def_property_readonly("stride", [](const RewardModel& self) { return self.layout().stride; },
+                             "Environment steps between rows.")
+      .def_property_readonly("action_dim", [](const RewardModel& self) { return self.layout().action_dim; })
+      .def_property_readonly("observation_dim", [](const RewardModel& self) { return self.layout().observation_dim; })
+      .def_property_readonly("reads_actions", &RewardModel::reads_actions, "Whether any action enters the score.")
+      .def(
+          "score",
+          [](const RewardModel& self, const py::array_t<float, py::array::c_style | py::array::forcecast>& windows) {
+            const WindowLayout& layout = self.layout();
+            require(windows.ndim() == 3 && windows.shape(1) == layout.horizon && windows.shape(2) == layout.width(),
+                    "score: expected windows [n, ", layout.horizon, ", ", layout.width(), "]");
+            py::array_t<float> scores(windows.shape(0));
+            const std::span<const float> in(windows.data(), std::size_t(windows.size()));
+            const std::span<float> out(scores.mutable_data(), std::size_t(scores.size()));
+            const py::gil_scoped_release unlocked;
+            self.score(in, out);
+            return scores;
+          },
+          py::arg("windows"), "Scores [n] of windows [n, horizon, action_dim + observation_dim], higher is preferred.");
+
+  m.def(
+      "load_reward",
+      [](const std::filesystem::path& path, const std::string& reading, const std::string& device) {
+        ReadingConfig config;
+        update(config, Json::parse(reading));
+        const py::gil_scoped_release unlocked;
+        return std::const_pointer_cast<RewardModel>(read_reward(load_reward(path, device), config));
+      },
+      py::arg("path"), py::arg("reading"), py::arg("device") = "cpu",
+      "Loads a relative reward or a discriminator; `reading` is a ReadingConfig as JSON text.");
+
+  m.def(
+      "rewarded",
+      [](Batch& batch, Model reward) {
+        return std::make_unique<Batch>(std::make_unique<RewardedEnv>(batch.take(), std::move(reward)));
+      },
+      py::arg("batch"), py::arg("reward"), "The batch with its reward replaced; `batch` cannot be used any more.");
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_rewards, m, py::mod_gil_not_used()) {
+  m.doc() = "Learned rewards of DiffReward.";
+  py::module_::import("diffreward._envs");  // defines Batch
+  bind_errors();
+  bind_rewards(m);
+}
+
+}  // namespace diffreward::python

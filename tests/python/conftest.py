@@ -1,0 +1,17 @@
+"""A reward made by the program itself, with settings that prove the wiring and no more."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def reward_folder(tmp_path_factory) -> pathlib.Path:
+    program = os.environ.get("DIFFREWARD_PROGRAM")
+    if not program:
+        pytest.skip("DIFFREWARD_PROGRAM names no diffreward program")
+    folder = tmp_path_factory.mktemp("demo")
+    subprocess.run([program, "demo", "--tiny", "--quiet", "--out", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    return folder / "reward"

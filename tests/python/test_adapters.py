@@ -1,0 +1,137 @@
+"""Other people's code on our environments: Stable-Baselines3, Minari, imitation's signature, plain PPO."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import diffreward
+from diffreward.sb3 import Sb3VecEnv, make_vec_env
+
+CHEETAH = "diffreward/HalfCheetah-v5"
+
+
+def test_sb3_vec_env_tells_ends_as_sb3_does():
+    envs = make_vec_env("diffreward/Hopper-v5", 4, max_episode_steps=30)
+    envs.seed(3)
+    obs = envs.reset()
+    assert obs.shape == (4, 11)
+    expected, _ = gym.make_vec("diffreward/Hopper-v5", num_envs=4).reset(seed=[3, 4, 5, 6])
+    assert np.array_equal(obs, expected)
+    assert set(envs.reset_infos[0]) >= {"x_position"}
+    limits = ends = 0
+    for _ in range(100):
+        obs, rewards, dones, infos = envs.step(np.stack([envs.action_space.sample() for _ in range(4)]))
+        assert rewards.dtype == np.float32
+        for i in range(4):
+            assert ("terminal_observation" in infos[i]) == dones[i]
+            if dones[i]:
+                ends += 1
+                limits += infos[i]["TimeLimit.truncated"]
+                assert not np.array_equal(infos[i]["terminal_observation"], obs[i])
+    assert ends > limits, "Hopper falls"
+    with pytest.raises(ValueError, match="SameStep"):
+        Sb3VecEnv(gym.make_vec(CHEETAH, num_envs=2))
+
+
+def test_sb3_options_reach_the_mazes():
+    envs = make_vec_env("diffreward/Maze2D-UMaze-v0", 2)
+    envs.set_options([{"goal_cell": (1, 1)}, {"goal_cell": (3, 1)}])
+    envs.reset()
+    assert [info["goal"].tolist() for info in envs.reset_infos] == [[1, 1], [3, 1]]
+
+
+def test_sb3_ppo_trains_20k_steps():
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import VecMonitor
+
+    envs = VecMonitor(make_vec_env(CHEETAH, 16))
+    agent = PPO("MlpPolicy", envs, n_steps=125, batch_size=500, n_epochs=4, seed=0, device="cpu")
+    agent.learn(20_000)
+    assert agent.num_timesteps >= 20_000
+    assert np.isfinite([episode["r"] for episode in agent.ep_info_buffer]).all()
+    assert len(agent.ep_info_buffer) == 16
+
+
+def test_minari_collects_and_we_read_it(tmp_path):
+    code = pathlib.Path(__file__).parents[2] / "examples" / "python" / "record.py"
+    printed = subprocess.run([sys.executable, code, "3"], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert "3 episodes" in printed.stdout
+    assert "terminals 3" in printed.stdout
+
+
+def test_imitations_signature(reward_folder):
+    """What imitation's RewardVecEnvWrapper does with a reward function, without imitation (it pins old packages)."""
+    reward = diffreward.load_reward(reward_folder)
+    envs = make_vec_env("diffreward/Maze2D-UMaze-v0", 4)
+    old = envs.reset()
+    actions = np.zeros((4, 2), dtype=np.float32)
+    obs, _, dones, infos = envs.step(actions)
+    obs_fixed = np.stack([info.get("terminal_observation", row) for info, row in zip(infos, obs, strict=True)])
+    paid = reward(old, actions, obs_fixed, dones)
+    assert paid.shape == (4,)
+    assert np.isfinite(paid).all()
+
+
+@pytest.mark.skipif("DIFFREWARD_IMITATION_PYTHON" not in os.environ, reason="opt-in: names an interpreter with imitation")
+def test_imitation_itself(reward_folder):
+    """With imitation's own wrapper; it needs gymnasium 0.29, so the reward runs in an environment of its own."""
+    code = """
+import sys
+import numpy as np
+from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
+from stable_baselines3.common.vec_env import DummyVecEnv
+import gymnasium as gym
+import diffreward.reward
+reward = diffreward.reward.load_reward(sys.argv[1])
+
+class Maze(gym.Env):
+    observation_space = gym.spaces.Box(-10, 10, (4,))
+    action_space = gym.spaces.Box(-1, 1, (2,))
+    def reset(self, seed=None, options=None):
+        return np.ones(4, dtype=np.float32), {}
+    def step(self, action):
+        return np.ones(4, dtype=np.float32), 0.0, False, False, {}
+
+envs = RewardVecEnvWrapper(DummyVecEnv([Maze] * 3), reward)
+envs.reset()
+_, paid, _, infos = envs.step(np.zeros((3, 2)))
+assert np.isfinite(paid).all() and "original_env_rew" in infos[0]
+"""
+    subprocess.run([os.environ["DIFFREWARD_IMITATION_PYTHON"], "-c", code, str(reward_folder)], check=True)
+
+
+def test_single_file_ppo_runs():
+    code = pathlib.Path(__file__).parents[2] / "examples" / "python" / "ppo.py"
+    printed = subprocess.run([sys.executable, code, "2"], check=True, capture_output=True, text=True)
+    assert printed.stdout.rstrip().endswith("done")
+
+
+def test_open_dataset(tmp_path):
+    program = os.environ.get("DIFFREWARD_PROGRAM")
+    if not program:
+        pytest.skip("DIFFREWARD_PROGRAM names no diffreward program")
+    import h5py
+
+    subprocess.run([program, "generate", "--env", "Maze2D-UMaze-v0", "--steps", "2000", "--quiet", "--out",
+                    str(tmp_path / "data")], check=True, stdout=subprocess.DEVNULL)
+    data = diffreward.open_dataset(tmp_path / "data" / "data.hdf5")
+    with h5py.File(tmp_path / "data" / "data.hdf5") as file:
+        for ours, theirs in (("observations", "observations"), ("actions", "actions"), ("rewards", "rewards"),
+                             ("terminals", "terminals"), ("timeouts", "timeouts")):
+            assert np.array_equal(getattr(data, ours), file[theirs][:]), ours
+        assert np.array_equal(data.info("goal"), file["infos/goal"][:])
+    assert data.episodes[0][0] == 0
+    assert data.episodes[-1][1] == len(data)
+    rows = data.observations
+    with pytest.raises(ValueError, match="read-only"):
+        rows[0] = 0
+    kept = rows.copy()
+    del data
+    assert np.array_equal(rows, kept), "an array keeps its file open"
+    with pytest.raises(RuntimeError, match="nothing.hdf5"):
+        diffreward.open_dataset(tmp_path / "nothing.hdf5")

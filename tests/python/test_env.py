@@ -1,0 +1,138 @@
+"""Env: Gymnasium's and Stable-Baselines3's checkers over every id, exact state, faults."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import diffreward
+
+ALL_IDS = diffreward.env_ids()
+
+
+@pytest.mark.parametrize("env_id", ALL_IDS)
+@pytest.mark.filterwarnings("error", "ignore:.*is out of date.*", "ignore:.*observation space.*infinity.*")
+def test_passes_gymnasiums_checker(env_id):
+    env = gym.make(env_id, render_mode="rgb_array", width=64, height=48)
+    check_env(env.unwrapped)
+    assert env.render().shape == (48, 64, 3)
+    env.close()
+
+
+@pytest.mark.parametrize("env_id", ALL_IDS)
+def test_passes_stable_baselines_checker(env_id):
+    from stable_baselines3.common.env_checker import check_env as check
+
+    check(gym.make(env_id, render_mode="rgb_array", width=64, height=48), warn=False)
+
+
+@pytest.mark.parametrize("env_id", ALL_IDS)
+def test_spec_survives_json(env_id):
+    spec = gym.spec(env_id)
+    again = type(spec).from_json(spec.to_json())
+    assert again == spec
+    gym.make(again).reset(seed=0)
+
+
+def test_registered_under_the_module_prefix():
+    assert gym.make("diffreward:diffreward/Hopper-v5").spec.max_episode_steps == 1000
+    gym.register_envs(diffreward)
+
+
+def test_unknown_id_names_the_nearest():
+    with pytest.raises(gym.error.NameNotFound, match="Did you mean: `diffreward/Hopper`"):
+        gym.make("diffreward/Hoper-v5")
+
+
+def test_unknown_option_names_the_nearest():
+    with pytest.raises(TypeError, match="ctrl_cost_wieght.*did you mean 'ctrl_cost_weight'"):
+        gym.make("diffreward/Hopper-v5", ctrl_cost_wieght=1)
+
+
+def test_options_are_gymnasiums():
+    env = gym.make("diffreward/Hopper-v5", healthy_z_range=(0.7, np.inf), terminate_when_unhealthy=False)
+    env.reset(seed=0)
+    for _ in range(200):
+        assert not env.step(env.action_space.sample())[2]
+    with pytest.raises(ValueError, match="healthy_z_range"):
+        gym.make("diffreward/Hopper-v5", healthy_z_range=(2.0, 1.0))
+
+
+def test_equals_gymnasiums_half_cheetah():
+    ours, theirs = gym.make("diffreward/HalfCheetah-v5"), gym.make("HalfCheetah-v5")
+    ours.reset(seed=1)
+    theirs.reset(seed=1)
+    obs = ours.unwrapped.step(np.zeros(6))[0]
+    # x is not observed and does not matter for what follows
+    theirs.unwrapped.set_state(np.r_[0, obs[:8]], obs[8:])
+    ours.unwrapped.close()
+    assert theirs.unwrapped._get_obs().tolist() == obs.tolist()
+
+
+@pytest.mark.parametrize("env_id", ["diffreward/HalfCheetah-v5", "diffreward/Maze2D-UMaze-v0"])
+def test_state_resumes_exactly(env_id):
+    env = gym.make(env_id).unwrapped
+    env.reset(seed=3)
+    actions = [env.action_space.sample() for _ in range(40)]
+    for action in actions[:20]:
+        env.step(action)
+    state = env.get_state()
+    first = [env.step(action)[0] for action in actions[20:]]
+    env.set_state(state)
+    assert np.array_equal(first, [env.step(action)[0] for action in actions[20:]])
+
+
+def test_first_reset_without_a_seed_is_random():
+    env = gym.make("diffreward/Hopper-v5")
+    other = gym.make("diffreward/Hopper-v5")
+    assert not np.array_equal(env.reset()[0], other.reset()[0])
+
+
+def test_reset_options():
+    env = gym.make("diffreward/Maze2D-UMaze-v0")
+    obs, info = env.reset(seed=0, options={"start_cell": (1, 1), "goal_cell": np.array([3, 1])})
+    assert np.abs(obs[:2] - 1).max() <= 0.5
+    assert np.allclose(info["goal"], [3, 1])
+    with pytest.raises(ValueError, match="goal_cel'; did you mean 'goal_cell'"):
+        env.reset(options={"goal_cel": (1, 1)})
+    with pytest.raises(ValueError, match="wall"):
+        env.reset(options={"goal_cell": (0, 0)})
+    with pytest.raises(ValueError, match="expected 2 numbers"):
+        env.reset(options={"goal_cell": 3})
+
+
+def test_wrong_actions_leave_the_episode_as_it_was():
+    env = gym.make("diffreward/HalfCheetah-v5", disable_env_checker=True).unwrapped
+    env.reset(seed=0)
+    state = env.get_state()
+    with pytest.raises(ValueError, match=r"shape \(6,\), got \(5,\)"):
+        env.step(np.zeros(5))
+    with pytest.raises(TypeError, match="dtype"):
+        env.step(np.array(["a"] * 6))
+    with pytest.raises(ValueError, match="action 2 of instance 0.*nan"):
+        env.step(np.array([0, 0, np.nan, 0, 0, 0]))
+    assert np.array_equal(env.get_state(), state)
+    env.step(np.zeros(6))
+
+
+def test_order_and_closing():
+    env = gym.make("diffreward/HalfCheetah-v5", disable_env_checker=True).unwrapped
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(np.zeros(6))
+    env.reset(seed=0)
+    env.close()
+    env.close()
+    with pytest.raises(gym.error.ClosedEnvironmentError):
+        env.step(np.zeros(6))
+    with pytest.raises(gym.error.ClosedEnvironmentError):
+        env.reset()
+
+
+def test_record_video_frames():
+    env = gym.make("diffreward/Maze2D-UMaze-v0", render_mode="rgb_array_list")
+    env.reset(seed=0)
+    for _ in range(3):
+        env.step(env.action_space.sample())
+    frames = env.render()
+    assert len(frames) == 4
+    assert frames[0].shape == (480, 480, 3)
