@@ -76,6 +76,25 @@ TEST_P(EnvContract, SpecIsComplete) {
   EXPECT_DOUBLE_EQ(spec.score(spec.expert_return), 100);
 }
 
+TEST_P(EnvContract, SpecSurvivesAsText) {
+  const EnvSpec spec = env_spec(GetParam());
+  const std::string text = spec.json().dump();
+  const EnvSpec again = EnvSpec::from_json(Json::parse(text));
+  EXPECT_EQ(again.json().dump(), text);
+  EXPECT_EQ(again.id, spec.id);
+  EXPECT_EQ(again.observation.low, spec.observation.low);
+  EXPECT_EQ(again.observation.high, spec.observation.high);
+  EXPECT_EQ(again.action.low, spec.action.low);
+  EXPECT_EQ(again.action.high, spec.action.high);
+  EXPECT_EQ(again.max_steps, spec.max_steps);
+  EXPECT_EQ(again.state_size, spec.state_size);
+  EXPECT_EQ(again.info, spec.info);
+  EXPECT_EQ(again.parts, spec.parts);
+  for (double EnvSpec::* number :
+       {&EnvSpec::seconds_per_step, &EnvSpec::random_return, &EnvSpec::expert_return})
+    EXPECT_TRUE(equal_bits({&(again.*number), 1}, {&(spec.*number), 1}));
+}
+
 TEST_P(EnvContract, ObservationsStayInTheBoxAndRewardsAreFinite) {
   const auto env = make();
   const Box& box = env->spec().observation;
