@@ -26,7 +26,7 @@ void check_finite(const std::string& id, const char* what, std::span<const doubl
 
 MujocoEnv::MujocoEnv(Setup setup)
     : setup_(std::move(setup)),
-      model_(shared_mujoco_model(setup_.id, setup_.mjcf, setup_.total_mass)),
+      model_(shared_mujoco_model(setup_.id, setup_.mjcf, setup_.total_mass, setup_.physics)),
       data_(make_mujoco_data(setup_.id, *model_)) {
   spec_.id = setup_.id;
   spec_.max_steps = 1000;

@@ -18,8 +18,10 @@ constexpr int kState = mjSTATE_INTEGRATION;  // all that a step reads, the solve
 
 class MujocoPhysics final : public MazePhysics {
  public:
-  explicit MujocoPhysics(const MazeMap& map)
-      : model_(shared_mujoco_model("Maze2D", maze_mjcf(map))),
+  MujocoPhysics(const MazeMap& map, const MazePhysicsConfig& physics)
+      : model_(shared_mujoco_model(
+            "Maze2D", maze_mjcf(map), 0,
+            {.mass_scale = physics.mass_scale, .damping_scale = physics.damping_scale})),
         data_(make_mujoco_data("Maze2D", *model_)),
         rows_(map.rows()),
         columns_(map.columns()) {}
@@ -98,8 +100,8 @@ std::string maze_mjcf(const MazeMap& map) {
   return out;
 }
 
-std::unique_ptr<MazePhysics> make_mujoco_physics(const MazeMap& map) {
-  return std::make_unique<MujocoPhysics>(map);
+std::unique_ptr<MazePhysics> make_mujoco_physics(const MazeMap& map, const MazePhysicsConfig& physics) {
+  return std::make_unique<MujocoPhysics>(map, physics);
 }
 
 }  // namespace diffreward

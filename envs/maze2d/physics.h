@@ -34,7 +34,9 @@ class MazePhysics {
   virtual void set_state(std::span<const double> state) = 0;
 };
 
-std::unique_ptr<MazePhysics> make_box2d_physics(const MazeMap& map);
-std::unique_ptr<MazePhysics> make_mujoco_physics(const MazeMap& map);
+struct MazePhysicsConfig;  // in maze2d.h
+
+std::unique_ptr<MazePhysics> make_box2d_physics(const MazeMap& map, const MazePhysicsConfig& physics);
+std::unique_ptr<MazePhysics> make_mujoco_physics(const MazeMap& map, const MazePhysicsConfig& physics);
 
 }  // namespace diffreward
