@@ -296,6 +296,41 @@ TEST_P(EnvContract, BatchEqualsOneByOne) {
   }
 }
 
+TEST_P(EnvContract, PhysicsOfOneInstanceChangesThatOneAlone) {
+  const Json heavy = {{"physics", {{"mass_scale", 1.3}, {"damping_scale", 0.7}}}};
+  const VectorConfig config{.count = 3, .threads = 2, .autoreset = "same_step", .max_steps = 30};
+  const auto envs = make_vector(GetParam(), config, Json::array({Json::object(), heavy, nullptr}));
+  const auto plain = make(config), all_heavy = make_vector(GetParam(), config, heavy);
+  const std::size_t dim = envs->spec().observation.size();
+  EXPECT_TRUE(std::isnan(all_heavy->spec().random_return) && std::isnan(all_heavy->spec().expert_return));
+  EXPECT_TRUE(std::isnan(envs->spec().random_return));
+  EXPECT_EQ(envs->spec().seconds_per_step, plain->spec().seconds_per_step);
+  envs->reset(8);
+  plain->reset(8);
+  all_heavy->reset(8);
+  Actions actions(envs->spec(), 3, 8);
+  bool differed = false;
+  for (int t = 0; t < 100; ++t) {
+    const Values& action = actions.next();
+    const StepView &view = envs->step(action), &light_view = plain->step(action),
+                   &heavy_view = all_heavy->step(action);
+    for (const std::size_t i : {0u, 1u, 2u}) {
+      const StepView& expected = i == 1 ? heavy_view : light_view;
+      ASSERT_TRUE(equal_bits(view.obs.subspan(i * dim, dim), expected.obs.subspan(i * dim, dim))) << t << " " << i;
+      ASSERT_EQ(view.reward[i], expected.reward[i]);
+    }
+    differed = differed || !equal_bits(view.obs.subspan(dim, dim), light_view.obs.subspan(dim, dim));
+    if (t == 50) {  // the state carries no physics
+      const Values state = envs->state();
+      plain->set_state(state);
+      EXPECT_TRUE(equal_bits(state, plain->state()));
+      all_heavy->set_state(state);
+      envs->set_state(state);
+    }
+  }
+  EXPECT_TRUE(differed);
+}
+
 TEST_P(EnvContract, TruncatesAtTheLimitAndNotBefore) {
   const int own_limit = env_spec(GetParam()).max_steps;
   EXPECT_EQ(make({.count = 2})->spec().max_steps, own_limit);
