@@ -20,26 +20,16 @@ Json run_envs(const EnvsConfig& config) {
   const auto env = make_env(config.env, options);
   const EnvSpec& spec = env->spec();
   Json option_list = Json::object();
-  for (const EnvEntry& entry : env_catalog())
-    if (entry.id == spec.id)
-      for (const FieldInfo& field : entry.options_help())
-        option_list[field.name] = concat(field.help, " [", field.value.dump(), "]");
-  Json info = Json::object();
-  for (const InfoField& field : spec.info) info[field.name] = field.size;
+  for (const FieldInfo& field : env_entry(spec.id).options_help())
+    option_list[field.name] = concat(field.help, " [", field.value.dump(), "]");
   if (!config.render.empty()) {
     std::vector<double> obs(spec.observation.size());
     env->reset(config.seed, {}, obs);
     write_png(config.render, env->render(config.width, config.width));
   }
-  return {{"id", spec.id},
-          {"observation", {{"low", spec.observation.low}, {"high", spec.observation.high}}},
-          {"action", {{"low", spec.action.low}, {"high", spec.action.high}}},
-          {"max_steps", spec.max_steps},
-          {"seconds_per_step", spec.seconds_per_step},
-          {"random_return", spec.random_return},
-          {"expert_return", spec.expert_return},
-          {"info", info},
-          {"options", option_list}};
+  Json out = spec.json();
+  out["options"] = option_list;
+  return out;
 }
 
 void print_envs(const Json& result, std::ostream& out) {

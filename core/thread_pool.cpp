@@ -9,24 +9,9 @@
 #include <thread>
 #include <vector>
 
+#include "core/waiting.h"
+
 namespace diffreward {
-namespace {
-
-/// Tells the core that this is a waiting loop.
-void relax() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-// How long both sides look for a change before they sleep: some tens of microseconds, what waking a thread
-// costs. Loops that follow each other closely, as the steps of a batch of environments do, then never sleep.
-constexpr int kSpins = 2000;
-
-}  // namespace
-
 // A loop is published under the mutex with a new generation number; every thread, the caller included, then
 // takes chunks from an atomic counter until none is left. Workers enter a loop under the mutex while it is
 // open. The caller closes it when no chunk is left and waits for those who entered: a worker that wakes late
@@ -62,21 +47,11 @@ struct ThreadPool::Shared {
     }
   }
 
-  /// Whether ready() came to hold while spinning.
-  template <class Ready>
-  bool spin(const Ready& ready) const {
-    for (int i = 0; i < spins; ++i) {
-      if (ready()) return true;
-      relax();
-    }
-    return false;
-  }
-
   void work() {
     std::uint64_t seen = 0;
     const auto ready = [&] { return stop || generation != seen; };
     for (;;) {
-      const bool awake = spin(ready);
+      const bool awake = spin_until(ready, spins);
       {
         std::unique_lock lock(mutex);
         if (!awake) {
@@ -100,8 +75,8 @@ struct ThreadPool::Shared {
 
 ThreadPool::ThreadPool(int threads) : shared_(std::make_unique<Shared>()) {
   threads_ = threads > 0 ? threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  // With more threads than cores a spinning thread would keep a working one off its core.
-  if (threads_ <= static_cast<int>(std::thread::hardware_concurrency())) shared_->spins = kSpins;
+  // Loops that follow each other closely, as the steps of a batch of environments do, then never sleep.
+  shared_->spins = spins_for(threads_);
   for (int i = 1; i < threads_; ++i)
     shared_->workers.emplace_back([shared = shared_.get()] { shared->work(); });
 }
@@ -144,7 +119,7 @@ void ThreadPool::run(std::size_t n, Task task, void* context) {
   s.open = false;
   if (!done()) {
     lock.unlock();
-    s.spin(done);
+    spin_until(done, s.spins);
     lock.lock();
     s.idle.wait(lock, done);
   }

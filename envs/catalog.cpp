@@ -60,7 +60,7 @@ struct MazeEntry {
   static EnvEntry entry() {
     return {id(),
             concat("A ball finds the goal in the ", kTask.map, " maze, on ", mujoco ? "MuJoCo" : "Box2D"),
-            make, [] { return fields(defaults()); }};
+            kTask.max_steps, make, [] { return fields(defaults()); }};
   }
 };
 
@@ -76,7 +76,7 @@ constexpr Reference kNoReference, kHalfCheetah = {-280.178953, 12135.0}, kHopper
 template <class Robot, class Config, int version, const Reference& reference = kNoReference>
 EnvEntry robot(const char* name, const char* summary) {
   static const std::string id = concat(name, "-v", version);
-  return {id, concat(summary, ", under Gymnasium's v", version, " rules"),
+  return {id, concat(summary, ", under Gymnasium's v", version, " rules"), kRobotSteps,
           [](const Json& options) -> std::unique_ptr<Env> {
             Config config;
             if (!options.is_null()) update(config, options);
@@ -112,6 +112,7 @@ EnvEntry point_maze() {
   static const PointMazeConfig defaults = {.maze_map = kTask.map, .reward_type = dense ? "dense" : "sparse"};
   return {id,
           concat("A ball is told its goal in the ", kTask.map, " maze, under Gymnasium-Robotics' v3 rules"),
+          kTask.max_steps,
           [](const Json& options) -> std::unique_ptr<Env> {
             PointMazeConfig config = defaults;
             if (!options.is_null()) update(config, options);
@@ -160,19 +161,23 @@ const std::vector<EnvEntry>& env_catalog() {
   return catalog;
 }
 
-std::unique_ptr<Env> make_env(const std::string& id, const Json& options) {
+const EnvEntry& env_entry(const std::string& id) {
   std::vector<std::string> known;
   for (const EnvEntry& entry : env_catalog()) {
+    if (entry.id == id) return entry;
     known.push_back(entry.id);
-    if (entry.id != id) continue;
-    try {
-      return entry.make(options);
-    } catch (const InvalidArgument& error) {
-      const std::string message = error.what();
-      throw InvalidArgument(message.starts_with(id) ? message : concat(id, ": ", message));
-    }
   }
   throw InvalidArgument(unknown_name("environment", id, known));
+}
+
+std::unique_ptr<Env> make_env(const std::string& id, const Json& options) {
+  const EnvEntry& entry = env_entry(id);
+  try {
+    return entry.make(options);
+  } catch (const InvalidArgument& error) {
+    const std::string message = error.what();
+    throw InvalidArgument(message.starts_with(id) ? message : concat(id, ": ", message));
+  }
 }
 
 EnvSpec env_spec(const std::string& id, const Json& options) {

@@ -29,6 +29,7 @@ struct Box {
 struct InfoField {
   std::string name;
   std::size_t size;
+  bool operator==(const InfoField&) const = default;
 };
 
 /// Everything known about an environment without making one. Reference returns stand here and nowhere else.
@@ -52,6 +53,13 @@ struct EnvSpec {
     for (const InfoField& field : info) n += field.size;
     return n;
   }
+
+  /// All fields under their names. Infinities are written as "inf" and "-inf" and not-a-number as null, so that
+  /// a text of it gives the same spec again; lists of InfoField as lists of {"name", "size"}, in order.
+  Json json() const;
+  /// The spec that json() wrote. Throws InvalidArgument naming the field: for one that is missing, unknown, or of
+  /// another type, and for a box with unequal numbers of lows and highs.
+  static EnvSpec from_json(const Json& json);
 };
 
 /// What a caller may fix about one reset. An environment refuses (InvalidArgument) fields it has no use for.

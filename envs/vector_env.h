@@ -21,7 +21,7 @@ enum class Autoreset {
 };
 
 /// The outcome of the latest reset or step. The spans stay valid, and change, until the VectorEnv is
-/// destroyed. A reset sets final_obs = obs, reward 0 and no end for its instances and leaves the others'
+/// destroyed. A reset sets final_obs = obs, final_info = info, reward 0 and no end for its instances and leaves the others'
 /// entries as they were.
 struct StepView {
   std::span<const double> obs;          // [n, obs_dim]  what the next action answers to
@@ -31,6 +31,8 @@ struct StepView {
   std::span<const std::uint8_t> terminated;  // [n]  the task ended with this step
   std::span<const std::uint8_t> truncated;   // [n]  the step limit ended the episode, and the task did not
   std::span<const std::uint8_t> reset;       // [n]  obs is the first of an episode
+  std::span<const double> info;              // [n, info_size]  what Env::info tells of obs
+  std::span<const double> final_info;        // [n, info_size]  and of final_obs
 };
 
 struct VectorConfig {
@@ -55,7 +57,9 @@ class VectorEnv {
  public:
   virtual ~VectorEnv() = default;
 
-  /// Of one instance; max_steps is the limit in force.
+  /// What holds for every instance; max_steps is the limit in force. Where instances differ, as physical
+  /// parameters or maps let them, the boxes hold those of all, and reference returns and seconds_per_step are
+  /// not-a-number; env(i).spec() tells those of instance i.
   virtual const EnvSpec& spec() const = 0;
   virtual int size() const = 0;
   virtual Autoreset autoreset() const = 0;
@@ -70,10 +74,10 @@ class VectorEnv {
                                 std::span<const ResetOptions> options) = 0;
 
   /// Steps all instances. actions: [n, act_dim]. Throws InvalidArgument, stepping nothing, for a wrong size
-  /// or a value that is not finite. When an instance throws, the others finish their step, the error of the
-  /// first one is rethrown, its entries of view() are not-a-number, and step() and state() refuse to go on
-  /// until reset() has covered the failed instances or set_state() has replaced all. A reset is needed before
-  /// the first step, too.
+  /// or a value that is not finite, naming its instance. When an instance throws, the others finish their step,
+  /// the error of the first one is rethrown (an Error with the instance's number in its message), the entries
+  /// of all that failed in view() are not-a-number, and step() and state() refuse to go on until reset() has
+  /// covered the failed instances or set_state() has replaced all. A reset is needed before the first step, too.
   virtual const StepView& step(std::span<const double> actions) = 0;
 
   /// The latest outcome again.
@@ -87,12 +91,15 @@ class VectorEnv {
   virtual const StepView& set_state(std::span<const double> state) = 0;
 };
 
-/// A VectorEnv of equal native environments on a thread pool. No allocation per step after the first.
-/// `options` are those of make_env (envs/catalog.h).
+/// A VectorEnv of native environments on a thread pool. No allocation per step after the first. `options` are
+/// those of make_env (envs/catalog.h): one object for all instances, or a list of config.count objects, one an
+/// instance, so that physical parameters, maps and goals may differ. Throws InvalidArgument for options that
+/// make_env refuses, naming the instance, and for instances that do not fit together: observations, actions,
+/// states, info and parts need equal sizes, and the spec's max_steps must be equal unless config gives one.
 std::unique_ptr<VectorEnv> make_vector(const std::string& id, const VectorConfig& config,
                                        const Json& options = {});
 
-/// The same over instances made elsewhere, which must have equal specs; config.count is not read.
+/// The same over instances made elsewhere, which must have one id; config.count is not read.
 std::unique_ptr<VectorEnv> make_vector(std::vector<std::unique_ptr<Env>> envs, const VectorConfig& config);
 
 }  // namespace diffreward

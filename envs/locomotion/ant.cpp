@@ -21,6 +21,7 @@ AntConfig as_v5(const AntV4Config& v4) {
   config.healthy_z_range = v4.healthy_z_range;
   config.contact_force_range = v4.contact_force_range;
   config.reset_noise_scale = v4.reset_noise_scale;
+  config.physics = v4.physics;
   config.exclude_current_positions_from_observation = v4.exclude_current_positions_from_observation;
   config.include_cfrc_ext_in_observation = v4.use_contact_forces;
   return config;
@@ -39,6 +40,7 @@ Ant::Ant(std::string id, int version, const AntV4Config& config) : Ant(std::move
 Ant::Ant(std::string id, const AntConfig& config, bool v4)
     : MujocoEnv({.id = std::move(id),
                  .mjcf = locomotion_mjcf("ant"),
+                 .physics = config.physics,
                  .frame_skip = config.frame_skip,
                  .reset_noise_scale = config.reset_noise_scale,
                  .velocity_noise = VelocityNoise::kNormal,

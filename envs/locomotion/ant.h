@@ -43,6 +43,7 @@ struct AntConfig {
   double reset_noise_scale = 0.1;
   bool exclude_current_positions_from_observation = true;
   bool include_cfrc_ext_in_observation = true;
+  PhysicsConfig physics = {};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -60,6 +61,7 @@ struct AntConfig {
           "leave x and y out of the observation");
     field("include_cfrc_ext_in_observation", self.include_cfrc_ext_in_observation,
           "observe the contact forces");
+    field("physics", self.physics, "physical parameters");
   }
 };
 
@@ -74,6 +76,7 @@ struct AntV4Config {
   std::vector<double> contact_force_range = {-1, 1};  // N and N m
   double reset_noise_scale = 0.1;
   bool exclude_current_positions_from_observation = true;
+  PhysicsConfig physics = {};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -87,6 +90,7 @@ struct AntV4Config {
     field("reset_noise_scale", self.reset_noise_scale, "scale of the noise at a reset", Bounds{0, 10});
     field("exclude_current_positions_from_observation", self.exclude_current_positions_from_observation,
           "leave x and y out of the observation");
+    field("physics", self.physics, "physical parameters");
   }
 };
 

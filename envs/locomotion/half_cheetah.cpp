@@ -8,6 +8,7 @@ HalfCheetah::HalfCheetah(std::string id, int version, const HalfCheetahConfig& c
     : MujocoEnv({.id = std::move(id),
                  .mjcf = locomotion_mjcf("half_cheetah"),
                  .total_mass = 14,
+                 .physics = config.physics,
                  .frame_skip = config.frame_skip,
                  .reset_noise_scale = config.reset_noise_scale,
                  .velocity_noise = VelocityNoise::kNormal}),

@@ -9,6 +9,7 @@ namespace diffreward {
 Hopper::Hopper(std::string id, int version, const HopperConfig& config)
     : PlanarWalker({.id = std::move(id),
                     .mjcf = locomotion_mjcf("hopper"),
+                    .physics = config.physics,
                     .frame_skip = config.frame_skip,
                     .reset_noise_scale = config.reset_noise_scale},
                    rules_of(config), version),

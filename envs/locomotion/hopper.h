@@ -30,6 +30,7 @@ struct HopperConfig {
   std::vector<double> healthy_angle_range = {-0.2, 0.2};  // rad
   double reset_noise_scale = 5e-3;
   bool exclude_current_positions_from_observation = true;
+  PhysicsConfig physics = {};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -44,6 +45,7 @@ struct HopperConfig {
     field("reset_noise_scale", self.reset_noise_scale, "scale of the noise at a reset", Bounds{0, 10});
     field("exclude_current_positions_from_observation", self.exclude_current_positions_from_observation,
           "leave x out of the observation");
+    field("physics", self.physics, "physical parameters");
   }
 };
 

@@ -21,6 +21,7 @@ HumanoidConfig as_v5(const HumanoidV4Config& v4) {
   config.terminate_when_unhealthy = v4.terminate_when_unhealthy;
   config.healthy_z_range = v4.healthy_z_range;
   config.reset_noise_scale = v4.reset_noise_scale;
+  config.physics = v4.physics;
   config.exclude_current_positions_from_observation = v4.exclude_current_positions_from_observation;
   return config;
 }
@@ -48,6 +49,7 @@ Humanoid::Humanoid(std::string id, int version, const HumanoidV4Config& config)
 Humanoid::Humanoid(std::string id, const HumanoidConfig& config, bool v4)
     : MujocoEnv({.id = std::move(id),
                  .mjcf = locomotion_mjcf("humanoid"),
+                 .physics = config.physics,
                  .frame_skip = config.frame_skip,
                  .reset_noise_scale = config.reset_noise_scale,
                  .view = {.elevation = 15}}),

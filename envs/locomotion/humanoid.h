@@ -48,6 +48,7 @@ struct HumanoidConfig {
   bool include_cvel_in_observation = true;
   bool include_qfrc_actuator_in_observation = true;
   bool include_cfrc_ext_in_observation = true;
+  PhysicsConfig physics = {};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -68,6 +69,7 @@ struct HumanoidConfig {
           "observe the motors' torques");
     field("include_cfrc_ext_in_observation", self.include_cfrc_ext_in_observation,
           "observe the contact forces");
+    field("physics", self.physics, "physical parameters");
   }
 };
 
@@ -80,6 +82,7 @@ struct HumanoidV4Config {
   std::vector<double> healthy_z_range = {1, 2};  // m
   double reset_noise_scale = 1e-2;
   bool exclude_current_positions_from_observation = true;
+  PhysicsConfig physics = {};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -91,6 +94,7 @@ struct HumanoidV4Config {
     field("reset_noise_scale", self.reset_noise_scale, "scale of the noise at a reset", Bounds{0, 10});
     field("exclude_current_positions_from_observation", self.exclude_current_positions_from_observation,
           "leave x and y out of the observation");
+    field("physics", self.physics, "physical parameters");
   }
 };
 

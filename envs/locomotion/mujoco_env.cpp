@@ -26,10 +26,10 @@ void check_finite(const std::string& id, const char* what, std::span<const doubl
 
 MujocoEnv::MujocoEnv(Setup setup)
     : setup_(std::move(setup)),
-      model_(shared_mujoco_model(setup_.id, setup_.mjcf, setup_.total_mass)),
+      model_(shared_mujoco_model(setup_.id, setup_.mjcf, setup_.total_mass, setup_.physics)),
       data_(make_mujoco_data(setup_.id, *model_)) {
   spec_.id = setup_.id;
-  spec_.max_steps = 1000;
+  spec_.max_steps = kRobotSteps;
   spec_.seconds_per_step = model_->opt.timestep * setup_.frame_skip;
   for (int i = 0; i < model_->nu; ++i) {
     spec_.action.low.push_back(model_->actuator_ctrlrange[2 * i]);

@@ -10,6 +10,8 @@
 //   lag          MuJoCo computes body positions and forces at the start of a step, so those that
 //                observations and velocities show lag behind qpos by one MuJoCo step, or by a stage of it
 //                with RK4. So do Gymnasium's.
+//   physics      The option `physics` (PhysicsConfig in mujoco_model.h), which Gymnasium lacks, alters the
+//                compiled model. Swimmer is not moved by gravity, and touches nothing.
 //   errors       A step that MuJoCo warns about (divergence) throws Error with the warning's text, where
 //                Gymnasium goes on from a silently reset pose. A reset mends it.
 #pragma once
@@ -26,6 +28,9 @@
 #include "envs/mujoco_model.h"
 
 namespace diffreward {
+
+/// Steps until truncation, of every robot.
+inline constexpr int kRobotSteps = 1000;
 
 class MujocoEnv : public Env {
  public:
@@ -58,6 +63,7 @@ class MujocoEnv : public Env {
     std::string id;
     std::string mjcf;
     double total_mass = 0;         // kg; 0 for the model's own
+    PhysicsConfig physics = {};
     int frame_skip = 1;            // MuJoCo steps per step
     double reset_noise_scale = 0;  // of U(-scale, scale) on qpos, and of qvel's noise
     VelocityNoise velocity_noise = VelocityNoise::kUniform;

@@ -9,6 +9,7 @@ namespace diffreward {
 Swimmer::Swimmer(std::string id, int version, const SwimmerConfig& config)
     : MujocoEnv({.id = std::move(id),
                  .mjcf = locomotion_mjcf("swimmer"),
+                 .physics = config.physics,
                  .frame_skip = config.frame_skip,
                  .reset_noise_scale = config.reset_noise_scale,
                  .view = {.elevation = 90, .height = 4.5}}),

@@ -22,6 +22,7 @@ struct SwimmerConfig {
   double ctrl_cost_weight = 1e-4;
   double reset_noise_scale = 0.1;
   bool exclude_current_positions_from_observation = true;
+  PhysicsConfig physics = {};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -31,6 +32,7 @@ struct SwimmerConfig {
     field("reset_noise_scale", self.reset_noise_scale, "scale of the noise at a reset", Bounds{0, 10});
     field("exclude_current_positions_from_observation", self.exclude_current_positions_from_observation,
           "leave x and y out of the observation");
+    field("physics", self.physics, "physical parameters");
   }
 };
 

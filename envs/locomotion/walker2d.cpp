@@ -17,6 +17,7 @@ std::string model_of(int version) {
 Walker2d::Walker2d(std::string id, int version, const Walker2dConfig& config)
     : PlanarWalker({.id = std::move(id),
                     .mjcf = model_of(version),
+                    .physics = config.physics,
                     .frame_skip = config.frame_skip,
                     .reset_noise_scale = config.reset_noise_scale},
                    rules_of(config), version),

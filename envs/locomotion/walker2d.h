@@ -28,6 +28,7 @@ struct Walker2dConfig {
   std::vector<double> healthy_angle_range = {-1, 1};  // rad
   double reset_noise_scale = 5e-3;
   bool exclude_current_positions_from_observation = true;
+  PhysicsConfig physics = {};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -41,6 +42,7 @@ struct Walker2dConfig {
     field("reset_noise_scale", self.reset_noise_scale, "scale of the noise at a reset", Bounds{0, 10});
     field("exclude_current_positions_from_observation", self.exclude_current_positions_from_observation,
           "leave x out of the observation");
+    field("physics", self.physics, "physical parameters");
   }
 };
 

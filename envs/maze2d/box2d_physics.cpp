@@ -24,7 +24,6 @@
 #include <vector>
 
 #include "core/error.h"
-#include "envs/maze2d/maze2d.h"
 #include "envs/maze2d/physics.h"
 
 namespace diffreward {
@@ -92,12 +91,13 @@ std::vector<std::vector<Vertex>> outlines(const MazeMap& map) {
 
 class Box2dPhysics final : public MazePhysics {
  public:
-  explicit Box2dPhysics(const MazeMap& map) : world_({0, 0}), rows_(map.rows()), columns_(map.columns()) {
+  Box2dPhysics(const MazeMap& map, const MazePhysicsConfig& physics)
+      : world_({0, 0}), rows_(map.rows()), columns_(map.columns()) {
     world_.SetWarmStarting(false);
     world_.SetContinuousPhysics(false);
     world_.SetAllowSleeping(false);
     add_walls(map);
-    add_ball();
+    add_ball(physics);
     // Walks through every free cell's corners so that Box2D's pools have grown before the first real step.
     for (const Cell cell : map.free_cells())
       for (const double dx : {-0.6, 0.2})
@@ -156,11 +156,12 @@ class Box2dPhysics final : public MazePhysics {
     }
   }
 
-  void add_ball() {
+  void add_ball(const MazePhysicsConfig& physics) {
+    const double kilograms = ball_mass() * physics.mass_scale;
     b2BodyDef definition;
     definition.type = b2_dynamicBody;
     definition.fixedRotation = true;
-    definition.linearDamping = float(kDamping / ball_mass());
+    definition.linearDamping = float(kDamping * physics.damping_scale / kilograms);
     ball_ = world_.CreateBody(&definition);
     b2CircleShape disc;
     disc.m_radius = kDiscRadius;
@@ -170,7 +171,7 @@ class Box2dPhysics final : public MazePhysics {
     fixture.friction = 0;
     ball_->CreateFixture(&fixture);
     b2MassData mass;
-    mass.mass = float(ball_mass());
+    mass.mass = float(kilograms);
     mass.center.SetZero();
     mass.I = 0;
     ball_->SetMassData(&mass);
@@ -183,8 +184,8 @@ class Box2dPhysics final : public MazePhysics {
 
 }  // namespace
 
-std::unique_ptr<MazePhysics> make_box2d_physics(const MazeMap& map) {
-  return std::make_unique<Box2dPhysics>(map);
+std::unique_ptr<MazePhysics> make_box2d_physics(const MazeMap& map, const MazePhysicsConfig& physics) {
+  return std::make_unique<Box2dPhysics>(map, physics);
 }
 
 }  // namespace diffreward

@@ -14,7 +14,7 @@
 //                which leaves D4RL's 0.1 whole. A reset always draws the same count of numbers, so options
 //                that fix one thing leave the others as they were.
 //   physics      ball of radius 0.1 m and mass 4.189 kg, damping 1 N s/m, force 100 N, 0.01 s a step, no
-//   gravity;
+//                gravity (option `physics` scales mass and damping);
 //                the velocity is clipped to [-5, 5] m/s per axis before each step (D4RL)
 //   versions     v0  first release
 //
@@ -27,6 +27,7 @@
 
 #include "core/rng.h"
 #include "envs/env.h"
+#include "envs/maze2d/ball.h"
 #include "envs/maze2d/maze_map.h"
 
 namespace diffreward {
@@ -40,6 +41,7 @@ struct MazeConfig {
   double goal_jitter = 0;           // cells; uniform offset of the goal per axis at each reset
   double start_jitter = 0.1;        // cells; uniform offset of the start per axis
   double velocity_noise = 0.1;      // m/s; standard deviation of the initial velocity
+  MazePhysicsConfig physics = {};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -53,6 +55,7 @@ struct MazeConfig {
     field("start_jitter", self.start_jitter, "uniform offset of the start per axis, cells", Bounds{0, 1});
     field("velocity_noise", self.velocity_noise, "standard deviation of the initial velocity, m/s",
           Bounds{0, 5});
+    field("physics", self.physics, "physical parameters");
   }
 };
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 
+#include "envs/maze2d/ball.h"
 #include "envs/maze2d/maze_map.h"
 
 namespace diffreward {
@@ -34,9 +35,9 @@ class MazePhysics {
   virtual void set_state(std::span<const double> state) = 0;
 };
 
-std::unique_ptr<MazePhysics> make_box2d_physics(const MazeMap& map);
-std::unique_ptr<MazePhysics> make_mujoco_physics(const MazeMap& map);
+std::unique_ptr<MazePhysics> make_box2d_physics(const MazeMap& map, const MazePhysicsConfig& physics);
+std::unique_ptr<MazePhysics> make_mujoco_physics(const MazeMap& map, const MazePhysicsConfig& physics);
 /// In PointMaze's coordinates: positions are (x, y) from the middle of the maze.
-std::unique_ptr<MazePhysics> make_point_maze_physics(const MazeMap& map);
+std::unique_ptr<MazePhysics> make_point_maze_physics(const MazeMap& map, const MazePhysicsConfig& physics);
 
 }  // namespace diffreward

@@ -94,7 +94,7 @@ PointMaze::PointMaze(std::string id, const PointMazeConfig& config, int max_step
   map_ = MazeMap::parse(with_marks(text, 'O'));
   read_marks(text);
   dense_ = config_.reward_type == "dense";
-  physics_ = make_point_maze_physics(map_);
+  physics_ = make_point_maze_physics(map_, config_.physics);
   goal_ = point_of(goal_cells_[0]);
   physics_->place(point_of(start_cells_[0]), {});
   success_ = reached();

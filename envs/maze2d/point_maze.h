@@ -41,6 +41,7 @@
 
 #include "core/rng.h"
 #include "envs/env.h"
+#include "envs/maze2d/ball.h"
 #include "envs/maze2d/maze_map.h"
 
 namespace diffreward {
@@ -51,13 +52,13 @@ struct PointMazeConfig {
   bool continuing_task = true;
   bool reset_target = false;
   double position_noise_range = 0.25;  // m
+  MazePhysicsConfig physics = {};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("maze_map", self.maze_map,
           "open, umaze, medium, large, one of these but umaze with _diverse_g or _diverse_gr, a file name, "
-          "or a "
-          "map's text");
+          "or a map's text");
     field("reward_type", self.reward_type, "sparse: within 0.45 m of the goal; dense: exp(-distance)",
           Choices{"sparse", "dense"});
     field("continuing_task", self.continuing_task, "go on where the goal is reached");
@@ -65,6 +66,7 @@ struct PointMazeConfig {
     field("position_noise_range", self.position_noise_range,
           "uniform offset of start and goal per axis, m; at 0.4 the ball touches its cell's walls",
           Bounds{0, 0.4});
+    field("physics", self.physics, "the ball's parameters, which may differ per instance");
   }
 };
 

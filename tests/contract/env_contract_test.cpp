@@ -68,12 +68,32 @@ TEST_P(EnvContract, SpecIsComplete) {
     for (std::size_t i = 0; i < box->size(); ++i) EXPECT_LT(box->low[i], box->high[i]);
   }
   EXPECT_GT(spec.max_steps, 0);
+  EXPECT_EQ(env_entry(GetParam()).max_steps, spec.max_steps);
   EXPECT_GT(spec.seconds_per_step, 0);
   EXPECT_GT(spec.state_size, 0u);
   ASSERT_EQ(std::isnan(spec.random_return), std::isnan(spec.expert_return));
   if (std::isnan(spec.random_return)) return;  // a task without reference returns
   EXPECT_DOUBLE_EQ(spec.score(spec.random_return), 0);
   EXPECT_DOUBLE_EQ(spec.score(spec.expert_return), 100);
+}
+
+TEST_P(EnvContract, SpecSurvivesAsText) {
+  const EnvSpec spec = env_spec(GetParam());
+  const std::string text = spec.json().dump();
+  const EnvSpec again = EnvSpec::from_json(Json::parse(text));
+  EXPECT_EQ(again.json().dump(), text);
+  EXPECT_EQ(again.id, spec.id);
+  EXPECT_EQ(again.observation.low, spec.observation.low);
+  EXPECT_EQ(again.observation.high, spec.observation.high);
+  EXPECT_EQ(again.action.low, spec.action.low);
+  EXPECT_EQ(again.action.high, spec.action.high);
+  EXPECT_EQ(again.max_steps, spec.max_steps);
+  EXPECT_EQ(again.state_size, spec.state_size);
+  EXPECT_EQ(again.info, spec.info);
+  EXPECT_EQ(again.parts, spec.parts);
+  for (double EnvSpec::* number :
+       {&EnvSpec::seconds_per_step, &EnvSpec::random_return, &EnvSpec::expert_return})
+    EXPECT_TRUE(equal_bits({&(again.*number), 1}, {&(spec.*number), 1}));
 }
 
 TEST_P(EnvContract, ObservationsStayInTheBoxAndRewardsAreFinite) {
@@ -275,6 +295,41 @@ TEST_P(EnvContract, BatchEqualsOneByOne) {
       ASSERT_TRUE(equal_bits(obs, view.obs.subspan(i * obs_dim, obs_dim)));
     }
   }
+}
+
+TEST_P(EnvContract, PhysicsOfOneInstanceChangesThatOneAlone) {
+  const Json heavy = {{"physics", {{"mass_scale", 1.3}, {"damping_scale", 0.7}}}};
+  const VectorConfig config{.count = 3, .threads = 2, .autoreset = "same_step", .max_steps = 30};
+  const auto envs = make_vector(GetParam(), config, Json::array({Json::object(), heavy, nullptr}));
+  const auto plain = make(config), all_heavy = make_vector(GetParam(), config, heavy);
+  const std::size_t dim = envs->spec().observation.size();
+  EXPECT_TRUE(std::isnan(all_heavy->spec().random_return) && std::isnan(all_heavy->spec().expert_return));
+  EXPECT_TRUE(std::isnan(envs->spec().random_return));
+  EXPECT_EQ(envs->spec().seconds_per_step, plain->spec().seconds_per_step);
+  envs->reset(8);
+  plain->reset(8);
+  all_heavy->reset(8);
+  Actions actions(envs->spec(), 3, 8);
+  bool differed = false;
+  for (int t = 0; t < 100; ++t) {
+    const Values& action = actions.next();
+    const StepView &view = envs->step(action), &light_view = plain->step(action),
+                   &heavy_view = all_heavy->step(action);
+    for (const std::size_t i : {0u, 1u, 2u}) {
+      const StepView& expected = i == 1 ? heavy_view : light_view;
+      ASSERT_TRUE(equal_bits(view.obs.subspan(i * dim, dim), expected.obs.subspan(i * dim, dim))) << t << " " << i;
+      ASSERT_EQ(view.reward[i], expected.reward[i]);
+    }
+    differed = differed || !equal_bits(view.obs.subspan(dim, dim), light_view.obs.subspan(dim, dim));
+    if (t == 50) {  // the state carries no physics
+      const Values state = envs->state();
+      plain->set_state(state);
+      EXPECT_TRUE(equal_bits(state, plain->state()));
+      all_heavy->set_state(state);
+      envs->set_state(state);
+    }
+  }
+  EXPECT_TRUE(differed);
 }
 
 TEST_P(EnvContract, TruncatesAtTheLimitAndNotBefore) {

@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "envs/catalog.h"
+#include "tests/core/temporary_folder.h"
 
 namespace diffreward {
 namespace {
@@ -258,6 +260,43 @@ TEST(VectorEnv, InstancesCanBeReadAndChangedBetweenSteps) {
   EXPECT_THAT(envs->step(kActions).obs, ElementsAre(101, 503));
   EXPECT_THROW(envs->env(2), InvalidArgument);
   EXPECT_THROW(envs->env(-1), InvalidArgument);
+}
+
+TEST(VectorEnv, ErrorsNameTheInstance) {
+  std::vector<std::unique_ptr<Env>> list;
+  for (int i = 0; i < 4; ++i) list.push_back(std::make_unique<Counter>(0, i == 2 ? 1 : 0));
+  const auto envs = make_vector(std::move(list), {.threads = 2});
+  envs->reset(0);
+  EXPECT_EQ(message_of<Error>([&] { envs->step(std::vector<double>(4, 0.0)); }), "Counter-v0: instance 2: broke");
+  std::vector<ResetOptions> options(4);
+  options[3].goal = {1, 1};
+  EXPECT_EQ(message_of<InvalidArgument>([&] { envs->reset({}, {}, options); }),
+            "Counter-v0: instance 3: goal: has none");
+}
+
+TEST(VectorEnv, OptionsMayDifferPerInstance) {
+  const Json options = {{{"map", "umaze"}}, {{"map", "large"}, {"goal_cell", {1, 1}}}};
+  const auto envs = make_vector("Maze2D-UMaze-v0", {.count = 2}, options);
+  const EnvSpec small = env_spec("Maze2D-UMaze-v0"), large = env_spec("Maze2D-UMaze-v0", options[1]);
+  EXPECT_EQ(envs->spec().observation.high, large.observation.high);  // holds both
+  EXPECT_TRUE(std::isnan(envs->spec().expert_return));
+  EXPECT_EQ(envs->env(0).spec().expert_return, small.expert_return);
+  EXPECT_EQ(envs->env(1).spec().observation.high, large.observation.high);
+  const VectorConfig two{.count = 2};
+  EXPECT_THAT(message_of<InvalidArgument>([&] {
+                make_vector("Maze2D-UMaze-v0", two, Json::array({Json::object()}));
+              }),
+              HasSubstr("a list of 2 of them, got a list of 1"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] {
+                make_vector("Maze2D-UMaze-v0", two, {Json::object(), {{"maps", "large"}}});
+              }),
+              HasSubstr("options of instance 1: "));
+  // What must be equal.
+  EXPECT_THAT(message_of<InvalidArgument>([&] {
+                make_vector("HalfCheetah-v5", two,
+                            {Json::object(), {{"exclude_current_positions_from_observation", false}}});
+              }),
+              HasSubstr("instance 1: expected observation size 17"));
 }
 
 TEST(VectorEnv, BadConfigsAreRefused) {

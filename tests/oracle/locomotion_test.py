@@ -75,12 +75,14 @@ def check_models(name: str, ours: mujoco.MjModel, theirs: mujoco.MjModel, skip: 
 
 
 def check_defaults(name: str, ours: dict, constructor) -> None:
-    """Equal to the constructor's, but for what concerns files and pictures; v4 has its frame_skip written in."""
+    """Equal to the constructor's, but for what concerns files and pictures; v4 has its frame_skip written in, and
+    physical parameters are our own."""
     parameters = inspect.signature(constructor).parameters
     theirs = {key: p.default for key, p in parameters.items()
               if key not in ("self", "xml_file", "default_camera_config", "kwargs")}
     if name.endswith("-v4"):
         ours.pop("frame_skip", None)
+    ours = {key: value for key, value in ours.items() if not key.startswith("physics.")}
     largest = sys.float_info.max  # our infinity, see kNoLimit
     theirs = {key: [float(np.clip(x, -largest, largest)) for x in value] if isinstance(value, tuple) else value
               for key, value in theirs.items()}
