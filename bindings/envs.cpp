@@ -19,7 +19,7 @@ template <class T>
 py::array view_of(std::span<const T> values, std::vector<py::ssize_t> shape, const py::handle& owner) {
   py::array_t<T> array(std::move(shape), values.data(), owner);
   array.attr("flags").attr("writeable") = false;
-  return std::move(array);
+  return array;
 }
 
 /// As view_of, for flags: bytes 0 and 1 seen as NumPy's bool.
@@ -38,7 +38,7 @@ std::span<const double> span_of(const Vector& array) {
 py::array image_array(const Image& image) {
   py::array_t<std::uint8_t> array({image.height, image.width, 3});
   std::ranges::copy(image.rgb, array.mutable_data());
-  return std::move(array);
+  return array;
 }
 
 /// The observations of `kind` in a batch's view, [n, obs_dim].

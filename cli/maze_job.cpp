@@ -26,7 +26,7 @@ struct MazeSettings {
 
 MazeSettings settings_of(const std::string& maze) {
   if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, {4, 8}, {16, 8}, 30, "density_ratio"};
-  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {4, 8}, {16, 8}, 40, "density_ratio"};
+  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {1, 1}, {16, 8}, 40, "density_ratio"};
   if (maze == "medium") return {"Maze2D-Medium-v0", {6, 6}, 350, {8, 16}, {16, 16}, 60, "density_ratio"};
   return {"Maze2D-Large-v0", {7, 10}, 550, {24, 16}, {24, 16}, 100, "support"};
 }

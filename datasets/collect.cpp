@@ -96,7 +96,7 @@ Dataset collect(VectorEnv& envs, const PolicyFn& policy, std::size_t steps, cons
       next_observations.put(i, filled, view->final_obs.data() + i * obs_dim);
       rewards.put(i, filled, view->task_reward.data() + i);
       *terminals.row(i, filled) = view->terminated[i];
-      *timeouts.row(i, filled) = view->truncated[i] || (last && !view->terminated[i]);
+      *timeouts.row(i, filled) = (view->truncated[i] || last) && !view->terminated[i];
     }
     progress.advance(static_cast<std::int64_t>(n));
     if (++filled < kBlock && !last) continue;

@@ -65,7 +65,7 @@ struct InstanceBatch {
     finish(i);
     reward[i] = result.reward;
     terminated[i] = result.terminated;
-    truncated[i] = !result.terminated && spec.max_steps > 0 && steps[i] >= spec.max_steps;
+    truncated[i] = spec.max_steps > 0 && steps[i] >= spec.max_steps;
     reset[i] = 0;
     if (mode == Autoreset::kSameStep && ended(i)) {
       envs[i]->reset(std::nullopt, kNoOptions, row);

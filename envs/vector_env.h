@@ -29,7 +29,7 @@ struct StepView {
   std::span<const double> reward;       // [n]  what the agent is paid
   std::span<const double> task_reward;  // [n]  the environment's own reward; equals reward unless wrapped
   std::span<const std::uint8_t> terminated;  // [n]  the task ended with this step
-  std::span<const std::uint8_t> truncated;   // [n]  the step limit ended the episode, and the task did not
+  std::span<const std::uint8_t> truncated;   // [n]  the episode reached its step limit; `terminated` may be set as well
   std::span<const std::uint8_t> reset;       // [n]  obs is the first of an episode
   std::span<const double> info;              // [n, info_size]  what Env::info tells of obs
   std::span<const double> final_info;        // [n, info_size]  and of final_obs

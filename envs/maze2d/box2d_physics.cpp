@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "envs/maze2d/maze2d.h"
 #include "envs/maze2d/physics.h"
 
 namespace diffreward {

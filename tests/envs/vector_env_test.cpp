@@ -147,7 +147,7 @@ TEST(VectorEnv, DisabledWaitsForAResetByMask) {
   EXPECT_THAT(view.obs, ElementsAre(201, 204));
 }
 
-TEST(VectorEnv, TerminationAtTheLimitIsNotATruncation) {
+TEST(VectorEnv, TerminationAtTheLimitIsATruncationToo) {  // as Gymnasium's TimeLimit has it
   std::vector<std::unique_ptr<Env>> envs;
   envs.push_back(std::make_unique<Counter>(3, 0));
   const auto vector = make_vector(std::move(envs), {.max_steps = 3});
@@ -156,7 +156,7 @@ TEST(VectorEnv, TerminationAtTheLimitIsNotATruncation) {
   const std::vector<double> action{0};
   for (int t = 0; t < 3; ++t) vector->step(action);
   EXPECT_EQ(vector->view().terminated[0], 1);
-  EXPECT_EQ(vector->view().truncated[0], 0);
+  EXPECT_EQ(vector->view().truncated[0], 1);
 }
 
 TEST(VectorEnv, ZeroLimitNeverTruncates) {

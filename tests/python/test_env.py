@@ -15,7 +15,7 @@ ALL_IDS = diffreward.env_ids()
 def test_passes_gymnasiums_checker(env_id):
     env = gym.make(env_id, render_mode="rgb_array", width=64, height=48)
     check_env(env.unwrapped)
-    assert env.render().shape == (48, 64, 3)
+    assert env.unwrapped.render().shape == (48, 64, 3)
     env.close()
 
 
@@ -40,7 +40,7 @@ def test_registered_under_the_module_prefix():
 
 
 def test_unknown_id_names_the_nearest():
-    with pytest.raises(gym.error.NameNotFound, match="Did you mean: `diffreward/Hopper`"):
+    with pytest.raises(gym.error.NameNotFound, match="Did you mean: `Hopper`"):
         gym.make("diffreward/Hoper-v5")
 
 
