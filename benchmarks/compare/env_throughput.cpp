@@ -7,6 +7,7 @@
 // observation, no reset); an instance that only resets does nothing in that step. Threads never wait for each other.
 #include <mujoco/mujoco.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iostream>
@@ -98,12 +99,12 @@ double run_bare(VectorEnv& envs, const Stretch& stretch, int threads, double sec
         for (; next != stretch.begins.end() && next->step <= t; ++next) {
           if (next->instance < first || next->instance >= last) continue;
           mjData& d = *data[next->instance];
-          mju_copy(d.qpos, next->qpos.data(), model->nq);
-          mju_copy(d.qvel, next->qvel.data(), model->nv);
-          mju_zero(d.qacc_warmstart, model->nv);
+          std::ranges::copy(next->qpos, d.qpos);
+          std::ranges::copy(next->qvel, d.qvel);
+          std::fill_n(d.qacc_warmstart, model->nv, 0.0);
         }
         for (std::size_t i = first; i < last; ++i) {
-          mju_copy(data[i]->ctrl, stretch.actions[t].data() + i * dim, model->nu);
+          std::copy_n(stretch.actions[t].data() + i * dim, dim, data[i]->ctrl);
           for (int k = 0; k < frame_skip; ++k) mj_step(model, data[i].get());
         }
       }
