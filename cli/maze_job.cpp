@@ -21,14 +21,15 @@ struct MazeSettings {
   WindowSettings seen;  // by the models that the reward is extracted from
   WindowSettings path;  // of the models that are steered
   int ppo_iterations;
-  const char* reading;  // the best documented one
+  const char* reading;  // the best documented one ...
+  double beta;          // ... and its inverse temperature: a reward that is too steep is not found in a long maze
 };
 
 MazeSettings settings_of(const std::string& maze) {
-  if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, {4, 8}, {16, 8}, 30, "density_ratio"};
-  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {1, 1}, {16, 8}, 40, "density_ratio"};
-  if (maze == "medium") return {"Maze2D-Medium-v0", {6, 6}, 350, {8, 16}, {16, 16}, 60, "density_ratio"};
-  return {"Maze2D-Large-v0", {7, 10}, 550, {24, 16}, {24, 16}, 100, "support"};
+  if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, {4, 8}, {16, 8}, 30, "density_ratio", 12};
+  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {1, 1}, {16, 8}, 40, "density_ratio", 12};
+  if (maze == "medium") return {"Maze2D-Medium-v0", {6, 6}, 350, {8, 16}, {16, 16}, 60, "density_ratio", 12};
+  return {"Maze2D-Large-v0", {7, 10}, 550, {24, 16}, {24, 16}, 100, "support", 3};
 }
 
 }  // namespace
@@ -157,7 +158,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.rl_plain.run = at("rl_plain");
   job.rl_best = job.rl_plain;
   job.rl_best.reading.reading = maze.reading;
-  job.rl_best.reading.beta = 12;
+  job.rl_best.reading.beta = maze.beta;
   job.rl_best.run = at("rl_best");
 
   job.steer.base = job.base_steered.run.out;

@@ -75,4 +75,5 @@ def load_reward(path: str | os.PathLike[str], *, device: str = "cpu", **reading:
     """
     from diffreward import _rewards  # brings LibTorch in, which takes a second
 
-    return Reward(_rewards.load_reward(os.fspath(path), json.dumps(reading), device))
+    file = os.path.join(path, "reward.safetensors") if os.path.isdir(path) else os.fspath(path)
+    return Reward(_rewards.load_reward(file, json.dumps(reading), device))
