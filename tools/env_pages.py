@@ -83,7 +83,7 @@ def frame(env_id: str) -> np.ndarray:
     env = gym.make(env_id, render_mode="rgb_array", width=360, height=270)
     env.reset(seed=1)
     env.action_space.seed(1)
-    for _ in range(20):
+    for _ in range(8):
         env.step(env.action_space.sample())
     return env.render()
 

@@ -1,0 +1,266 @@
+"""
+Environments and data sets of DiffReward.
+"""
+from __future__ import annotations
+import collections.abc
+import numpy
+import numpy.typing
+import os
+import pathlib
+import typing
+__all__: list[str] = ['Async', 'Batch', 'Dataset', 'ResetOptions', 'env_catalog', 'env_options', 'env_spec', 'env_summary', 'make_async', 'make_batch', 'nearest_name', 'open_dataset']
+class ResetOptions:
+    """
+    What a caller may fix about one reset.
+    """
+    def __init__(self) -> None:
+        ...
+    @property
+    def goal(self) -> typing.Annotated[list[float], "FixedSize(2)"] | None:
+        """
+        mazes: position, cells
+        """
+    @goal.setter
+    def goal(self, arg0: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"] | None) -> None:
+        ...
+    @property
+    def goal_cell(self) -> typing.Annotated[list[int], "FixedSize(2)"] | None:
+        """
+        mazes: (row, column)
+        """
+    @goal_cell.setter
+    def goal_cell(self, arg0: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"] | None) -> None:
+        ...
+    @property
+    def start(self) -> typing.Annotated[list[float], "FixedSize(2)"] | None:
+        """
+        mazes: position, cells
+        """
+    @start.setter
+    def start(self, arg0: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"] | None) -> None:
+        ...
+    @property
+    def start_cell(self) -> typing.Annotated[list[int], "FixedSize(2)"] | None:
+        """
+        mazes: (row, column)
+        """
+    @start_cell.setter
+    def start_cell(self, arg0: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"] | None) -> None:
+        ...
+    @property
+    def state(self) -> list[float]:
+        """
+        exact state of one instance; empty for none
+        """
+    @state.setter
+    def state(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None:
+        ...
+class Batch:
+    """
+    Many environments stepped as one on a pool of threads.
+    """
+    def instance_state(self, i: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Exact state of one instance, as reset options take it.
+        """
+    def render(self, i: typing.SupportsInt | typing.SupportsIndex, width: typing.SupportsInt | typing.SupportsIndex, height: typing.SupportsInt | typing.SupportsIndex) -> numpy.ndarray:
+        """
+        Instance i as a picture [height, width, 3].
+        """
+    def reset(self, mask: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], seeds: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], options: collections.abc.Sequence[ResetOptions]) -> None:
+        """
+        Resets all instances, or those in `mask`.
+        """
+    def set_state(self, state: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> None:
+        """
+        Resumes to equal bits.
+        """
+    def state(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Exact state of the whole batch.
+        """
+    def step(self, actions: numpy.typing.NDArray[numpy.float64]) -> None:
+        """
+        Steps all instances; actions: [size, act_dim].
+        """
+    @property
+    def final_info(self) -> numpy.ndarray:
+        """
+        [size, info_size] of the states of final_obs.
+        """
+    @property
+    def final_obs(self) -> numpy.ndarray:
+        """
+        [size, obs_dim] what the step reached, before any automatic reset.
+        """
+    @property
+    def info(self) -> numpy.ndarray:
+        """
+        [size, info_size] of the states of obs.
+        """
+    @property
+    def obs(self) -> numpy.ndarray:
+        """
+        [size, obs_dim] what the next action answers to.
+        """
+    @property
+    def reward(self) -> numpy.ndarray:
+        """
+        [size]
+        """
+    @property
+    def size(self) -> int:
+        ...
+    @property
+    def spec(self) -> str:
+        """
+        EnvSpec as JSON text.
+        """
+    @property
+    def task_reward(self) -> numpy.ndarray:
+        """
+        [size] the environment's own.
+        """
+    @property
+    def terminated(self) -> numpy.ndarray:
+        """
+        [size]
+        """
+    @property
+    def truncated(self) -> numpy.ndarray:
+        """
+        [size]
+        """
+class Async:
+    """
+    Many environments that do not wait for each other.
+    """
+    def recv(self, min: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """
+        Waits for at least `min` results: ids, obs, final_obs, reward, terminated, truncated, reset.
+        """
+    def reset(self, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def send(self, ids: typing.Annotated[numpy.typing.ArrayLike, numpy.int32], actions: numpy.typing.NDArray[numpy.float64]) -> None:
+        """
+        Sends instances to a step; actions: [ids, act_dim].
+        """
+    def send_reset(self, ids: typing.Annotated[numpy.typing.ArrayLike, numpy.int32], seeds: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], options: collections.abc.Sequence[ResetOptions]) -> None:
+        """
+        Sends instances to a reset.
+        """
+    @property
+    def in_flight(self) -> int:
+        """
+        Results that recv has yet to deliver.
+        """
+    @property
+    def size(self) -> int:
+        ...
+    @property
+    def spec(self) -> str:
+        """
+        EnvSpec as JSON text.
+        """
+class Dataset:
+    """
+    Recorded experience: rows are transitions in time order, episodes one after the other.
+    
+    The arrays are read-only views of the memory-mapped file and keep it open.
+    """
+    def __len__(self) -> int:
+        ...
+    def info(self, name: str) -> numpy.ndarray:
+        """
+        [rows, dim] float32 of an extra column.
+        """
+    def write_d4rl(self, path: os.PathLike | str | bytes) -> None:
+        """
+        Writes a D4RL HDF5 file.
+        """
+    def write_minari(self, root: os.PathLike | str | bytes, id: str) -> pathlib.Path:
+        """
+        Writes a Minari data set below `root` and returns its folder.
+        """
+    @property
+    def actions(self) -> numpy.ndarray:
+        """
+        [rows, action_dim] float32.
+        """
+    @property
+    def episodes(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        [episodes, 2] int64: first row of each episode, and the row after its last.
+        """
+    @property
+    def info_names(self) -> list[str]:
+        """
+        Names of the extra columns.
+        """
+    @property
+    def next_observations(self) -> numpy.ndarray:
+        """
+        [rows, observation_dim] float32, reached by the action, also at ends.
+        """
+    @property
+    def observations(self) -> numpy.ndarray:
+        """
+        [rows, observation_dim] float32, before the action.
+        """
+    @property
+    def path(self) -> pathlib.Path:
+        """
+        The file.
+        """
+    @property
+    def provenance(self) -> str:
+        """
+        Where the data comes from, as JSON text.
+        """
+    @property
+    def rewards(self) -> numpy.ndarray:
+        """
+        [rows] float32, for the state reached.
+        """
+    @property
+    def terminals(self) -> numpy.ndarray:
+        """
+        [rows] bool, the task ended with this row.
+        """
+    @property
+    def timeouts(self) -> numpy.ndarray:
+        """
+        [rows] bool, the episode was cut after this row.
+        """
+def env_catalog() -> list[tuple[str, int]]:
+    """
+    The id and the step limit (0 for none) of every environment.
+    """
+def env_options(id: str) -> str:
+    """
+    The options of an environment, as JSON text.
+    """
+def env_spec(id: str, options: str = '{}') -> str:
+    """
+    EnvSpec of an environment made with these options, as JSON text.
+    """
+def env_summary(id: str) -> str:
+    """
+    One line about an environment.
+    """
+def make_async(id: str, config: str, options: str) -> Async:
+    """
+    As make_batch.
+    """
+def make_batch(id: str, config: str, options: str) -> Batch:
+    """
+    Makes a batch; `config` (VectorConfig) and `options` (the environment's, or a list of them, one an instance) are JSON texts.
+    """
+def nearest_name(name: str, candidates: collections.abc.Sequence[str]) -> str:
+    """
+    The candidate most like `name`, or ''.
+    """
+def open_dataset(path: os.PathLike | str | bytes) -> Dataset:
+    """
+    Opens a D4RL HDF5 file or a Minari data set.
+    """
