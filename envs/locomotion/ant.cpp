@@ -44,6 +44,7 @@ Ant::Ant(std::string id, const AntConfig& config, bool v4)
                  .frame_skip = config.frame_skip,
                  .reset_noise_scale = config.reset_noise_scale,
                  .velocity_noise = VelocityNoise::kNormal,
+                 .camera = {.distance = 4},
                  .view = {.elevation = 35}}),
       config_(config),
       z_("healthy_z_range", config.healthy_z_range),

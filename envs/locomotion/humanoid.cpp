@@ -52,6 +52,7 @@ Humanoid::Humanoid(std::string id, const HumanoidConfig& config, bool v4)
                  .physics = config.physics,
                  .frame_skip = config.frame_skip,
                  .reset_noise_scale = config.reset_noise_scale,
+                 .camera = {.distance = 4, .look_up = 1.1},
                  .view = {.elevation = 15}}),
       config_(config),
       z_("healthy_z_range", config.healthy_z_range),

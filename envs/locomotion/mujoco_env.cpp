@@ -106,7 +106,9 @@ void MujocoEnv::info(std::span<double> out) const {
 }
 
 Image MujocoEnv::render(int width, int height) const {
-  return draw_robot(*model_, *data_, setup_.view, width, height);
+  if (!MujocoRenderer::available()) return draw_robot(*model_, *data_, setup_.view, width, height);
+  if (!renderer_) renderer_ = shared_mujoco_renderer(spec_.id, setup_.mjcf);
+  return renderer_->render(qpos(), setup_.camera, width, height);
 }
 
 std::span<const double> MujocoEnv::qpos() const {

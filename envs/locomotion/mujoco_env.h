@@ -26,6 +26,7 @@
 #include "envs/env.h"
 #include "envs/locomotion/draw.h"
 #include "envs/mujoco_model.h"
+#include "envs/mujoco_renderer.h"
 
 namespace diffreward {
 
@@ -44,7 +45,8 @@ class MujocoEnv : public Env {
   void set_state(std::span<const double> state, std::span<double> obs) final;
   /// The terms of the latest step under Gymnasium's names; after a reset positions, and 0 for the rest.
   void info(std::span<double> out) const final;
-  /// The robot over its ground, seen from the side or from above; the picture follows it.
+  /// The robot over its ground; the picture follows it. MuJoCo's own where OpenGL is to be had
+  /// (mujoco_renderer.h), else a plain drawing.
   Image render(int width, int height) const final;
 
   /// Generalised positions [nq] and velocities [nv], metres and radians.
@@ -67,7 +69,8 @@ class MujocoEnv : public Env {
     int frame_skip = 1;            // MuJoCo steps per step
     double reset_noise_scale = 0;  // of U(-scale, scale) on qpos, and of qvel's noise
     VelocityNoise velocity_noise = VelocityNoise::kUniform;
-    RobotView view = {};  // of render
+    RobotCamera camera = {};  // of render
+    RobotView view = {};      // of render where MuJoCo cannot draw
   };
   explicit MujocoEnv(Setup setup);
 
@@ -100,6 +103,7 @@ class MujocoEnv : public Env {
   EnvSpec spec_;
   std::shared_ptr<const mjModel_> model_;
   std::unique_ptr<mjData_, void (*)(mjData_*)> data_;
+  mutable std::shared_ptr<MujocoRenderer> renderer_;  // made by the first render
   std::vector<std::span<double>> kept_;
   std::vector<double> info_, qpos_, qvel_;  // the latter two: buffers of reset()
   Rng rng_;

@@ -12,6 +12,7 @@ Swimmer::Swimmer(std::string id, int version, const SwimmerConfig& config)
                  .physics = config.physics,
                  .frame_skip = config.frame_skip,
                  .reset_noise_scale = config.reset_noise_scale,
+                 .camera = {.distance = 5, .elevation = -50},
                  .view = {.elevation = 90, .height = 4.5}}),
       config_(config),
       version_(version) {

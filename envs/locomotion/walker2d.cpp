@@ -19,7 +19,8 @@ Walker2d::Walker2d(std::string id, int version, const Walker2dConfig& config)
                     .mjcf = model_of(version),
                     .physics = config.physics,
                     .frame_skip = config.frame_skip,
-                    .reset_noise_scale = config.reset_noise_scale},
+                    .reset_noise_scale = config.reset_noise_scale,
+                    .camera = {.distance = 4, .look_up = 1.1}},
                    rules_of(config), version),
       z_("healthy_z_range", config.healthy_z_range),
       angle_("healthy_angle_range", config.healthy_angle_range) {
