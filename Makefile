@@ -9,7 +9,7 @@ help:
 	@echo "make demo      from a fresh machine to the main job's report in results/demo/"
 	@echo "make test      build and run every test"
 	@echo "make build     build everything            make setup    install what the build needs"
-	@echo "make bench     micro benchmarks            make results  the README's numbers (hours)"
+	@echo "make bench     environments against peers  make results  the README's numbers (hours)"
 	@echo "make format    clang-format the sources    make lint     clang-tidy"
 
 setup: .venv/.stamp
@@ -37,7 +37,14 @@ asan: .venv/.stamp
 	cmake --build --preset asan
 	ctest --preset asan
 
-bench: build
+# EnvPool wants other versions of its packages than this project: it lives in an environment of its own.
+build/peers/.stamp:
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check envpool==1.2.5
+	touch $@
+
+bench: build build/peers/.stamp
+	$(PYTHON) benchmarks/compare/envs.py $(BUILD) --peers build/peers/bin/python
 	for program in $(BUILD)/benchmarks/*_benchmark; do $$program || exit 1; done
 
 results: build

@@ -5,8 +5,8 @@ step 64 instances on 2 threads with random controls. EnvPool is driven from Pyth
 whole batch a call and once asynchronously by half batches, and the faster of the two counts. Run it with an interpreter
 that has EnvPool; the figures go into the results file that the README's table is made from:
 
-  python3 -m venv .venv-bench && .venv-bench/bin/pip install envpool
-  .venv-bench/bin/python benchmarks/compare/envpool_pointmaze.py build/release/benchmarks
+  make build/peers/.stamp
+  build/peers/bin/python benchmarks/compare/envpool_pointmaze.py build/release/benchmarks
 """
 
 import argparse

@@ -250,6 +250,7 @@ TEST_P(EnvContract, UnknownOptionsAreRefusedWithTheNearestName) {
 Values flat(const StepView& view) {
   Values out(view.obs.begin(), view.obs.end());
   out.insert(out.end(), view.final_obs.begin(), view.final_obs.end());
+  for (const auto values : {view.info, view.final_info}) out.insert(out.end(), values.begin(), values.end());
   out.insert(out.end(), view.reward.begin(), view.reward.end());
   out.insert(out.end(), view.task_reward.begin(), view.task_reward.end());
   for (const auto flags : {view.terminated, view.truncated, view.reset})

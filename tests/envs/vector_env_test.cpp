@@ -26,6 +26,7 @@ class Counter final : public Env {
     spec_.action = {{-1}, {1}};
     spec_.max_steps = 4;
     spec_.state_size = 2;
+    spec_.info = {{"age", 1}};
   }
   const EnvSpec& spec() const override { return spec_; }
   void reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) override {
@@ -52,7 +53,7 @@ class Counter final : public Env {
     step_ = state[1];
     obs[0] = 100 * episode_ + step_;
   }
-  void info(std::span<double>) const override {}
+  void info(std::span<double> out) const override { out[0] = step_; }
   Image render(int, int) const override { return {}; }
 
  private:
@@ -124,6 +125,8 @@ TEST(VectorEnv, SameStepResetsAtOnceAndKeepsTheFinalObservation) {
   envs->step(kActions);
   EXPECT_THAT(view.obs, ElementsAre(201, 300));
   EXPECT_THAT(view.final_obs, ElementsAre(201, 204));
+  EXPECT_THAT(view.info, ElementsAre(1, 0));
+  EXPECT_THAT(view.final_info, ElementsAre(1, 4));
   EXPECT_THAT(view.reward, ElementsAre(1, 4));
   EXPECT_THAT(view.terminated, ElementsAre(0, 0));
   EXPECT_THAT(view.truncated, ElementsAre(0, 1));
