@@ -1,11 +1,13 @@
-// locomotion_trajectory ID OPTIONS EPISODES STEPS FOLDER: drives a locomotion environment with random actions
-// and writes what another program needs to repeat it, as native doubles: starts.f64 [episodes, nq + nv],
+// locomotion_trajectory ID OPTIONS EPISODES STEPS FOLDER [POLICY]: drives a locomotion environment with random
+// actions, or with a policy of tests/oracle/policies, and writes what another program needs to repeat it, as native doubles: starts.f64 [episodes, nq + nv],
 // first.f64 [episodes, obs], lengths.f64 [episodes]; and a row for each step in actions.f64 (some beyond the
 // box), observations.f64, rewards.f64, info.f64, ended.f64. The names of info's columns stand in info.txt,
 // the default options in defaults.json, the robot's compiled model in model.mjb. OPTIONS is JSON. Used by
 // tests/oracle/locomotion_test.py.
 #include <mujoco/mujoco.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -22,8 +24,31 @@ void write_doubles(const std::filesystem::path& path, const std::vector<double>&
   write_file(path, {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double)});
 }
 
+/// tanh(weights [clipped observation, 1]), in units of the largest action; no policy: nothing.
+class LinearPolicy {
+ public:
+  explicit LinearPolicy(const std::filesystem::path& path) {
+    if (path.empty()) return;
+    const Json file = Json::parse(read_file(path));
+    inputs_ = file.at("inputs");
+    weights_ = file.at("weights").get<std::vector<std::vector<double>>>();
+  }
+  explicit operator bool() const { return !weights_.empty(); }
+  void act(std::span<const double> obs, const Box& box, std::span<double> action) const {
+    for (std::size_t i = 0; i < action.size(); ++i) {
+      double sum = weights_[i][inputs_];
+      for (std::size_t k = 0; k < inputs_; ++k) sum += weights_[i][k] * std::clamp(obs[k], -5.0, 5.0);
+      action[i] = box.high[i] * std::tanh(sum);
+    }
+  }
+
+ private:
+  std::size_t inputs_ = 0;
+  std::vector<std::vector<double>> weights_;  // [act_dim, inputs + 1]
+};
+
 void record(const std::string& id, const Json& options, int episodes, int steps,
-            const std::filesystem::path& folder) {
+            const std::filesystem::path& folder, const LinearPolicy& policy) {
   const std::unique_ptr<Env> made = make_env(id, options);
   auto* const env = dynamic_cast<MujocoEnv*>(made.get());
   require(env, id, ": expected a locomotion environment");
@@ -41,8 +66,11 @@ void record(const std::string& id, const Json& options, int episodes, int steps,
     put(first, obs);
     int t = 0;
     for (bool over = false; t < steps && !over; ++t) {
-      for (std::size_t i = 0; i < action.size(); ++i)
-        action[i] = 1.2 * rng.uniform(spec.action.low[i], spec.action.high[i]);
+      if (policy)
+        policy.act(obs, spec.action, action);
+      else
+        for (std::size_t i = 0; i < action.size(); ++i)
+          action[i] = 1.2 * rng.uniform(spec.action.low[i], spec.action.high[i]);
       const StepResult result = env->step(action, obs);
       env->info(info);
       over = result.terminated;
@@ -77,13 +105,13 @@ void record(const std::string& id, const Json& options, int episodes, int steps,
 }  // namespace diffreward
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    std::fprintf(stderr, "usage: locomotion_trajectory ID OPTIONS EPISODES STEPS FOLDER\n");
+  if (argc != 6 && argc != 7) {
+    std::fprintf(stderr, "usage: locomotion_trajectory ID OPTIONS EPISODES STEPS FOLDER [POLICY]\n");
     return 2;
   }
   try {
     diffreward::record(argv[1], diffreward::Json::parse(argv[2]), std::stoi(argv[3]), std::stoi(argv[4]),
-                       argv[5]);
+                       argv[5], diffreward::LinearPolicy(argc == 7 ? argv[6] : ""));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

@@ -3,7 +3,8 @@
 usage: locomotion_test.py PATH_OF_locomotion_trajectory [ID ...]
 
 For each id: the compiled models and the default options are equal; then observation, reward, termination and every entry of
-`info` are equal (==) at each step of 50 episodes, once with Gymnasium's defaults and once with other options.
+`info` are equal (==) at each step of 50 episodes of random actions, once with Gymnasium's defaults and once with other
+options, and of 5 episodes of a saved policy (tests/oracle/policies).
 Without termination the second run also covers what happens after a fall.
 """
 
@@ -23,7 +24,7 @@ import numpy as np
 
 gymnasium.logger.min_level = gymnasium.logger.ERROR  # v4 is out of date, which is known
 
-EPISODES, STEPS, LONG_STEPS = 50, 300, 1000
+EPISODES, POLICY_EPISODES, STEPS, LONG_STEPS = 50, 5, 300, 1000
 
 # Not equal bit for bit everywhere: np.linalg.norm calls the BLAS's dot product, which fuses multiply and add or
 # not as the processor has it.
@@ -90,18 +91,19 @@ def check_defaults(name: str, ours: dict, constructor) -> None:
         sys.exit(f"{name}: default options: expected {theirs}, got {ours}")
 
 
-def check(program: str, name: str, options: dict, steps: int) -> None:
+def check(program: str, name: str, options: dict, steps: int, episodes: int = EPISODES, policy: str = "") -> None:
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
-        subprocess.run([program, name, json.dumps(options), str(EPISODES), str(steps), path], check=True)
+        command = [program, name, json.dumps(options), str(episodes), str(steps), path, *([policy] if policy else [])]
+        subprocess.run(command, check=True)
         columns = [line.split() for line in (folder / "info.txt").read_text().splitlines()]
         env = gymnasium.make(name, disable_env_checker=True, **options).unwrapped
         check_models(name, mujoco.MjModel.from_binary_path(str(folder / "model.mjb")), env.model)
         check_defaults(name, json.loads((folder / "defaults.json").read_text()), type(env).__init__)
         read = {p.stem: np.fromfile(p) for p in folder.glob("*.f64")}
     nq, nobs = env.model.nq, env.observation_space.shape[0]
-    starts = read["starts"].reshape(EPISODES, nq + env.model.nv)
-    first = read["first"].reshape(EPISODES, nobs)
+    starts = read["starts"].reshape(episodes, nq + env.model.nv)
+    first = read["first"].reshape(episodes, nobs)
     total = len(read["rewards"])
     actions = read["actions"].reshape(total, env.model.nu)
     observations = read["observations"].reshape(total, nobs)
@@ -120,7 +122,7 @@ def check(program: str, name: str, options: dict, steps: int) -> None:
                      f"got {ours[at] if ours.shape == theirs.shape else ours.shape}")
 
     env.reset(seed=0)
-    for episode in range(EPISODES):
+    for episode in range(episodes):
         mujoco.mj_resetData(env.model, env.data)
         env.set_state(starts[episode, :nq], starts[episode, nq:])
         compare(episode, 0, "observation", first[episode], env._get_obs())
@@ -137,7 +139,8 @@ def check(program: str, name: str, options: dict, steps: int) -> None:
             compare(episode, step, "terminated", read["ended"][row], terminated)
             row += 1
     assert row == total
-    print(f"{name} {options or ''}: {total} steps of {EPISODES} episodes equal", flush=True)
+    how = " of a saved policy" if policy else ""
+    print(f"{name} {options or ''}: {total} steps of {episodes} episodes{how} equal", flush=True)
 
 
 def main() -> None:
@@ -148,6 +151,8 @@ def main() -> None:
             if chosen and name not in chosen:
                 continue
             check(program, name, {}, LONG_STEPS if name == "HalfCheetah-v5" else STEPS)
+            policy = pathlib.Path(__file__).parent / "policies" / f"{robot}.json"
+            check(program, name, {}, LONG_STEPS, POLICY_EPISODES, str(policy))
             other = {**OTHER_OPTIONS[robot], **more.get(robot, {})}
             check(program, name, {**other, "exclude_current_positions_from_observation": False}, 100)
 
