@@ -187,7 +187,7 @@ std::string results_table(const std::vector<Result>& results) {
       value +=
           concat(" [", format_number((*result.interval)[0]), ", ", format_number((*result.interval)[1]), "]");
     if (!result.unit.empty()) value += " " + result.unit;
-    const std::string note = result.note.empty() ? "" : " (" + result.note + ")";
+    const std::string note = result.note.empty() || result.interval ? "" : " (" + result.note + ")";
     out += concat("| ", cell(result.name + note), " | ", cell(value), " | ", cell(result.bar), " | ",
                   verdict(result), " |\n");
   }

@@ -21,9 +21,9 @@ POPULATION, ELITE, STEPS = 64, 10, 250
 
 
 def train(robot: str) -> None:
-    envs = gym.make_vec(f"diffreward/{robot}-v5", num_envs=POPULATION, threads=0, autoreset_mode="Disabled",
+    envs = gym.make_vec(f"diffreward/{robot}-v5", num_envs=POPULATION, threads=1, autoreset_mode="Disabled",
                         terminate_when_unhealthy=False) if robot not in ("HalfCheetah", "Swimmer") else gym.make_vec(
-        f"diffreward/{robot}-v5", num_envs=POPULATION, threads=0, autoreset_mode="Disabled")
+        f"diffreward/{robot}-v5", num_envs=POPULATION, threads=1, autoreset_mode="Disabled")
     rng, inputs, outputs = np.random.default_rng(0), INPUTS[robot], envs.single_action_space.shape[0]
     high = envs.single_action_space.high.astype(np.float64)
     mean, deviation = np.zeros((outputs, inputs + 1)), np.full((outputs, inputs + 1), 0.3)
