@@ -16,7 +16,7 @@ import numpy as np
 import diffreward  # noqa: F401
 
 INPUTS = {"HalfCheetah": 17, "Hopper": 11, "Walker2d": 17, "Swimmer": 8, "Ant": 27, "Humanoid": 45}
-ITERATIONS = {"Ant": 25, "Humanoid": 25}
+ITERATIONS = {"Ant": 25, "Humanoid": 8}
 POPULATION, ELITE, STEPS = 64, 10, 250
 
 
