@@ -151,6 +151,7 @@ def main() -> int:
 
     for env_id in args.ids:
         measure_id(env_id, args, environment, native, add)
+        save(args.file, figures)
     if "HalfCheetah-v5" in args.ids:
         seconds = [alone("--start-up", "HalfCheetah-v5") for _ in range(5)]
         add("import, make and first step of 64 instances, HalfCheetah-v5", statistics.median(seconds), "s", "<= 2")
