@@ -13,9 +13,9 @@
 
 namespace diffreward {
 // A loop is published under the mutex with a new generation number; every thread, the caller included, then
-// takes chunks from an atomic counter until none is left. Workers enter a loop under the mutex while it is
-// open. The caller closes it when no chunk is left and waits for those who entered: a worker that wakes late
-// costs nothing.
+// takes chunks until none is left: large ones first, to keep the counter cool, and single iterations at the end, so
+// that no thread waits long for another. Workers enter a loop under the mutex while it is open. The caller closes it
+// when no chunk is left and waits for those who entered: a worker that wakes late costs nothing.
 struct ThreadPool::Shared {
   std::mutex mutex;
   std::condition_variable wake, idle;
@@ -29,21 +29,23 @@ struct ThreadPool::Shared {
 
   Task task = nullptr;  // these describe the open loop
   void* context = nullptr;
-  std::size_t size = 0, chunk = 1;
+  std::size_t size = 0, shares = 1;  // a chunk is the remaining iterations divided by `shares`
   std::atomic<std::size_t> next{0};
 
   std::vector<std::thread> workers;
 
   void take_chunks() {
-    for (;;) {
-      const std::size_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
-      if (begin >= size) return;
+    std::size_t begin = next.load(std::memory_order_relaxed);
+    while (begin < size) {
+      const std::size_t end = begin + std::max<std::size_t>(1, (size - begin) / shares);
+      if (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
       try {
-        task(context, begin, std::min(begin + chunk, size));
+        task(context, begin, end);
       } catch (...) {
         const std::lock_guard lock(mutex);
         if (!error) error = std::current_exception();
       }
+      begin = next.load(std::memory_order_relaxed);
     }
   }
 
@@ -103,9 +105,7 @@ void ThreadPool::run(std::size_t n, Task task, void* context) {
     s.task = task;
     s.context = context;
     s.size = n;
-    // Four chunks a thread: small enough to even out unequal iterations, large enough to keep the counter
-    // cool.
-    s.chunk = std::max<std::size_t>(1, n / (static_cast<std::size_t>(threads_) * 4));
+    s.shares = static_cast<std::size_t>(threads_) * 2;
     s.next = 0;
     s.error = nullptr;
     s.open = true;
