@@ -73,6 +73,12 @@ const torch::Tensor& Parameters::flatten() {
   return flat_;
 }
 
+std::int64_t Parameters::version() const {
+  std::int64_t sum = flat_.defined() ? std::int64_t(flat_._version()) : 0;
+  for (const auto& [name, parameter] : named_) sum += std::int64_t(parameter._version());
+  return sum;
+}
+
 Linear::Linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out)
     : weight(parameters.uniform(name + ".weight", {out, in}, in)),
       bias(parameters.uniform(name + ".bias", {out}, in)) {}

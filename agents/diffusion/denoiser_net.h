@@ -38,6 +38,8 @@ class Parameters {
   /// and an average over all of them cost a few long vector operations. Calling it again returns the same
   /// vector.
   const torch::Tensor& flatten();  // [count()]
+  /// Another number after every change in place of values, through the parameters or their flat vector.
+  std::int64_t version() const;
 
  private:
   torch::Tensor add(const std::string& name, const torch::Tensor& value);

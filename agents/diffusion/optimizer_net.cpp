@@ -43,6 +43,7 @@ void Optimizer::step(const DiffusionTrainConfig& config, double norm) {
       torch::full({}, static_cast<double>(steps_), torch::dtype(torch::kFloat).device(weights_.device()));
   at::_fused_adamw_({weights_}, {gradient_}, {m_}, {v_}, {}, {count}, config.lr, kBeta1, kBeta2,
                     config.weight_decay, kEpsilon, /*amsgrad=*/false, /*maximize=*/false);
+  torch::autograd::impl::bump_version(weights_);  // which lists of tensors do not do by themselves
   // A young average forgets faster, so that it does not carry the initial weights into short runs.
   const auto age = static_cast<double>(steps_);
   average_.lerp_(weights_, 1 - std::min(config.ema, (1 + age) / (10 + age)));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agents/diffusion/denoiser_net.h"
+#include "agents/diffusion/fused_unet_net.h"
 
 namespace diffreward {
 
@@ -74,6 +75,8 @@ class TemporalUnet final : public DenoiserNet {
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const override;
 
  private:
+  torch::Tensor forward_by_aten(const torch::Tensor& x, const torch::Tensor& t) const;
+
   struct Level {
     TemporalBlock first, second;
     std::optional<LinearAttention> attention;
@@ -90,6 +93,7 @@ class TemporalUnet final : public DenoiserNet {
   std::optional<Middle> middle_;
   std::optional<ConvBlock> final_block_;
   std::optional<Conv1d> final_conv_;
+  std::optional<FusedUnet> fused_;
 };
 
 }  // namespace diffreward

@@ -1,0 +1,259 @@
+#include "agents/diffusion/fused_unet_net.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "agents/parallel.h"
+#include "core/error.h"
+
+namespace diffreward {
+namespace {
+
+constexpr std::int64_t kInferencePart = 32;  // sequences whose activations stay in the cache
+
+std::atomic<bool>& enabled() {
+  static std::atomic<bool> on = [] {
+    const char* const value = std::getenv("DIFFREWARD_KERNELS");
+    return value == nullptr || std::string(value) != "0";
+  }();
+  return on;
+}
+
+template <class T>
+constexpr torch::ScalarType kType = std::is_same_v<T, float> ? torch::kFloat : torch::kDouble;
+
+}  // namespace
+
+bool kernels_enabled() {
+  return enabled();
+}
+void enable_kernels(bool on) {
+  enabled() = on;
+}
+
+/// The engine of one number type, with the packed weights of the parameters' present values and spare tapes.
+template <class T>
+struct FusedUnet::Side {
+  using Engine = UnetEngine<T>;
+  using Weights = typename Engine::Weights;
+  using Tape = typename Engine::Tape;
+
+  Engine engine;
+  const Parameters& parameters;
+
+  std::mutex mutex;
+  std::shared_ptr<const Weights> weights;  // all these under the mutex
+  std::vector<const T*> packed_from;       // where the parameters lay
+  std::int64_t version = 0;                // that they had
+  std::vector<std::unique_ptr<Tape>> tapes;
+
+  Side(const UnetShape& shape, const Parameters& of)
+      : engine(shape,
+               [names = [&] {
+                  std::map<std::string, std::size_t> map;
+                  for (const auto& [name, unused] : of.named()) map.emplace(name, map.size());
+                  return map;
+                }()](const std::string& name) { return names.at(name); }),
+        parameters(of) {}
+
+  std::shared_ptr<const Weights> packed(bool adjoint) {
+    std::vector<const T*> pointers;
+    for (const auto& [name, parameter] : parameters.named())
+      pointers.push_back(parameter.template const_data_ptr<T>());
+    const std::int64_t now = parameters.version();
+    const std::lock_guard lock(mutex);
+    if (weights && version == now && packed_from == pointers && (!adjoint || !weights->adjoint.empty())) return weights;
+    auto fresh = std::make_shared<Weights>(engine.make_weights(adjoint));
+    parallel_each(engine.jobs(), [&](std::size_t job) { engine.pack(job, pointers, *fresh); });
+    version = now;
+    packed_from = std::move(pointers);
+    weights = fresh;
+    return weights;
+  }
+
+  std::unique_ptr<Tape> take_tape() {
+    const std::lock_guard lock(mutex);
+    if (tapes.empty()) return std::make_unique<Tape>();
+    std::unique_ptr<Tape> tape = std::move(tapes.back());
+    tapes.pop_back();
+    return tape;
+  }
+  void give_back(std::unique_ptr<Tape> tape) {
+    const std::lock_guard lock(mutex);
+    tapes.push_back(std::move(tape));
+  }
+};
+
+/// LibTorch's graph node, and what it keeps: a tape for each part of the batch.
+struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
+  using Plain = std::function<torch::Tensor(const torch::Tensor&, const torch::Tensor&)>;
+
+  template <class T>
+  struct Kept : torch::CustomClassHolder {
+    const FusedUnet* net;
+    Side<T>* side;
+    std::shared_ptr<const typename Side<T>::Weights> weights;
+    std::vector<std::int64_t> begins;  // of the parts
+    std::vector<std::unique_ptr<typename Side<T>::Tape>> tapes;
+    Plain plain;
+    ~Kept() override {
+      for (auto& tape : tapes)
+        if (tape) side->give_back(std::move(tape));
+    }
+  };
+
+  template <class T>
+  static torch::Tensor run(const torch::Tensor& x, const torch::Tensor& t, Side<T>& side, Kept<T>* kept) {
+    const torch::Tensor input = x.contiguous();
+    const std::int64_t n = x.size(0), size = x.size(1) * x.size(2);
+    torch::Tensor y = torch::empty_like(input);
+    if (n == 0) return y;
+    const auto weights = side.packed(kept != nullptr);
+    // One level of noise for all, as samplers have it: its embedding is computed once.
+    const torch::Tensor times = t.contiguous();
+    const auto* const level = times.const_data_ptr<std::int64_t>();
+    const bool one = std::all_of(level, level + n, [&](std::int64_t v) { return v == level[0]; });
+    const std::int64_t dim = side.engine.shape().dim;
+    const torch::Tensor embedding =
+        sinusoidal_embedding(one ? times.narrow(0, 0, 1) : times, dim).to(kType<T>).contiguous();
+
+    const std::int64_t threads = at::get_num_threads();
+    const std::int64_t share = (n + threads - 1) / threads;
+    const std::int64_t length = kept ? share : std::min(share, kInferencePart);
+    const std::int64_t parts = (n + length - 1) / length;
+    if (kept) {
+      kept->weights = weights;
+      kept->tapes.resize(std::size_t(parts));
+      for (std::int64_t p = 0; p < parts; ++p) kept->begins.push_back(p * length);
+    }
+    const T *from = input.const_data_ptr<T>(), *when = embedding.const_data_ptr<T>();
+    T* const to = y.mutable_data_ptr<T>();
+    parallel_each(std::size_t(parts), [&](std::size_t p) {
+      const std::int64_t begin = std::int64_t(p) * length, count = std::min(length, n - begin);
+      auto tape = side.take_tape();
+      side.engine.forward(*weights, int(count), from + begin * size, when + (one ? 0 : begin * dim),
+                          one ? 1 : int(count), to + begin * size, *tape, kept != nullptr);
+      if (kept)
+        kept->tapes[p] = std::move(tape);
+      else
+        side.give_back(std::move(tape));
+    });
+    return y;
+  }
+
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x, const torch::Tensor& t,
+                               const FusedUnet* net, const Plain& plain, at::TensorList parameters) {
+    torch::autograd::variable_list saved = {x, t};
+    saved.insert(saved.end(), parameters.begin(), parameters.end());
+    context->save_for_backward(std::move(saved));  // whose versions LibTorch will check
+    const auto keep = [&]<class T>(Side<T>& side) {
+      auto kept = c10::make_intrusive<Kept<T>>();
+      kept->net = net;
+      kept->side = &side;
+      kept->plain = plain;
+      torch::Tensor y = run(x, t, side, kept.get());
+      context->saved_data["kept"] = c10::IValue::make_capsule(kept);
+      return y;
+    };
+    context->saved_data["double"] = x.scalar_type() == torch::kDouble;
+    return x.scalar_type() == torch::kDouble ? keep(*net->double_) : keep(*net->float_);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list above) {
+    return context->saved_data["double"].toBool() ? backward_of<double>(context, above[0])
+                                                  : backward_of<float>(context, above[0]);
+  }
+
+  template <class T>
+  static torch::autograd::variable_list backward_of(torch::autograd::AutogradContext* context, const torch::Tensor& above) {
+    constexpr std::size_t kFirstParameter = 4;  // forward's arguments before the parameters
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const auto capsule = context->saved_data["kept"].toCapsule();
+    auto& kept = static_cast<Kept<T>&>(*capsule);
+    torch::autograd::variable_list out(kFirstParameter + saved.size() - 2);
+    if (torch::GradMode::is_enabled()) {  // second derivatives
+      torch::autograd::variable_list inputs = {saved[0]};
+      inputs.insert(inputs.end(), saved.begin() + 2, saved.end());
+      std::vector<std::size_t> wanted;
+      torch::autograd::variable_list from;
+      for (std::size_t i = 0; i < inputs.size(); ++i)
+        if (inputs[i].requires_grad()) {
+          wanted.push_back(i);
+          from.push_back(inputs[i]);
+        }
+      const auto gradients = torch::autograd::grad({kept.plain(saved[0], saved[1])}, from, {above}, true, true, true);
+      for (std::size_t j = 0; j < wanted.size(); ++j)
+        out[wanted[j] == 0 ? 0 : kFirstParameter + wanted[j] - 1] = gradients[j];
+      return out;
+    }
+    const torch::Tensor& x = saved[0];
+    const std::int64_t size = x.size(1) * x.size(2);
+    const torch::Tensor dy = above.contiguous();
+    const bool wants_x = context->needs_input_grad(0);
+    bool wants_parameters = false;
+    for (std::size_t i = 2; i < saved.size(); ++i) wants_parameters = wants_parameters || saved[i].requires_grad();
+    if (wants_x) out[0] = torch::empty(x.sizes(), x.options());
+    const auto& engine = kept.side->engine;
+    const std::size_t parts = kept.tapes.size();
+    std::vector<std::vector<T>> buffers(wants_parameters ? parts : 0);
+    const T* const from = dy.const_data_ptr<T>();
+    T* const dx = wants_x ? out[0].mutable_data_ptr<T>() : nullptr;
+    parallel_each(parts, [&](std::size_t p) {
+      const std::int64_t begin = kept.begins[p] * size;
+      if (wants_parameters) buffers[p].assign(engine.gradient_size(), T(0));
+      engine.gradient(*kept.weights, from + begin, wants_x ? dx + begin : nullptr,
+                      wants_parameters ? buffers[p].data() : nullptr, *kept.tapes[p]);
+    });
+    if (wants_parameters) {
+      std::vector<const T*> sums;
+      for (const auto& buffer : buffers) sums.push_back(buffer.data());
+      std::vector<T*> to;
+      for (std::size_t i = 2; i < saved.size(); ++i) {
+        torch::Tensor& gradient = out[kFirstParameter + i - 2];
+        gradient = torch::zeros(saved[i].sizes(), saved[i].options());
+        to.push_back(gradient.mutable_data_ptr<T>());
+      }
+      parallel_each(engine.jobs(), [&](std::size_t job) { engine.add_gradients(job, sums, to); });
+    }
+    return out;
+  }
+};
+
+FusedUnet::FusedUnet(const UnetShape& shape, const Parameters& parameters)
+    : shape_(shape),
+      parameters_(parameters),
+      float_(std::make_unique<Side<float>>(shape, parameters)),
+      double_(std::make_unique<Side<double>>(shape, parameters)) {}
+FusedUnet::~FusedUnet() = default;
+
+bool FusedUnet::takes(const torch::Tensor& x, const torch::Tensor& t) const {
+  if (!kernels_enabled() || parameters_.named().empty()) return false;
+  const torch::ScalarType type = x.scalar_type();
+  const torch::Tensor& first = parameters_.named().front().second;
+  return (type == torch::kFloat || type == torch::kDouble) && first.scalar_type() == type && x.is_cpu() && t.is_cpu() &&
+         first.is_cpu() && !first.is_inference() && t.scalar_type() == torch::kLong && t.dim() == 1 && x.dim() == 3 &&
+         x.size(0) == t.size(0) && x.size(1) == shape_.horizon && x.size(2) == shape_.width &&
+         x.layout() == torch::kStrided;
+}
+
+torch::Tensor FusedUnet::forward(const torch::Tensor& x, const torch::Tensor& t, const Node::Plain& plain) const {
+  torch::autograd::variable_list parameters;
+  bool graph = torch::GradMode::is_enabled() && x.requires_grad();
+  for (const auto& [name, parameter] : parameters_.named()) {
+    parameters.push_back(parameter);
+    graph = graph || (torch::GradMode::is_enabled() && parameter.requires_grad());
+  }
+  if (graph) return Node::apply(x, t, this, plain, at::TensorList(parameters));
+  return x.scalar_type() == torch::kDouble ? Node::run<double>(x, t, *double_, nullptr)
+                                           : Node::run<float>(x, t, *float_, nullptr);
+}
+
+}  // namespace diffreward

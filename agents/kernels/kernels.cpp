@@ -1,0 +1,682 @@
+#include "agents/kernels/kernels.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+// Highway compiles this file once per instruction set.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "agents/kernels/kernels.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include <hwy/contrib/math/math-inl.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace diffreward::kernels {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// --- Convolutions: a tile of kTileRows x 2 vectors of the output stays in registers while taps and input channels are
+// summed up. With 16 registers of 8 floats six rows are the most that fit.
+
+constexpr int kTileRows = 6;
+constexpr int kMaxTaps = 8;
+constexpr std::size_t kPanelBytes = 24 << 10;  // of a packed weight that stay in the L1 cache
+
+template <class T>
+using Tag = hn::ScalableTag<T>;
+template <class T>
+int panel() {  // output channels of a tile
+  return 2 * static_cast<int>(hn::Lanes(Tag<T>()));
+}
+
+template <class T>
+std::size_t packed_size(int in, int out, int taps) {
+  const int width = panel<T>(), panels = (out + width - 1) / width;
+  return std::size_t(taps) * std::size_t(panels) * std::size_t(in) * std::size_t(width);
+}
+
+/// Panels: [panel][tap][in][width], zero past the last channel.
+template <class T>
+void pack(const T* weight, WeightStrides strides, int in, int out, int taps, T* packed) {
+  const int width = panel<T>();
+  for (int o = 0; o < out; o += width) {
+    const int columns = std::min(width, out - o);
+    for (int k = 0; k < taps; ++k) {
+      const T* from = weight + o * strides.out + k * strides.tap;
+      if (strides.in == 1 || columns < width) {
+        // Neighbouring input channels are neighbours in memory: read along them.
+        T* to = packed;
+        if (columns < width) std::fill_n(to, std::ptrdiff_t(in) * width, T(0));
+        for (int c = 0; c < columns; ++c)
+          for (int i = 0; i < in; ++i) to[std::ptrdiff_t(i) * width + c] = from[c * strides.out + i * strides.in];
+      } else {
+        T* to = packed;
+        for (int i = 0; i < in; ++i, to += width)
+          for (int c = 0; c < width; ++c) to[c] = from[i * strides.in + c * strides.out];
+      }
+      packed += std::ptrdiff_t(in) * width;
+    }
+  }
+}
+
+template <class T, int kRows>
+HWY_INLINE void conv_tile(int taps, const T* const* rows, const T* const* weights, int in, const T* bias, bool add, T* y,
+                          std::ptrdiff_t ldy, int columns) {
+  const Tag<T> d;
+  using V = hn::Vec<Tag<T>>;
+  const std::size_t lanes = hn::Lanes(d);
+  const bool whole = columns == int(2 * lanes);
+  alignas(64) T edge[kTileRows * 2 * HWY_MAX_BYTES / sizeof(T)];
+  const std::ptrdiff_t edge_ld = std::ptrdiff_t(2 * lanes);
+  T* out = y;
+  std::ptrdiff_t ld = ldy;
+  if (!whole) {
+    out = edge;
+    ld = edge_ld;
+    if (add)
+      for (int m = 0; m < kRows; ++m) std::copy_n(y + m * ldy, columns, edge + m * edge_ld);
+  }
+  V sum[kRows][2];
+  if (add) {
+    HWY_UNROLL(6)
+    for (int m = 0; m < kRows; ++m) {
+      sum[m][0] = hn::LoadU(d, out + m * ld);
+      sum[m][1] = hn::LoadU(d, out + m * ld + lanes);
+    }
+  } else {
+    V b0 = hn::Zero(d), b1 = hn::Zero(d);
+    if (bias) {
+      alignas(64) T padded[2 * HWY_MAX_BYTES / sizeof(T)] = {};
+      std::copy_n(bias, columns, padded);
+      b0 = hn::Load(d, padded);
+      b1 = hn::Load(d, padded + lanes);
+    }
+    HWY_UNROLL(6)
+    for (int m = 0; m < kRows; ++m) {
+      sum[m][0] = b0;
+      sum[m][1] = b1;
+    }
+  }
+  for (int k = 0; k < taps; ++k) {
+    const T* x[kRows];
+    HWY_UNROLL(6)
+    for (int m = 0; m < kRows; ++m) x[m] = rows[k * kTileRows + m];
+    const T* w = weights[k];
+    for (int c = 0; c < in; ++c) {
+      const V w0 = hn::LoadU(d, w), w1 = hn::LoadU(d, w + lanes);
+      w += 2 * lanes;
+      HWY_UNROLL(6)
+      for (int m = 0; m < kRows; ++m) {
+        const V a = hn::Set(d, x[m][c]);
+        sum[m][0] = hn::MulAdd(a, w0, sum[m][0]);
+        sum[m][1] = hn::MulAdd(a, w1, sum[m][1]);
+      }
+    }
+  }
+  HWY_UNROLL(6)
+  for (int m = 0; m < kRows; ++m) {
+    hn::StoreU(sum[m][0], d, out + m * ld);
+    hn::StoreU(sum[m][1], d, out + m * ld + lanes);
+  }
+  if (!whole)
+    for (int m = 0; m < kRows; ++m) std::copy_n(edge + m * edge_ld, columns, y + m * ldy);
+}
+
+template <class T>
+void conv(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* packed, const T* bias, bool add, T* y,
+          std::ptrdiff_t ldy) {
+  thread_local std::vector<T> zeros;
+  if (zeros.size() < std::size_t(shape.in)) zeros.assign(std::size_t(shape.in), T(0));
+  const int width = panel<T>();
+  const std::size_t tap_size = std::size_t(shape.in) * std::size_t(width);
+  const int group = std::clamp(int(kPanelBytes / (tap_size * sizeof(T))), 1, shape.taps);
+  const int total = shape.rows_out * n;
+  for (int o = 0; o < shape.out; o += width, packed += tap_size * std::size_t(shape.taps)) {
+    const int columns = std::min(width, shape.out - o);
+    for (int first = 0; first < shape.taps; first += group) {
+      const int last = std::min(first + group, shape.taps);
+      for (int row = 0; row < total;) {
+        // A tile keeps to one output row, whose sequences all have the same taps, unless these are very few.
+        const int s = row / n, i = row % n;
+        int tile = std::min(kTileRows, total - row);
+        if (n >= 4) {
+          const int left = n - i, tiles = (left + kTileRows - 1) / kTileRows;
+          tile = (left + tiles - 1) / tiles;
+        }
+        const T* rows[kMaxTaps * kTileRows];
+        const T* weights[kMaxTaps];
+        int taps = 0;
+        for (int k = first; k < last; ++k) {
+          const T** at = rows + taps * kTileRows;
+          bool any = false;
+          if (i + tile <= n) {
+            const int source = shape.source(s, k);
+            any = source >= 0;
+            const T* from = x + (std::ptrdiff_t(source) * n + i) * ldx;
+            if (any)
+              for (int m = 0; m < tile; ++m) at[m] = from + m * ldx;
+          } else {
+            for (int m = 0; m < tile; ++m) {
+              const int source = shape.source((row + m) / n, k);
+              any = any || source >= 0;
+              at[m] = source < 0 ? zeros.data() : x + (std::ptrdiff_t(source) * n + (row + m) % n) * ldx;
+            }
+          }
+          if (any) weights[taps++] = packed + tap_size * std::size_t(k);
+        }
+        T* to = y + std::ptrdiff_t(row) * ldy + o;
+        const T* b = bias && first == 0 ? bias + o : nullptr;
+        const bool keep = add || first > 0;
+        if (taps > 0 || !keep || b) {
+          // With a bias on top of what is there: the bias first.
+          if (keep && b) {
+            for (int m = 0; m < tile; ++m)
+              for (int c = 0; c < columns; ++c) to[m * ldy + c] += b[c];
+          }
+          switch (tile) {
+            case 1: conv_tile<T, 1>(taps, rows, weights, shape.in, b, keep, to, ldy, columns); break;
+            case 2: conv_tile<T, 2>(taps, rows, weights, shape.in, b, keep, to, ldy, columns); break;
+            case 3: conv_tile<T, 3>(taps, rows, weights, shape.in, b, keep, to, ldy, columns); break;
+            case 4: conv_tile<T, 4>(taps, rows, weights, shape.in, b, keep, to, ldy, columns); break;
+            case 5: conv_tile<T, 5>(taps, rows, weights, shape.in, b, keep, to, ldy, columns); break;
+            default: conv_tile<T, 6>(taps, rows, weights, shape.in, b, keep, to, ldy, columns);
+          }
+        }
+        row += tile;
+      }
+    }
+  }
+}
+
+/// dw[m][0 ... columns) += sum over segments and their rows of x[row][m] dy[row][...], m < kRows.
+template <class T, int kRows>
+HWY_INLINE void weight_tile(int segments, const T* const* x, std::ptrdiff_t ldx, const T* const* dy, int length, T* dw,
+                            std::ptrdiff_t ldw, int columns) {
+  const Tag<T> d;
+  using V = hn::Vec<Tag<T>>;
+  const std::size_t lanes = hn::Lanes(d);
+  V sum[kRows][2];
+  HWY_UNROLL(6)
+  for (int m = 0; m < kRows; ++m) sum[m][0] = sum[m][1] = hn::Zero(d);
+  for (int j = 0; j < segments; ++j) {
+    const T *a = x[j], *b = dy[j];
+    for (int r = 0; r < length; ++r, a += ldx, b += 2 * lanes) {
+      const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
+      HWY_UNROLL(6)
+      for (int m = 0; m < kRows; ++m) {
+        const V v = hn::Set(d, a[m]);
+        sum[m][0] = hn::MulAdd(v, b0, sum[m][0]);
+        sum[m][1] = hn::MulAdd(v, b1, sum[m][1]);
+      }
+    }
+  }
+  if (columns == int(2 * lanes)) {
+    HWY_UNROLL(6)
+    for (int m = 0; m < kRows; ++m) {
+      T* to = dw + m * ldw;
+      hn::StoreU(hn::Add(hn::LoadU(d, to), sum[m][0]), d, to);
+      hn::StoreU(hn::Add(hn::LoadU(d, to + lanes), sum[m][1]), d, to + lanes);
+    }
+    return;
+  }
+  alignas(64) T edge[2 * HWY_MAX_BYTES / sizeof(T)];
+  HWY_UNROLL(6)
+  for (int m = 0; m < kRows; ++m) {
+    hn::Store(sum[m][0], d, edge);
+    hn::Store(sum[m][1], d, edge + lanes);
+    for (int c = 0; c < columns; ++c) dw[m * ldw + c] += edge[c];
+  }
+}
+
+template <class T>
+void conv_weight_gradient(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* dy, std::ptrdiff_t ldy,
+                          T* dw) {
+  constexpr int kChunkRows = 384;  // of dy, packed, at a time: what stays in the L1 cache beside rows of x
+  constexpr int kMaxSegments = kChunkRows;
+  thread_local std::vector<T> scratch;
+  const int width = panel<T>();
+  const int chunk = std::clamp(kChunkRows / n, 1, shape.rows_out);
+  scratch.resize(std::size_t(chunk) * std::size_t(n) * std::size_t(width));
+  for (int begin = 0; begin < shape.rows_out; begin += chunk) {
+    const int end = std::min(begin + chunk, shape.rows_out);
+    for (int o = 0; o < shape.out; o += width) {
+      const int columns = std::min(width, shape.out - o);
+      T* to = scratch.data();
+      for (std::ptrdiff_t row = std::ptrdiff_t(begin) * n; row < std::ptrdiff_t(end) * n; ++row, to += width) {
+        std::copy_n(dy + row * ldy + o, columns, to);
+        if (columns < width) std::fill_n(to + columns, width - columns, T(0));
+      }
+      for (int k = 0; k < shape.taps; ++k) {
+        const T *a[kMaxSegments], *b[kMaxSegments];
+        int segments = 0;
+        for (int s = begin; s < end; ++s)
+          if (const int source = shape.source(s, k); source >= 0) {
+            a[segments] = x + std::ptrdiff_t(source) * n * ldx;
+            b[segments++] = scratch.data() + std::ptrdiff_t(s - begin) * n * width;
+          }
+        if (segments == 0) continue;
+        int length = n;
+        if (shape.stride == 1) {  // neighbouring output rows take neighbouring input rows
+          length = n * segments;
+          segments = 1;
+        }
+        for (int i = 0; i < shape.in;) {
+          const int left = shape.in - i, tiles = (left + kTileRows - 1) / kTileRows;
+          const int tile = (left + tiles - 1) / tiles;
+          T* out = dw + (std::ptrdiff_t(k) * shape.in + i) * shape.out + o;
+          switch (tile) {
+            case 1: weight_tile<T, 1>(segments, a, ldx, b, length, out, shape.out, columns); break;
+            case 2: weight_tile<T, 2>(segments, a, ldx, b, length, out, shape.out, columns); break;
+            case 3: weight_tile<T, 3>(segments, a, ldx, b, length, out, shape.out, columns); break;
+            case 4: weight_tile<T, 4>(segments, a, ldx, b, length, out, shape.out, columns); break;
+            case 5: weight_tile<T, 5>(segments, a, ldx, b, length, out, shape.out, columns); break;
+            default: weight_tile<T, 6>(segments, a, ldx, b, length, out, shape.out, columns);
+          }
+          for (int j = 0; j < segments; ++j) a[j] += tile;
+          i += tile;
+        }
+      }
+    }
+  }
+}
+
+// --- Element by element. At most 8 lanes, so that every multiple of 8 channels is whole vectors.
+
+template <class T>
+using Narrow = hn::CappedTag<T, 8>;
+
+template <class D, class V>
+HWY_INLINE hn::TFromD<D> total(D d, V v) {
+  return hn::GetLane(hn::SumOfLanes(d, v));
+}
+
+/// With e = e^x and w = e (e + 2):  mish(x) = x w / (w + 2);  mish'(x) = (w + 4 x e (e + 1) / (w + 2)) / (w + 2).
+/// Beyond 20 mish(x) is x to rounding; not-a-number stays what it is.
+template <class D, class V>
+HWY_INLINE V mish_of(D d, V x) {
+  const V e = hn::Exp(d, hn::Min(x, hn::Set(d, 20)));
+  const V w = hn::Mul(e, hn::Add(e, hn::Set(d, 2)));
+  const V y = hn::Mul(x, hn::Div(w, hn::Add(w, hn::Set(d, 2))));
+  return hn::IfThenElse(hn::Lt(x, hn::Set(d, 20)), y, x);
+}
+template <class D, class V>
+HWY_INLINE V mish_slope(D d, V x) {
+  const V e = hn::Exp(d, hn::Min(x, hn::Set(d, 20)));
+  const V w = hn::Mul(e, hn::Add(e, hn::Set(d, 2)));
+  const V r = hn::Div(hn::Set(d, 1), hn::Add(w, hn::Set(d, 2)));
+  const V bend = hn::Mul(hn::Mul(hn::Mul(hn::Set(d, 4), x), hn::Mul(e, hn::Add(e, hn::Set(d, 1)))), r);
+  const V slope = hn::Mul(hn::Add(w, bend), r);
+  // x - x is 0, or not-a-number where x is not finite.
+  return hn::IfThenElse(hn::Lt(x, hn::Set(d, 20)), slope, hn::Add(hn::Set(d, 1), hn::Sub(x, x)));
+}
+
+template <class T>
+void mish(std::size_t count, const T* x, T* y) {
+  const Narrow<T> d;
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(mish_of(d, hn::LoadU(d, x + i)), d, y + i);
+  const hn::CappedTag<T, 1> one;
+  for (; i < count; ++i) hn::StoreU(mish_of(one, hn::LoadU(one, x + i)), one, y + i);
+}
+
+template <class T>
+void mish_gradient(std::size_t count, const T* x, const T* dy, T* dx) {
+  const Narrow<T> d;
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    hn::StoreU(hn::Mul(mish_slope(d, hn::LoadU(d, x + i)), hn::LoadU(d, dy + i)), d, dx + i);
+  const hn::CappedTag<T, 1> one;
+  for (; i < count; ++i)
+    hn::StoreU(hn::Mul(mish_slope(one, hn::LoadU(one, x + i)), hn::LoadU(one, dy + i)), one, dx + i);
+}
+
+template <class T>
+void add(std::size_t count, const T* x, T* y) {
+  const Narrow<T> d;
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i);
+  for (; i < count; ++i) y[i] += x[i];
+}
+
+template <class T>
+void add_column_sums(std::ptrdiff_t rows, int columns, const T* x, T* sums) {
+  const Narrow<T> d;
+  const int lanes = int(hn::Lanes(d));
+  int c = 0;
+  for (; c + lanes <= columns; c += lanes) {
+    auto sum = hn::Zero(d);
+    for (std::ptrdiff_t row = 0; row < rows; ++row) sum = hn::Add(sum, hn::LoadU(d, x + row * columns + c));
+    hn::StoreU(hn::Add(sum, hn::LoadU(d, sums + c)), d, sums + c);
+  }
+  for (; c < columns; ++c)
+    for (std::ptrdiff_t row = 0; row < rows; ++row) sums[c] += x[row * columns + c];
+}
+
+constexpr double kEpsilon = 1e-5;  // of all normalisations
+
+/// One vector per channel, kept per thread.
+template <class T, int kVectors>
+std::array<T*, kVectors> channel_scratch(int channels) {
+  thread_local std::vector<T> memory;
+  const std::size_t size = std::size_t(channels);
+  if (memory.size() < kVectors * size) memory.resize(kVectors * size);
+  std::array<T*, kVectors> vectors;
+  for (std::size_t i = 0; i < kVectors; ++i) vectors[i] = memory.data() + i * size;
+  return vectors;
+}
+
+/// Sums of consecutive channels, one per group.
+template <class T>
+HWY_INLINE void group_sums(int channels, int groups, const T* values, T* sums) {
+  const int size = channels / groups;
+  const Narrow<T> d;
+  const int lanes = int(hn::Lanes(d));
+  for (int g = 0; g < groups; ++g, values += size) {
+    if (size % lanes == 0) {
+      auto sum = hn::LoadU(d, values);
+      for (int c = lanes; c < size; c += lanes) sum = hn::Add(sum, hn::LoadU(d, values + c));
+      sums[g] = total(d, sum);
+    } else {
+      sums[g] = 0;
+      for (int c = 0; c < size; ++c) sums[g] += values[c];
+    }
+  }
+}
+
+constexpr int kMaxGroups = 64;
+
+template <class T>
+void norm_mish(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias, const T* shift,
+               std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean, T* rstd) {
+  const Narrow<T> d;
+  const int lanes = int(hn::Lanes(d)), size = channels / groups;
+  const auto [sums, slope, offset] = channel_scratch<T, 3>(channels);
+  const std::ptrdiff_t stride = std::ptrdiff_t(n) * channels;
+  const T count = T(rows) * T(size);
+  T group[kMaxGroups];
+  for (int i = 0; i < n; ++i, mean += groups, rstd += groups) {
+    const T* from = u + std::ptrdiff_t(i) * channels;
+    for (int c = 0; c < channels; c += lanes) {
+      auto sum = hn::Zero(d);
+      for (int s = 0; s < rows; ++s) sum = hn::Add(sum, hn::LoadU(d, from + s * stride + c));
+      hn::StoreU(sum, d, sums + c);
+    }
+    group_sums(channels, groups, sums, group);
+    for (int g = 0; g < groups; ++g) {
+      mean[g] = group[g] / count;
+      std::fill_n(offset + g * size, size, mean[g]);
+    }
+    for (int c = 0; c < channels; c += lanes) {
+      const auto centre = hn::LoadU(d, offset + c);
+      auto sum = hn::Zero(d);
+      for (int s = 0; s < rows; ++s) {
+        const auto v = hn::Sub(hn::LoadU(d, from + s * stride + c), centre);
+        sum = hn::MulAdd(v, v, sum);
+      }
+      hn::StoreU(sum, d, sums + c);
+    }
+    group_sums(channels, groups, sums, group);
+    for (int g = 0; g < groups; ++g) {
+      rstd[g] = T(1) / std::sqrt(group[g] / count + T(kEpsilon));
+      for (int c = g * size; c < (g + 1) * size; ++c) {
+        slope[c] = rstd[g] * gain[c];
+        offset[c] = bias[c] - mean[g] * slope[c];
+      }
+    }
+    const T* move = shift ? shift + i * shift_stride : nullptr;
+    for (int c = 0; c < channels; c += lanes) {
+      const auto a = hn::LoadU(d, slope + c), b = hn::LoadU(d, offset + c);
+      const auto m = move ? hn::LoadU(d, move + c) : hn::Zero(d);
+      const std::ptrdiff_t at = std::ptrdiff_t(i) * channels + c;
+      for (int s = 0; s < rows; ++s) {
+        auto v = hn::Add(mish_of(d, hn::MulAdd(hn::LoadU(d, from + s * stride + c), a, b)), m);
+        if (residual) v = hn::Add(v, hn::LoadU(d, residual + at + s * stride));
+        hn::StoreU(v, d, y + at + s * stride);
+      }
+    }
+  }
+}
+
+template <class T>
+void norm_mish_gradient(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+                        const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias, T* dshift) {
+  const Narrow<T> d;
+  const int lanes = int(hn::Lanes(d)), size = channels / groups;
+  const auto [centre, scale, first, second, p, q, r] = channel_scratch<T, 7>(channels);
+  const std::ptrdiff_t stride = std::ptrdiff_t(n) * channels;
+  const T count = T(rows) * T(size);
+  T sum_first[kMaxGroups], sum_second[kMaxGroups];
+  for (int i = 0; i < n; ++i, mean += groups, rstd += groups) {
+    for (int g = 0; g < groups; ++g) {
+      std::fill_n(centre + g * size, size, mean[g]);
+      std::fill_n(scale + g * size, size, rstd[g]);
+    }
+    const std::ptrdiff_t at = std::ptrdiff_t(i) * channels;
+    for (int c = 0; c < channels; c += lanes) {
+      const auto m = hn::LoadU(d, centre + c), k = hn::LoadU(d, scale + c), a = hn::LoadU(d, gain + c),
+                 b = hn::LoadU(d, bias + c);
+      auto sum = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d);
+      for (int s = 0; s < rows; ++s) {
+        const std::ptrdiff_t here = at + s * stride + c;
+        const auto normed = hn::Mul(hn::Sub(hn::LoadU(d, u + here), m), k);
+        const auto above = hn::LoadU(d, dy + here);
+        const auto z = hn::Mul(above, mish_slope(d, hn::MulAdd(normed, a, b)));
+        hn::StoreU(z, d, du + here);
+        sum = hn::Add(sum, above);
+        s1 = hn::Add(s1, z);
+        s2 = hn::MulAdd(z, normed, s2);
+      }
+      if (dshift) hn::StoreU(sum, d, dshift + at + c);
+      if (dgain) {
+        hn::StoreU(hn::Add(hn::LoadU(d, dgain + c), s2), d, dgain + c);
+        hn::StoreU(hn::Add(hn::LoadU(d, dbias + c), s1), d, dbias + c);
+      }
+      hn::StoreU(hn::Mul(a, s1), d, first + c);
+      hn::StoreU(hn::Mul(a, s2), d, second + c);
+      hn::StoreU(hn::Mul(a, k), d, p + c);
+    }
+    group_sums(channels, groups, first, sum_first);
+    group_sums(channels, groups, second, sum_second);
+    for (int g = 0; g < groups; ++g) {
+      std::fill_n(q + g * size, size, rstd[g] * sum_first[g] / count);
+      std::fill_n(r + g * size, size, rstd[g] * rstd[g] * sum_second[g] / count);
+    }
+    for (int c = 0; c < channels; c += lanes) {
+      const auto m = hn::LoadU(d, centre + c), a = hn::LoadU(d, p + c), b = hn::LoadU(d, q + c), k = hn::LoadU(d, r + c);
+      for (int s = 0; s < rows; ++s) {
+        const std::ptrdiff_t here = at + s * stride + c;
+        const auto centred = hn::Sub(hn::LoadU(d, u + here), m);
+        hn::StoreU(hn::Sub(hn::MulSub(hn::LoadU(d, du + here), a, b), hn::Mul(centred, k)), d, du + here);
+      }
+    }
+  }
+}
+
+template <class T>
+void channel_norm(std::ptrdiff_t count, int channels, const T* x, const T* gain, const T* bias, T* y) {
+  const Narrow<T> d;
+  const int lanes = int(hn::Lanes(d));
+  for (std::ptrdiff_t row = 0; row < count; ++row, x += channels, y += channels) {
+    auto sum = hn::Zero(d), squares = hn::Zero(d);
+    for (int c = 0; c < channels; c += lanes) sum = hn::Add(sum, hn::LoadU(d, x + c));
+    const auto mean = hn::Set(d, total(d, sum) / T(channels));
+    for (int c = 0; c < channels; c += lanes) {
+      const auto v = hn::Sub(hn::LoadU(d, x + c), mean);
+      squares = hn::MulAdd(v, v, squares);
+    }
+    const auto rstd = hn::Set(d, T(1) / std::sqrt(total(d, squares) / T(channels) + T(kEpsilon)));
+    for (int c = 0; c < channels; c += lanes) {
+      const auto v = hn::Mul(hn::Sub(hn::LoadU(d, x + c), mean), rstd);
+      hn::StoreU(hn::MulAdd(v, hn::LoadU(d, gain + c), hn::LoadU(d, bias + c)), d, y + c);
+    }
+  }
+}
+
+template <class T>
+void channel_norm_gradient(std::ptrdiff_t count, int channels, const T* x, const T* gain, const T* dy, T* dx, T* dgain,
+                           T* dbias) {
+  const Narrow<T> d;
+  const int lanes = int(hn::Lanes(d));
+  for (std::ptrdiff_t row = 0; row < count; ++row, x += channels, dy += channels, dx += channels) {
+    auto sum = hn::Zero(d), squares = hn::Zero(d);
+    for (int c = 0; c < channels; c += lanes) sum = hn::Add(sum, hn::LoadU(d, x + c));
+    const auto mean = hn::Set(d, total(d, sum) / T(channels));
+    for (int c = 0; c < channels; c += lanes) {
+      const auto v = hn::Sub(hn::LoadU(d, x + c), mean);
+      squares = hn::MulAdd(v, v, squares);
+    }
+    const auto rstd = hn::Set(d, T(1) / std::sqrt(total(d, squares) / T(channels) + T(kEpsilon)));
+    auto s1 = hn::Zero(d), s2 = hn::Zero(d);
+    for (int c = 0; c < channels; c += lanes) {
+      const auto v = hn::Mul(hn::Sub(hn::LoadU(d, x + c), mean), rstd), above = hn::LoadU(d, dy + c);
+      const auto z = hn::Mul(above, hn::LoadU(d, gain + c));
+      s1 = hn::Add(s1, z);
+      s2 = hn::MulAdd(z, v, s2);
+      if (dgain) {
+        hn::StoreU(hn::MulAdd(above, v, hn::LoadU(d, dgain + c)), d, dgain + c);
+        hn::StoreU(hn::Add(above, hn::LoadU(d, dbias + c)), d, dbias + c);
+      }
+    }
+    const auto q = hn::Set(d, total(d, s1) / T(channels)), r = hn::Set(d, total(d, s2) / T(channels));
+    for (int c = 0; c < channels; c += lanes) {
+      const auto v = hn::Mul(hn::Sub(hn::LoadU(d, x + c), mean), rstd);
+      const auto z = hn::Mul(hn::LoadU(d, dy + c), hn::LoadU(d, gain + c));
+      const auto part = hn::Mul(rstd, hn::Sub(hn::Sub(z, q), hn::Mul(v, r)));
+      hn::StoreU(hn::Add(hn::LoadU(d, dx + c), part), d, dx + c);
+    }
+  }
+}
+
+constexpr int kHead = 32;  // channels of an attention head
+
+template <class T>
+void linear_attention(int rows, int n, int heads, T* qkv, T* y) {
+  const Narrow<T> d;
+  const int lanes = int(hn::Lanes(d)), width = heads * kHead;
+  const std::ptrdiff_t in = std::ptrdiff_t(n) * 3 * width, out = std::ptrdiff_t(n) * width;
+  const auto scale = hn::Set(d, T(1) / std::sqrt(T(kHead)));
+  T context[kHead * kHead];
+  for (int i = 0; i < n; ++i)
+    for (int head = 0; head < heads; ++head) {
+      const T* q = qkv + std::ptrdiff_t(i) * 3 * width + head * kHead;
+      T* k = qkv + std::ptrdiff_t(i) * 3 * width + width + head * kHead;
+      const T* v = k + width;
+      for (int c = 0; c < kHead; c += lanes) {
+        auto largest = hn::LoadU(d, k + c), sum = hn::Zero(d);
+        for (int s = 1; s < rows; ++s) largest = hn::Max(largest, hn::LoadU(d, k + s * in + c));
+        for (int s = 0; s < rows; ++s) {
+          const auto e = hn::Exp(d, hn::Sub(hn::LoadU(d, k + s * in + c), largest));
+          sum = hn::Add(sum, e);
+          hn::StoreU(e, d, k + s * in + c);
+        }
+        for (int s = 0; s < rows; ++s) hn::StoreU(hn::Div(hn::LoadU(d, k + s * in + c), sum), d, k + s * in + c);
+      }
+      for (int key = 0; key < kHead; ++key)
+        for (int c = 0; c < kHead; c += lanes) {
+          auto sum = hn::Zero(d);
+          for (int s = 0; s < rows; ++s) sum = hn::MulAdd(hn::Set(d, k[s * in + key]), hn::LoadU(d, v + s * in + c), sum);
+          hn::StoreU(hn::Mul(sum, scale), d, context + key * kHead + c);
+        }
+      T* to = y + std::ptrdiff_t(i) * width + head * kHead;
+      for (int s = 0; s < rows; ++s)
+        for (int c = 0; c < kHead; c += lanes) {
+          auto sum = hn::Zero(d);
+          for (int key = 0; key < kHead; ++key)
+            sum = hn::MulAdd(hn::Set(d, q[s * in + key]), hn::LoadU(d, context + key * kHead + c), sum);
+          hn::StoreU(sum, d, to + s * out + c);
+        }
+    }
+}
+
+template <class T>
+void linear_attention_gradient(int rows, int n, int heads, const T* qkv, const T* dy, T* dqkv) {
+  const Narrow<T> d;
+  const int lanes = int(hn::Lanes(d)), width = heads * kHead;
+  const std::ptrdiff_t in = std::ptrdiff_t(n) * 3 * width, out = std::ptrdiff_t(n) * width;
+  const T scale = T(1) / std::sqrt(T(kHead));
+  // [key][value] and the transpose: sums run along the one index, vectors along the other.
+  T context_t[kHead * kHead], slope[kHead * kHead], slope_t[kHead * kHead];
+  for (int i = 0; i < n; ++i)
+    for (int head = 0; head < heads; ++head) {
+      const std::ptrdiff_t at = std::ptrdiff_t(i) * 3 * width + head * kHead;
+      const T *q = qkv + at, *k = q + width, *v = k + width, *above = dy + std::ptrdiff_t(i) * width + head * kHead;
+      T *dq = dqkv + at, *dk = dq + width, *dv = dk + width;
+      for (int key = 0; key < kHead; ++key)
+        for (int c = 0; c < kHead; c += lanes) {
+          auto sum = hn::Zero(d), flow = hn::Zero(d), flow_t = hn::Zero(d);
+          for (int s = 0; s < rows; ++s) {
+            // Here `key` stands for the value's index in the two transposes.
+            sum = hn::MulAdd(hn::Set(d, v[s * in + key]), hn::LoadU(d, k + s * in + c), sum);
+            flow = hn::MulAdd(hn::Set(d, q[s * in + key]), hn::LoadU(d, above + s * out + c), flow);
+            flow_t = hn::MulAdd(hn::Set(d, above[s * out + key]), hn::LoadU(d, q + s * in + c), flow_t);
+          }
+          hn::StoreU(hn::Mul(sum, hn::Set(d, scale)), d, context_t + key * kHead + c);
+          hn::StoreU(hn::Mul(flow, hn::Set(d, scale)), d, slope + key * kHead + c);
+          hn::StoreU(hn::Mul(flow_t, hn::Set(d, scale)), d, slope_t + key * kHead + c);
+        }
+      for (int s = 0; s < rows; ++s)
+        for (int c = 0; c < kHead; c += lanes) {
+          auto to_q = hn::Zero(d), to_k = hn::Zero(d), to_v = hn::Zero(d);
+          for (int j = 0; j < kHead; ++j) {
+            to_q = hn::MulAdd(hn::Set(d, above[s * out + j]), hn::LoadU(d, context_t + j * kHead + c), to_q);
+            to_k = hn::MulAdd(hn::Set(d, v[s * in + j]), hn::LoadU(d, slope_t + j * kHead + c), to_k);
+            to_v = hn::MulAdd(hn::Set(d, k[s * in + j]), hn::LoadU(d, slope + j * kHead + c), to_v);
+          }
+          hn::StoreU(to_q, d, dq + s * in + c);
+          hn::StoreU(to_k, d, dk + s * in + c);
+          hn::StoreU(to_v, d, dv + s * in + c);
+        }
+      for (int c = 0; c < kHead; c += lanes) {  // through the softmax over rows
+        auto sum = hn::Zero(d);
+        for (int s = 0; s < rows; ++s)
+          sum = hn::MulAdd(hn::LoadU(d, k + s * in + c), hn::LoadU(d, dk + s * in + c), sum);
+        for (int s = 0; s < rows; ++s) {
+          const auto here = hn::Sub(hn::LoadU(d, dk + s * in + c), sum);
+          hn::StoreU(hn::Mul(hn::LoadU(d, k + s * in + c), here), d, dk + s * in + c);
+        }
+      }
+    }
+}
+
+template <class T>
+const Kernels<T>& table() {
+  static constexpr Kernels<T> functions = {
+      packed_size<T>, pack<T>, conv<T>, conv_weight_gradient<T>, add_column_sums<T>, norm_mish<T>, norm_mish_gradient<T>,
+      channel_norm<T>, channel_norm_gradient<T>, linear_attention<T>, linear_attention_gradient<T>, mish<T>,
+      mish_gradient<T>, add<T>};
+  return functions;
+}
+const Kernels<float>& float_table() { return table<float>(); }
+const Kernels<double>& double_table() { return table<double>(); }
+const char* target_name() { return hwy::TargetName(HWY_TARGET); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace diffreward::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace diffreward::kernels {
+
+HWY_EXPORT(float_table);
+HWY_EXPORT(double_table);
+HWY_EXPORT(target_name);
+
+template <>
+const Kernels<float>& kernels<float>() {
+  return HWY_DYNAMIC_DISPATCH(float_table)();
+}
+template <>
+const Kernels<double>& kernels<double>() {
+  return HWY_DYNAMIC_DISPATCH(double_table)();
+}
+std::string instruction_set() {
+  return HWY_DYNAMIC_DISPATCH(target_name)();
+}
+
+}  // namespace diffreward::kernels
+#endif  // HWY_ONCE

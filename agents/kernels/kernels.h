@@ -1,0 +1,98 @@
+// The inner loops of temporal convolution nets on a CPU, in float and double: plain pointers, one thread, nothing
+// allocated in the steady state. Compiled for several instruction sets by Highway; the best one the processor has is
+// taken at run time.
+//
+// A batch of n sequences is stored row by row, [rows][n][channels]: the same row of all sequences is contiguous. A tap
+// of a convolution is then a matrix product of neighbouring rows, and products with the padding are never computed.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace diffreward::kernels {
+
+/// The instruction set in use, in Highway's words, as "AVX2".
+std::string instruction_set();
+
+/// A 1-D convolution or, with `transposed`, the adjoint of one: which input row feeds which output row by which tap.
+struct ConvShape {
+  int in, out;  ///< channels
+  int taps, stride, pad;
+  int rows_in, rows_out;
+  bool transposed = false;
+
+  /// The input row that tap k takes for output row s, or -1 where it lies outside.
+  int source(int s, int k) const {
+    if (!transposed) {
+      const int row = s * stride + k - pad;
+      return row >= 0 && row < rows_in ? row : -1;
+    }
+    const int row = s + pad - k;
+    return row >= 0 && row % stride == 0 && row / stride < rows_in ? row / stride : -1;
+  }
+  ConvShape adjoint() const { return {out, in, taps, stride, pad, rows_out, rows_in, !transposed}; }
+};
+
+/// How a weight lies in memory: the value of (output channel o, input channel i, tap k) is at o * out + i * in + k * tap.
+struct WeightStrides {
+  std::ptrdiff_t out, in, tap;
+};
+
+/// The functions of one instruction set. T is float or double.
+template <class T>
+struct Kernels {
+  /// Numbers that pack() writes.
+  std::size_t (*packed_size)(int in, int out, int taps);
+  /// Rearranges a weight into the panels that conv() reads.
+  void (*pack)(const T* weight, WeightStrides strides, int in, int out, int taps, T* packed);
+
+  /// y (+)= conv(x) + bias.  x: [rows_in][n][in], y: [rows_out][n][out]; sequence i of row s is at
+  /// x + (s n + i) ldx. bias: [out] or null; `add` keeps what is in y.
+  void (*conv)(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* packed, const T* bias,
+                   bool add, T* y, std::ptrdiff_t ldy);
+  /// dw[k][i][o] += sum over rows and sequences of x dy, the gradient of a weight.
+  void (*conv_weight_gradient)(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* dy,
+                                   std::ptrdiff_t ldy, T* dw);
+  /// sums[c] += sum over rows of x[row][c].
+  void (*add_column_sums)(std::ptrdiff_t rows, int columns, const T* x, T* sums);
+
+  /// y = mish(group_norm(u)) + shift + residual.  u, residual, y: [rows][n][channels]; gain, bias: [channels];
+  /// shift: sequence i's at shift + i * shift_stride, or null; residual may be null or y. Writes mean and 1 / deviation
+  /// per sequence and group, [n][groups].  channels: a multiple of 8 and of groups.  Wu and He 2018; Misra 2020.
+  void (*norm_mish)(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+                        const T* shift, std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean, T* rstd);
+  /// Its gradient: du = ..., dgain, dbias += ... [channels], dshift = ... [n][channels] or null. dy and du may not
+  /// overlap. dgain and dbias may be null together.
+  void (*norm_mish_gradient)(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+                                 const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias, T* dshift);
+
+  /// y = (x - mean) / sqrt(variance + eps) * gain + bias over the channels of each of `count` rows.
+  void (*channel_norm)(std::ptrdiff_t count, int channels, const T* x, const T* gain, const T* bias, T* y);
+  /// dx += ..., dgain, dbias += ..., both [channels] or both null.
+  void (*channel_norm_gradient)(std::ptrdiff_t count, int channels, const T* x, const T* gain, const T* dy, T* dx,
+                                    T* dgain, T* dbias);
+
+  /// Linear attention (Shen et al. 2021) over the rows of each sequence.  qkv: [rows][n][3][heads][32], whose key part
+  /// becomes its softmax over rows; y: [rows][n][heads][32];  y = (softmax(k)^T v)^T q / sqrt(32).
+  void (*linear_attention)(int rows, int n, int heads, T* qkv, T* y);
+  /// qkv as linear_attention() left it; dqkv = ...
+  void (*linear_attention_gradient)(int rows, int n, int heads, const T* qkv, const T* dy, T* dqkv);
+
+  /// y = mish(x), count numbers; y may be x.
+  void (*mish)(std::size_t count, const T* x, T* y);
+  /// dx = mish'(x) dy; dx may be dy.
+  void (*mish_gradient)(std::size_t count, const T* x, const T* dy, T* dx);
+  /// y += x.
+  void (*add)(std::size_t count, const T* x, T* y);
+};
+
+/// Those of the best instruction set that this processor has.
+template <class T>
+const Kernels<T>& kernels();
+template <>
+const Kernels<float>& kernels();
+template <>
+const Kernels<double>& kernels();
+
+}  // namespace diffreward::kernels
