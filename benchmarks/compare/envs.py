@@ -200,13 +200,18 @@ def measure_id(env_id: str, args, environment: dict[str, str], native, add) -> N
     add(f"steps/s on 2 threads / on 1, {env_id}", ratio("native", "one thread"), "", "" if maze else ">= 1.8")
 
 
-def save(path: pathlib.Path, figures: list[tuple]) -> None:
+def save(
+    path: pathlib.Path,
+    figures: list[tuple],
+    command: str = "make bench",
+    packages: tuple[str, ...] = ("mujoco", "gymnasium", "numpy"),
+) -> None:
     """Puts figures among those of the results file; of equal names the new ones stay."""
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
     models = [line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    versions = {name: importlib.metadata.version(name) for name in ("mujoco", "gymnasium", "numpy")}
+    versions = {name: importlib.metadata.version(name) for name in packages}
     common = {
-        "command": "make bench",
+        "command": command,
         "commit": commit,
         "machine": f"{models[0].split(': ')[1] if models else 'unknown processor'}, {os.cpu_count()} cores",
         "versions": versions,
