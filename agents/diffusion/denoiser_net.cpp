@@ -59,18 +59,36 @@ void Parameters::read(const Safetensors& tensors, const std::filesystem::path& f
   for (std::size_t i = 0; i < values.size(); ++i) named_[i].second.copy_(values[i]);
 }
 
+template <class Body>
+void Parameters::for_parts(const torch::Tensor& flat, const Body& body) {
+  std::int64_t begin = 0;
+  for (std::size_t i = 0; i < named_.size(); ++i) {
+    const torch::Tensor& parameter = named_[i].second;
+    const torch::Tensor part = flat.narrow(0, begin, parameter.numel());
+    if (parameter.dim() == 3)  // [out, in, taps]
+      body(i, part.view({parameter.size(2), parameter.size(1), parameter.size(0)}).permute({2, 1, 0}));
+    else
+      body(i, part.view(parameter.sizes()));
+    begin += parameter.numel();
+  }
+}
+
 const torch::Tensor& Parameters::flatten() {
   if (flat_.defined()) return flat_;
   const torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> pieces;
-  for (const auto& [name, parameter] : named_) pieces.push_back(parameter.reshape({-1}));
-  flat_ = torch::cat(pieces);
-  std::int64_t begin = 0;
-  for (auto& [name, parameter] : named_) {
-    parameter.set_data(flat_.narrow(0, begin, parameter.numel()).view(parameter.sizes()));
-    begin += parameter.numel();
-  }
+  flat_ = torch::empty({count()}, named_.at(0).second.options().requires_grad(false));
+  for_parts(flat_, [&](std::size_t i, torch::Tensor part) {
+    part.copy_(named_[i].second);
+    named_[i].second.set_data(part);
+  });
   return flat_;
+}
+
+const torch::Tensor& Parameters::collect_gradients() {
+  if (gradient_.defined()) return gradient_;
+  gradient_ = torch::zeros_like(flatten());
+  for_parts(gradient_, [&](std::size_t i, const torch::Tensor& part) { named_[i].second.mutable_grad() = part; });
+  return gradient_;
 }
 
 std::int64_t Parameters::version() const {

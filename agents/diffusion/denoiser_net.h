@@ -35,9 +35,13 @@ class Parameters {
   /// what was expected and what was found; the parameters are then unchanged.
   void read(const Safetensors& tensors, const std::filesystem::path& file);
   /// Moves all values into one contiguous vector of which the parameters become views, so that an optimiser
-  /// and an average over all of them cost a few long vector operations. Calling it again returns the same
-  /// vector.
+  /// and an average over all of them cost one pass. Weights of convolutions lie there tap by tap, [taps, in, out], as
+  /// their kernels read them. Calling it again returns the same vector.
   const torch::Tensor& flatten();  // [count()]
+  /// The same for gradients: from now on backward() adds to this vector, of which every parameter's grad is a view, and
+  /// some nets do so without telling LibTorch, so that torch::autograd::grad() in the parameters is not available.
+  const torch::Tensor& collect_gradients();  // [count()]
+  bool collects_gradients() const { return gradient_.defined(); }
   /// Another number after every change in place of values, through the parameters or their flat vector.
   std::int64_t version() const;
 
@@ -46,8 +50,12 @@ class Parameters {
 
   torch::Device device_;
   torch::Generator generator_;
+  /// Calls body(i, part) for every parameter with its part of a flat vector, shaped as the parameter.
+  template <class Body>
+  void for_parts(const torch::Tensor& flat, const Body& body);
+
   std::vector<std::pair<std::string, torch::Tensor>> named_;
-  torch::Tensor flat_;
+  torch::Tensor flat_, gradient_;
 };
 
 struct Linear {

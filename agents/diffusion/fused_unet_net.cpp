@@ -38,6 +38,18 @@ void enable_kernels(bool on) {
   enabled() = on;
 }
 
+namespace {
+
+/// How a parameter, or its gradient, lies in memory.
+template <class T>
+UnetParameter<T> parameter_of(T* data, const torch::Tensor& tensor) {
+  UnetParameter<T> parameter{data, {0, 0, 0}};
+  for (std::int64_t i = 0; i < tensor.dim() && i < 3; ++i) parameter.strides[i] = tensor.stride(i);
+  return parameter;
+}
+
+}  // namespace
+
 /// The engine of one number type, with the packed weights of the parameters' present values and spare tapes.
 template <class T>
 struct FusedUnet::Side {
@@ -52,7 +64,8 @@ struct FusedUnet::Side {
   std::shared_ptr<const Weights> weights;  // all these under the mutex
   std::vector<const T*> packed_from;       // where the parameters lay
   std::int64_t version = 0;                // that they had
-  std::vector<std::unique_ptr<Tape>> tapes;
+  std::vector<std::unique_ptr<Tape>> tapes;  // not in use
+  std::vector<std::vector<T>> buffers;       // for gradients, not in use
 
   Side(const UnetShape& shape, const Parameters& of)
       : engine(shape,
@@ -65,13 +78,19 @@ struct FusedUnet::Side {
 
   std::shared_ptr<const Weights> packed(bool adjoint) {
     std::vector<const T*> pointers;
-    for (const auto& [name, parameter] : parameters.named())
+    std::vector<UnetParameter<const T>> from;
+    for (const auto& [name, parameter] : parameters.named()) {
       pointers.push_back(parameter.template const_data_ptr<T>());
+      from.push_back(parameter_of(pointers.back(), parameter));
+    }
     const std::int64_t now = parameters.version();
     const std::lock_guard lock(mutex);
     if (weights && version == now && packed_from == pointers && (!adjoint || !weights->adjoint.empty())) return weights;
-    auto fresh = std::make_shared<Weights>(engine.make_weights(adjoint));
-    parallel_each(engine.jobs(), [&](std::size_t job) { engine.pack(job, pointers, *fresh); });
+    // Weights that nobody else holds any more are overwritten.
+    auto fresh = weights && weights.use_count() == 1 && (!adjoint || !weights->adjoint.empty())
+                     ? std::const_pointer_cast<Weights>(weights)
+                     : std::make_shared<Weights>(engine.make_weights(adjoint));
+    parallel_each(engine.jobs(), [&](std::size_t job) { engine.pack(job, from, *fresh); });
     version = now;
     packed_from = std::move(pointers);
     weights = fresh;
@@ -79,15 +98,27 @@ struct FusedUnet::Side {
   }
 
   std::unique_ptr<Tape> take_tape() {
-    const std::lock_guard lock(mutex);
-    if (tapes.empty()) return std::make_unique<Tape>();
-    std::unique_ptr<Tape> tape = std::move(tapes.back());
-    tapes.pop_back();
-    return tape;
+    return take(tapes, [] { return std::make_unique<Tape>(); });
   }
-  void give_back(std::unique_ptr<Tape> tape) {
+  void give_back(std::unique_ptr<Tape> tape) { give(tapes, std::move(tape)); }
+  std::vector<T> take_buffer() {
+    return take(buffers, [&] { return std::vector<T>(engine.gradient_size()); });
+  }
+  void give_back(std::vector<T> buffer) { give(buffers, std::move(buffer)); }
+
+ private:
+  template <class Thing, class Make>
+  Thing take(std::vector<Thing>& spare, const Make& make) {
     const std::lock_guard lock(mutex);
-    tapes.push_back(std::move(tape));
+    if (spare.empty()) return make();
+    Thing last = std::move(spare.back());
+    spare.pop_back();
+    return last;
+  }
+  template <class Thing>
+  void give(std::vector<Thing>& spare, Thing thing) {
+    const std::lock_guard lock(mutex);
+    spare.push_back(std::move(thing));
   }
 };
 
@@ -208,20 +239,26 @@ struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
     T* const dx = wants_x ? out[0].mutable_data_ptr<T>() : nullptr;
     parallel_each(parts, [&](std::size_t p) {
       const std::int64_t begin = kept.begins[p] * size;
-      if (wants_parameters) buffers[p].assign(engine.gradient_size(), T(0));
+      if (wants_parameters) buffers[p] = kept.side->take_buffer();
       engine.gradient(*kept.weights, from + begin, wants_x ? dx + begin : nullptr,
                       wants_parameters ? buffers[p].data() : nullptr, *kept.tapes[p]);
     });
     if (wants_parameters) {
       std::vector<const T*> sums;
       for (const auto& buffer : buffers) sums.push_back(buffer.data());
-      std::vector<T*> to;
+      std::vector<UnetParameter<T>> to;
       for (std::size_t i = 2; i < saved.size(); ++i) {
-        torch::Tensor& gradient = out[kFirstParameter + i - 2];
-        gradient = torch::zeros(saved[i].sizes(), saved[i].options());
-        to.push_back(gradient.mutable_data_ptr<T>());
+        torch::Tensor gradient;
+        if (kept.net->parameters_.collects_gradients()) {
+          gradient = saved[i].grad();
+        } else {
+          gradient = torch::zeros(saved[i].sizes(), saved[i].options().requires_grad(false));
+          out[kFirstParameter + i - 2] = gradient;
+        }
+        to.push_back(parameter_of(gradient.mutable_data_ptr<T>(), gradient));
       }
       parallel_each(engine.jobs(), [&](std::size_t job) { engine.add_gradients(job, sums, to); });
+      for (auto& buffer : buffers) kept.side->give_back(std::move(buffer));
     }
     return out;
   }

@@ -3,33 +3,26 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cmath>
 
+#include "agents/kernels/kernels.h"
+#include "agents/parallel.h"
 #include "core/error.h"
 
 namespace diffreward {
 namespace {
 
 constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+constexpr std::size_t kPiece = 1 << 16;  // numbers that a thread takes at a time
 
 }  // namespace
 
 Optimizer::Optimizer(Parameters& net, Parameters& average)
     : weights_(net.flatten()),
       average_(average.flatten()),
-      gradient_(torch::zeros_like(weights_)),
+      gradient_(net.collect_gradients()),
       m_(torch::zeros_like(weights_)),
-      v_(torch::zeros_like(weights_)) {
-  std::int64_t begin = 0;
-  for (const auto& [name, parameter] : net.named()) {
-    torch::Tensor(parameter).mutable_grad() =
-        gradient_.narrow(0, begin, parameter.numel()).view(parameter.sizes());
-    begin += parameter.numel();
-  }
-}
-
-void Optimizer::clear() {
-  gradient_.zero_();
-}
+      v_(torch::zeros_like(weights_)) {}
 
 double Optimizer::gradient_norm() const {
   return gradient_.norm().item<double>();
@@ -37,16 +30,38 @@ double Optimizer::gradient_norm() const {
 
 void Optimizer::step(const DiffusionTrainConfig& config, double norm) {
   const torch::NoGradGuard no_grad;
-  if (config.gradient_clip > 0 && norm > config.gradient_clip) gradient_.mul_(config.gradient_clip / norm);
+  const double scale = config.gradient_clip > 0 && norm > config.gradient_clip ? config.gradient_clip / norm : 1;
   ++steps_;
+  // A young average forgets faster, so that it does not carry the initial weights into short runs.
+  const auto age = static_cast<double>(steps_);
+  const double fresh = 1 - std::min(config.ema, (1 + age) / (10 + age));
+  if (weights_.is_cpu()) {
+    const kernels::AdamStep step{.lr = config.lr,
+                                 .beta1 = kBeta1,
+                                 .beta2 = kBeta2,
+                                 .epsilon = kEpsilon,
+                                 .weight_decay = config.weight_decay,
+                                 .correction1 = 1 - std::pow(kBeta1, age),
+                                 .correction2 = 1 - std::pow(kBeta2, age),
+                                 .gradient_scale = scale,
+                                 .average_weight = fresh};
+    const auto count = static_cast<std::size_t>(weights_.numel());
+    parallel_each((count + kPiece - 1) / kPiece, [&](std::size_t piece) {
+      const std::size_t begin = piece * kPiece;
+      const auto at = [&](const torch::Tensor& tensor) { return tensor.data_ptr<float>() + begin; };
+      kernels::kernels<float>().adam(std::min(kPiece, count - begin), step, at(weights_), at(gradient_), at(m_), at(v_),
+                                     at(average_));
+    });
+    for (const torch::Tensor& changed : {weights_, average_}) torch::autograd::impl::bump_version(changed);
+    return;
+  }
+  if (scale != 1) gradient_.mul_(scale);
   const torch::Tensor count =
       torch::full({}, static_cast<double>(steps_), torch::dtype(torch::kFloat).device(weights_.device()));
   at::_fused_adamw_({weights_}, {gradient_}, {m_}, {v_}, {}, {count}, config.lr, kBeta1, kBeta2,
                     config.weight_decay, kEpsilon, /*amsgrad=*/false, /*maximize=*/false);
-  torch::autograd::impl::bump_version(weights_);  // which lists of tensors do not do by themselves
-  // A young average forgets faster, so that it does not carry the initial weights into short runs.
-  const auto age = static_cast<double>(steps_);
-  average_.lerp_(weights_, 1 - std::min(config.ema, (1 + age) / (10 + age)));
+  average_.lerp_(weights_, fresh);
+  gradient_.zero_();
 }
 
 NamedTensors Optimizer::state() const {

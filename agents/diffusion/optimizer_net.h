@@ -1,6 +1,5 @@
 // AdamW (Loshchilov and Hutter 2019) and the exponential moving average of the weights, over all parameters
-// of a net as one vector: a handful of long vector operations a step, and four tensors that say everything a
-// checkpoint needs.
+// of a net as one vector: one pass over it a step, and four tensors that say everything a checkpoint needs.
 #pragma once
 
 #include <torch/torch.h>
@@ -16,11 +15,10 @@ class Optimizer {
   /// weights.
   Optimizer(Parameters& net, Parameters& average);
 
-  /// Gradients to zero; call before backward().
-  void clear();
   /// Euclidean norm of the gradient.
   double gradient_norm() const;
-  /// One step with the gradient scaled down to norm `clip` (0 for no limit) and its norm given.
+  /// One step with the gradient, of the norm given, scaled down to config.gradient_clip (0 for no limit). The gradient
+  /// is zero afterwards, ready for the next backward().
   void step(const DiffusionTrainConfig& config, double norm);
 
   std::int64_t steps() const { return steps_; }

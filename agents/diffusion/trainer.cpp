@@ -26,7 +26,7 @@
 namespace diffreward {
 namespace {
 
-constexpr const char* kKind = "diffreward-diffusion-training-1";
+constexpr const char* kKind = "diffreward-diffusion-training-2";
 constexpr double kDivergence = 1e3;       // times the early loss
 constexpr std::int64_t kEarlySteps = 20;  // steps that define it
 constexpr double kSmallLoss = 0.01;       // early levels below this count as this: single losses scatter
@@ -139,7 +139,6 @@ class Trainer {
 
   double train_step() {
     const Batch batch = batches_.make(train_, config_.batch, kTraining, static_cast<std::uint64_t>(step_));
-    optimizer_.clear();
     const torch::Tensor output = model_.impl().net->forward(batch.x_t, batch.t);
     const Loss loss = weighted_square_error(output, batch);
     torch::autograd::backward({output}, {loss.gradient});

@@ -28,12 +28,7 @@ struct UnetEngine<T>::Builder {
     return {first, vector(bias, size)};
   }
   std::size_t conv(const std::string& name, const kernels::ConvShape& shape, bool with_bias = true) {
-    // PyTorch's layouts: [out, in, taps], of a transposed convolution [in, out, taps].
-    const std::ptrdiff_t taps = shape.taps;
-    const kernels::WeightStrides strides = shape.transposed
-                                               ? kernels::WeightStrides{taps, std::ptrdiff_t(shape.out) * taps, 1}
-                                               : kernels::WeightStrides{std::ptrdiff_t(shape.in) * taps, taps, 1};
-    Conv conv{shape, strides, index(name + ".weight"), with_bias ? index(name + ".bias") : kNone,
+    Conv conv{shape, index(name + ".weight"), with_bias ? index(name + ".bias") : kNone,
               engine.packed_size_, engine.adjoint_size_, engine.plain_size_, engine.gradient_size_, 0};
     const auto& k = kernels::kernels<T>();
     engine.packed_size_ += k.packed_size(shape.in, shape.out, shape.taps);
@@ -123,51 +118,64 @@ typename UnetEngine<T>::Weights UnetEngine<T>::make_weights(bool adjoint) const 
 }
 
 template <class T>
-void UnetEngine<T>::pack(std::size_t job, const std::vector<const T*>& parameters, Weights& weights) const {
+template <class Parameter>
+kernels::WeightStrides UnetEngine<T>::strides_of(const Conv& conv, const Parameter& parameter) {
+  const auto& [first, second, tap] = parameter.strides;
+  return conv.shape.transposed ? kernels::WeightStrides{second, first, tap} : kernels::WeightStrides{first, second, tap};
+}
+
+template <class T>
+void UnetEngine<T>::pack(std::size_t job, const std::vector<UnetParameter<const T>>& parameters, Weights& weights) const {
   if (job >= convs_.size()) {
     const Vector& vector = vectors_[job - convs_.size()];
-    std::copy_n(parameters[vector.parameter], vector.size, weights.plain.data() + vector.plain);
+    std::copy_n(parameters[vector.parameter].data, vector.size, weights.plain.data() + vector.plain);
     return;
   }
   const auto& k = kernels::kernels<T>();
   const Conv& conv = convs_[job];
   const kernels::ConvShape& shape = conv.shape;
-  k.pack(parameters[conv.weight], conv.strides, shape.in, shape.out, shape.taps, weights.packed.data() + conv.packed);
+  const UnetParameter<const T>& weight = parameters[conv.weight];
+  const kernels::WeightStrides strides = strides_of(conv, weight);
+  k.pack(weight.data, strides, shape.in, shape.out, shape.taps, weights.packed.data() + conv.packed);
   if (!weights.adjoint.empty())
-    k.pack(parameters[conv.weight], {conv.strides.in, conv.strides.out, conv.strides.tap}, shape.out, shape.in,
-           shape.taps, weights.adjoint.data() + conv.adjoint);
-  if (conv.bias != kNone) std::copy_n(parameters[conv.bias], shape.out, weights.plain.data() + conv.plain);
+    k.pack(weight.data, {strides.in, strides.out, strides.tap}, shape.out, shape.in, shape.taps,
+           weights.adjoint.data() + conv.adjoint);
+  if (conv.bias != kNone) std::copy_n(parameters[conv.bias].data, shape.out, weights.plain.data() + conv.plain);
 }
 
 template <class T>
 void UnetEngine<T>::add_gradients(std::size_t job, const std::vector<const T*>& buffers,
-                                  const std::vector<T*>& parameters) const {
-  const auto add = [&](std::size_t parameter, std::size_t from, std::size_t size) {
-    for (const T* buffer : buffers) kernels::kernels<T>().add(size, buffer + from, parameters[parameter]);
+                                  const std::vector<UnetParameter<T>>& parameters) const {
+  const auto add = [&](std::size_t from, std::size_t size, T* to) {
+    for (const T* buffer : buffers) kernels::kernels<T>().add(size, buffer + from, to);
   };
   if (job >= convs_.size()) {
     const Vector& vector = vectors_[job - convs_.size()];
-    add(vector.parameter, vector.gradient, vector.size);
+    add(vector.gradient, vector.size, parameters[vector.parameter].data);
     return;
   }
   const Conv& conv = convs_[job];
   const kernels::ConvShape& shape = conv.shape;
-  const kernels::WeightStrides& strides = conv.strides;
-  T* const to = parameters[conv.weight];
-  constexpr int kTile = 16;  // a transposition: tiles keep its lines in the cache
-  for (int o = 0; o < shape.out; o += kTile)
-    for (int i = 0; i < shape.in; i += kTile)
-      for (int k = 0; k < shape.taps; ++k)
-        for (int c = i; c < std::min(i + kTile, shape.in); ++c) {
-          const std::size_t row = conv.weight_gradient + (std::size_t(k) * std::size_t(shape.in) + std::size_t(c)) * std::size_t(shape.out);
-          T* const line = to + c * strides.in + k * strides.tap;
-          for (int b = o; b < std::min(o + kTile, shape.out); ++b) {
-            T sum = 0;
-            for (const T* buffer : buffers) sum += buffer[row + std::size_t(b)];
-            line[b * strides.out] += sum;
-          }
+  const auto in = std::size_t(shape.in), out = std::size_t(shape.out);
+  T* const to = parameters[conv.weight].data;
+  const kernels::WeightStrides strides = strides_of(conv, parameters[conv.weight]);
+  for (int k = 0; k < shape.taps; ++k) {
+    if (!shape.used(k)) continue;
+    const std::size_t tap = conv.weight_gradient + std::size_t(k) * in * out;
+    if (strides.out == 1 && strides.in == shape.out) {
+      add(tap, in * out, to + k * strides.tap);
+      continue;
+    }
+    constexpr std::size_t kTile = 16;  // a transposition: tiles keep its lines in the cache
+    for (std::size_t o = 0; o < out; o += kTile)
+      for (std::size_t i = 0; i < in; ++i)
+        for (std::size_t b = o; b < std::min(o + kTile, out); ++b) {
+          T sum = 0;
+          for (const T* buffer : buffers) sum += buffer[tap + i * out + b];
+          to[std::ptrdiff_t(i) * strides.in + std::ptrdiff_t(b) * strides.out + k * strides.tap] += sum;
         }
-  if (conv.bias != kNone) add(conv.bias, conv.bias_gradient, std::size_t(shape.out));
+  }
+  if (conv.bias != kNone) add(conv.bias_gradient, out, parameters[conv.bias].data);
 }
 
 // --- One pass, forward or backward, over a part of a batch. Activations are [rows][n][channels].
@@ -436,6 +444,9 @@ void UnetEngine<T>::gradient(const Weights& weights, const T* dy, T* dx, T* grad
   const auto begin = tape.arena_.mark();
   const int n = tape.n_;
   if (gradients) {
+    for (const Conv& conv : convs_)  // the kernels add to these
+      if (conv.bias != kNone) std::fill_n(gradients + conv.bias_gradient, conv.shape.out, T(0));
+    for (const Vector& vector : vectors_) std::fill_n(gradients + vector.gradient, vector.size, T(0));
     const std::size_t size = std::size_t(tape.times_) * std::size_t(shape_.dim);
     pass.time_gradient = pass.take(size);
     std::fill_n(pass.time_gradient, size, T(0));

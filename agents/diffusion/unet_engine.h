@@ -21,6 +21,14 @@ struct UnetShape {
   bool attention;
 };
 
+/// A parameter as PyTorch has it: [out, in, taps], [in, out, taps] of a transposed convolution, [out, in] or [size],
+/// with the distance between neighbours along each dimension.
+template <class T>
+struct UnetParameter {
+  T* data;
+  std::ptrdiff_t strides[3];
+};
+
 /// T is float or double. Its functions are const and may run in several threads at once, each with a tape of its own.
 template <class T>
 class UnetEngine {
@@ -38,7 +46,7 @@ class UnetEngine {
   /// part serves gradient() alone.
   Weights make_weights(bool adjoint) const;
   std::size_t jobs() const { return convs_.size() + vectors_.size(); }
-  void pack(std::size_t job, const std::vector<const T*>& parameters, Weights& weights) const;
+  void pack(std::size_t job, const std::vector<UnetParameter<const T>>& parameters, Weights& weights) const;
 
   /// What a forward pass leaves for its gradient.
   class Tape {
@@ -53,12 +61,12 @@ class UnetEngine {
   /// With keep = false the tape serves as scratch memory only.
   void forward(const Weights& weights, int n, const T* x, const T* time, int times, T* y, Tape& tape, bool keep) const;
 
-  /// Numbers of the gradient buffer that gradient() adds to.
+  /// Numbers of the gradient buffer that gradient() writes; it must begin as zeros when it is used first.
   std::size_t gradient_size() const { return gradient_size_; }
-  /// dy: [n][horizon][width] of the tape's pass. Adds to `gradients` unless null; writes dx, as x, unless null.
+  /// dy: [n][horizon][width] of the tape's pass. Writes `gradients` unless null, and dx, as x, unless null.
   void gradient(const Weights& weights, const T* dy, T* dx, T* gradients, Tape& tape) const;
   /// parameters[i] += sum over buffers of the gradient, for the parameters of one job.
-  void add_gradients(std::size_t job, const std::vector<const T*>& buffers, const std::vector<T*>& parameters) const;
+  void add_gradients(std::size_t job, const std::vector<const T*>& buffers, const std::vector<UnetParameter<T>>& parameters) const;
 
  private:
   static constexpr std::size_t kNone = ~std::size_t{0};
@@ -66,7 +74,6 @@ class UnetEngine {
   // A weight of taps x in x out with an optional bias.
   struct Conv {
     kernels::ConvShape shape;
-    kernels::WeightStrides strides;
     std::size_t weight, bias;              // parameters
     std::size_t packed, adjoint, plain;    // offsets in Weights
     std::size_t weight_gradient, bias_gradient;  // offsets in a gradient buffer
@@ -93,6 +100,8 @@ class UnetEngine {
     std::optional<Attention> attention;
     std::size_t resample;  // or kNone
   };
+  template <class Parameter>
+  static kernels::WeightStrides strides_of(const Conv& conv, const Parameter& parameter);
   struct Builder;
   struct Pass;
 

@@ -45,7 +45,13 @@ void pack(const T* weight, WeightStrides strides, int in, int out, int taps, T* 
     const int columns = std::min(width, out - o);
     for (int k = 0; k < taps; ++k) {
       const T* from = weight + o * strides.out + k * strides.tap;
-      if (strides.in == 1 || columns < width) {
+      if (strides.out == 1) {  // lines as they are
+        T* to = packed;
+        for (int i = 0; i < in; ++i, to += width) {
+          std::copy_n(from + i * strides.in, columns, to);
+          if (columns < width) std::fill_n(to + columns, width - columns, T(0));
+        }
+      } else if (strides.in == 1 || columns < width) {
         // Neighbouring input channels are neighbours in memory: read along them.
         T* to = packed;
         if (columns < width) std::fill_n(to, std::ptrdiff_t(in) * width, T(0));
@@ -190,10 +196,10 @@ void conv(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T
   }
 }
 
-/// dw[m][0 ... columns) += sum over segments and their rows of x[row][m] dy[row][...], m < kRows.
+/// dw[m][0 ... columns) (+)= sum over segments and their rows of x[row][m] dy[row][...], m < kRows.
 template <class T, int kRows>
-HWY_INLINE void weight_tile(int segments, const T* const* x, std::ptrdiff_t ldx, const T* const* dy, int length, T* dw,
-                            std::ptrdiff_t ldw, int columns) {
+HWY_INLINE void weight_tile(int segments, const T* const* x, std::ptrdiff_t ldx, const T* const* dy, int length,
+                            bool add, T* dw, std::ptrdiff_t ldw, int columns) {
   const Tag<T> d;
   using V = hn::Vec<Tag<T>>;
   const std::size_t lanes = hn::Lanes(d);
@@ -216,8 +222,12 @@ HWY_INLINE void weight_tile(int segments, const T* const* x, std::ptrdiff_t ldx,
     HWY_UNROLL(6)
     for (int m = 0; m < kRows; ++m) {
       T* to = dw + m * ldw;
-      hn::StoreU(hn::Add(hn::LoadU(d, to), sum[m][0]), d, to);
-      hn::StoreU(hn::Add(hn::LoadU(d, to + lanes), sum[m][1]), d, to + lanes);
+      if (add) {
+        sum[m][0] = hn::Add(hn::LoadU(d, to), sum[m][0]);
+        sum[m][1] = hn::Add(hn::LoadU(d, to + lanes), sum[m][1]);
+      }
+      hn::StoreU(sum[m][0], d, to);
+      hn::StoreU(sum[m][1], d, to + lanes);
     }
     return;
   }
@@ -226,7 +236,7 @@ HWY_INLINE void weight_tile(int segments, const T* const* x, std::ptrdiff_t ldx,
   for (int m = 0; m < kRows; ++m) {
     hn::Store(sum[m][0], d, edge);
     hn::Store(sum[m][1], d, edge + lanes);
-    for (int c = 0; c < columns; ++c) dw[m * ldw + c] += edge[c];
+    for (int c = 0; c < columns; ++c) dw[m * ldw + c] = add ? dw[m * ldw + c] + edge[c] : edge[c];
   }
 }
 
@@ -239,8 +249,11 @@ void conv_weight_gradient(const ConvShape& shape, int n, const T* x, std::ptrdif
   const int width = panel<T>();
   const int chunk = std::clamp(kChunkRows / n, 1, shape.rows_out);
   scratch.resize(std::size_t(chunk) * std::size_t(n) * std::size_t(width));
+  std::array<bool, kMaxTaps> begun;
+  begun.fill(false);
   for (int begin = 0; begin < shape.rows_out; begin += chunk) {
     const int end = std::min(begin + chunk, shape.rows_out);
+    std::array<bool, kMaxTaps> here = begun;
     for (int o = 0; o < shape.out; o += width) {
       const int columns = std::min(width, shape.out - o);
       T* to = scratch.data();
@@ -257,6 +270,8 @@ void conv_weight_gradient(const ConvShape& shape, int n, const T* x, std::ptrdif
             b[segments++] = scratch.data() + std::ptrdiff_t(s - begin) * n * width;
           }
         if (segments == 0) continue;
+        here[std::size_t(k)] = true;
+        const bool add = begun[std::size_t(k)];
         int length = n;
         if (shape.stride == 1) {  // neighbouring output rows take neighbouring input rows
           length = n * segments;
@@ -267,18 +282,19 @@ void conv_weight_gradient(const ConvShape& shape, int n, const T* x, std::ptrdif
           const int tile = (left + tiles - 1) / tiles;
           T* out = dw + (std::ptrdiff_t(k) * shape.in + i) * shape.out + o;
           switch (tile) {
-            case 1: weight_tile<T, 1>(segments, a, ldx, b, length, out, shape.out, columns); break;
-            case 2: weight_tile<T, 2>(segments, a, ldx, b, length, out, shape.out, columns); break;
-            case 3: weight_tile<T, 3>(segments, a, ldx, b, length, out, shape.out, columns); break;
-            case 4: weight_tile<T, 4>(segments, a, ldx, b, length, out, shape.out, columns); break;
-            case 5: weight_tile<T, 5>(segments, a, ldx, b, length, out, shape.out, columns); break;
-            default: weight_tile<T, 6>(segments, a, ldx, b, length, out, shape.out, columns);
+            case 1: weight_tile<T, 1>(segments, a, ldx, b, length, add, out, shape.out, columns); break;
+            case 2: weight_tile<T, 2>(segments, a, ldx, b, length, add, out, shape.out, columns); break;
+            case 3: weight_tile<T, 3>(segments, a, ldx, b, length, add, out, shape.out, columns); break;
+            case 4: weight_tile<T, 4>(segments, a, ldx, b, length, add, out, shape.out, columns); break;
+            case 5: weight_tile<T, 5>(segments, a, ldx, b, length, add, out, shape.out, columns); break;
+            default: weight_tile<T, 6>(segments, a, ldx, b, length, add, out, shape.out, columns);
           }
           for (int j = 0; j < segments; ++j) a[j] += tile;
           i += tile;
         }
       }
     }
+    begun = here;
   }
 }
 
@@ -332,6 +348,34 @@ void mish_gradient(std::size_t count, const T* x, const T* dy, T* dx) {
   const hn::CappedTag<T, 1> one;
   for (; i < count; ++i)
     hn::StoreU(hn::Mul(mish_slope(one, hn::LoadU(one, x + i)), hn::LoadU(one, dy + i)), one, dx + i);
+}
+
+template <class T>
+void adam(std::size_t count, const AdamStep& step, T* weight, T* gradient, T* m, T* v, T* average) {
+  // w (1 - lr decay) - lr / c1 m / (sqrt(v) / sqrt(c2) + epsilon), as PyTorch orders it
+  const auto one = [&](auto d, std::size_t i) {
+    const auto set = [&](double value) { return hn::Set(d, T(value)); };
+    const auto g = hn::Mul(hn::LoadU(d, gradient + i), set(step.gradient_scale));
+    const auto new_m = hn::MulAdd(hn::Sub(g, hn::LoadU(d, m + i)), set(1 - step.beta1), hn::LoadU(d, m + i));
+    const auto new_v = hn::MulAdd(hn::Mul(g, g), set(1 - step.beta2), hn::Mul(hn::LoadU(d, v + i), set(step.beta2)));
+    const auto root = hn::MulAdd(hn::Sqrt(new_v), set(1 / std::sqrt(step.correction2)), set(step.epsilon));
+    const auto kept = hn::Mul(hn::LoadU(d, weight + i), set(1 - step.lr * step.weight_decay));
+    const auto w = hn::NegMulAdd(hn::Div(new_m, root), set(step.lr / step.correction1), kept);
+    const auto mean = hn::LoadU(d, average + i);
+    hn::StoreU(w, d, weight + i);
+    hn::StoreU(hn::Zero(d), d, gradient + i);
+    hn::StoreU(new_m, d, m + i);
+    hn::StoreU(new_v, d, v + i);
+    const auto way = hn::Sub(w, mean);  // from the nearer end, so that shares of 0 and 1 are exact
+    hn::StoreU(step.average_weight < 0.5 ? hn::MulAdd(way, set(step.average_weight), mean)
+                                         : hn::NegMulAdd(way, set(1 - step.average_weight), w),
+               d, average + i);
+  };
+  const Narrow<T> d;
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) one(d, i);
+  for (; i < count; ++i) one(hn::CappedTag<T, 1>(), i);
 }
 
 template <class T>
@@ -648,7 +692,7 @@ const Kernels<T>& table() {
   static constexpr Kernels<T> functions = {
       packed_size<T>, pack<T>, conv<T>, conv_weight_gradient<T>, add_column_sums<T>, norm_mish<T>, norm_mish_gradient<T>,
       channel_norm<T>, channel_norm_gradient<T>, linear_attention<T>, linear_attention_gradient<T>, mish<T>,
-      mish_gradient<T>, add<T>};
+      mish_gradient<T>, adam<T>, add<T>};
   return functions;
 }
 const Kernels<float>& float_table() { return table<float>(); }

@@ -22,6 +22,12 @@ struct ConvShape {
   int rows_in, rows_out;
   bool transposed = false;
 
+  /// Whether tap k meets anything but padding.
+  bool used(int k) const {
+    for (int s = 0; s < rows_out; ++s)
+      if (source(s, k) >= 0) return true;
+    return false;
+  }
   /// The input row that tap k takes for output row s, or -1 where it lies outside.
   int source(int s, int k) const {
     if (!transposed) {
@@ -32,6 +38,14 @@ struct ConvShape {
     return row >= 0 && row % stride == 0 && row / stride < rows_in ? row / stride : -1;
   }
   ConvShape adjoint() const { return {out, in, taps, stride, pad, rows_out, rows_in, !transposed}; }
+};
+
+/// AdamW (Loshchilov and Hutter 2019) with an exponential moving average of the weights.
+struct AdamStep {
+  double lr, beta1, beta2, epsilon, weight_decay;
+  double correction1, correction2;  ///< 1 - beta^step
+  double gradient_scale;            ///< the gradient is multiplied by it first
+  double average_weight;            ///< share of the new weights in the average
 };
 
 /// How a weight lies in memory: the value of (output channel o, input channel i, tap k) is at o * out + i * in + k * tap.
@@ -51,7 +65,8 @@ struct Kernels {
   /// x + (s n + i) ldx. bias: [out] or null; `add` keeps what is in y.
   void (*conv)(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* packed, const T* bias,
                    bool add, T* y, std::ptrdiff_t ldy);
-  /// dw[k][i][o] += sum over rows and sequences of x dy, the gradient of a weight.
+  /// dw[k][i][o] = sum over rows and sequences of x dy, the gradient of a weight. Taps that only meet padding are left
+  /// as they are.
   void (*conv_weight_gradient)(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* dy,
                                    std::ptrdiff_t ldy, T* dw);
   /// sums[c] += sum over rows of x[row][c].
@@ -83,6 +98,8 @@ struct Kernels {
   void (*mish)(std::size_t count, const T* x, T* y);
   /// dx = mish'(x) dy; dx may be dy.
   void (*mish_gradient)(std::size_t count, const T* x, const T* dy, T* dx);
+  /// One step over `count` numbers; the gradient is zero afterwards.
+  void (*adam)(std::size_t count, const AdamStep& step, T* weight, T* gradient, T* m, T* v, T* average);
   /// y += x.
   void (*add)(std::size_t count, const T* x, T* y);
 };

@@ -112,7 +112,6 @@ class Job {
  private:
   void train() {
     const Batch batch = batches_.make(pool_, kBatch, 0, step_++);
-    optimizer_.clear();
     const torch::Tensor output = model_.impl().net->forward(batch.x_t, batch.t);
     torch::autograd::backward({output}, {weighted_square_error(output, batch).gradient});
     optimizer_.step(train_, 0);

@@ -104,7 +104,6 @@ BENCHMARK_CAPTURE(forward, unet, kUnet)->Unit(benchmark::kMicrosecond);
 void forward_backward(benchmark::State& state, Net net) {
   Loop loop(net);
   for (auto _ : state) {
-    loop.optimizer.clear();
     const torch::Tensor output = loop.forward();
     torch::autograd::backward({output}, {weighted_square_error(output, loop.batch).gradient});
   }

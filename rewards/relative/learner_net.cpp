@@ -24,7 +24,6 @@ Learner::Learner(const ExtractConfig& config, const RewardNetShape& shape, Head 
       settings_{.lr = config.lr, .weight_decay = config.weight_decay, .ema = kAverage, .gradient_clip = 0} {}
 
 double Learner::step(const torch::Tensor& loss) {
-  optimizer_.clear();
   loss.backward();
   optimizer_.step(settings_, 0);
   return loss.item<double>();
