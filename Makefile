@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test setup build bench results asan format lint clean
+.PHONY: help demo test setup build bench bench-denoiser results asan format lint clean
 
 help:
 	@echo "make demo      from a fresh machine to the main job's report in results/demo/"
@@ -44,8 +44,11 @@ build/peers/.stamp:
 	touch $@
 
 bench: build build/peers/.stamp
-	$(PYTHON) benchmarks/compare/envs.py $(BUILD) --peers build/peers/bin/python
+	$(PYTHON) benchmarks/compare/envs.py $(BUILD) --peers build/peers/bin/python --readme README.md
 	for program in $(BUILD)/benchmarks/*_benchmark; do $$program || exit 1; done
+
+bench-denoiser: build
+	$(PYTHON) benchmarks/compare/denoiser.py $(BUILD) --compiled
 
 results: build
 	$(BUILD)/benchmarks/maze2d_results --readme README.md

@@ -22,7 +22,9 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "oracle"), str(ROOT / "benchmarks" / "compare")]
+sys.path.insert(0, str(ROOT / "tests" / "oracle"))
+
+import results  # noqa: E402
 
 # horizon, timesteps, width, actions, channel multipliers, attention
 CASES = {
@@ -218,8 +220,6 @@ def main() -> int:
     parser.add_argument("--compiled", action="store_true", help="measure torch.compile, too (minutes of compiling)")
     parser.add_argument("--file", type=pathlib.Path, default=ROOT / "benchmarks" / "results" / "denoiser.json")
     args = parser.parse_args()
-    from envs import save
-
     figures: list[tuple] = []
 
     def add(name: str, value: float, unit: str = "", bar: str = "", note: str = "") -> None:
@@ -228,7 +228,7 @@ def main() -> int:
 
     for case in args.cases:
         measure(case, args, add)
-        save(args.file, figures, command="make bench-denoiser", packages=("torch", "numpy"))
+        results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"))
     return 0
 
 

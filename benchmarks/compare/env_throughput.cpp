@@ -38,6 +38,7 @@ struct Stretch {
     std::vector<double> qpos, qvel;
   };
   std::vector<Begin> begins;  // of episodes, in order of steps; step 0 has all instances
+  std::vector<std::vector<std::uint8_t>> resets;  // [steps][n], the step only resets the instance
 };
 
 Stretch record(VectorEnv& envs, std::size_t steps) {
@@ -61,8 +62,9 @@ Stretch record(VectorEnv& envs, std::size_t steps) {
   };
   envs.set_state(stretch.start);
   for (std::size_t i = 0; i < n; ++i) note(0, i);
-  for (std::size_t t = 0; t + 1 < steps; ++t) {
+  for (std::size_t t = 0; t < steps; ++t) {
     const StepView& view = envs.step(stretch.actions[t]);
+    stretch.resets.emplace_back(view.reset.begin(), view.reset.end());
     for (std::size_t i = 0; i < n; ++i)
       if (view.reset[i]) note(t + 1, i);
   }
@@ -104,6 +106,7 @@ double run_bare(VectorEnv& envs, const Stretch& stretch, int threads, double sec
           std::fill_n(d.qacc_warmstart, model->nv, 0.0);
         }
         for (std::size_t i = first; i < last; ++i) {
+          if (stretch.resets[t][i]) continue;
           std::copy_n(stretch.actions[t].data() + i * dim, dim, data[i]->ctrl);
           for (int k = 0; k < frame_skip; ++k) mj_step(model, data[i].get());
         }

@@ -10,9 +10,7 @@ that has EnvPool; the figures go into the results file that the README's table i
 """
 
 import argparse
-import importlib.metadata
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -21,6 +19,8 @@ import time
 
 import envpool
 import numpy as np
+
+import results
 
 INSTANCES, THREADS = 64, 2
 
@@ -94,26 +94,10 @@ def main() -> int:
     ]
     for name, value, unit, bar in figures:
         print(f"{name}: {value:,.3g} {unit} {bar}")
-    save(args.file, figures)
+    note = f"{INSTANCES} instances, {THREADS} threads"
+    figures = [(*figure, note) for figure in figures]
+    results.save(args.file, figures, "python " + " ".join(sys.argv), ("envpool",))
     return 0
-
-
-def save(path: pathlib.Path, figures: list[tuple]) -> None:
-    """Puts figures among those of the results file; of equal names the new ones stay."""
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
-    models = [line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    common = {
-        "command": "python " + " ".join(sys.argv),
-        "commit": commit,
-        "machine": f"{models[0].split(': ')[1] if models else 'unknown processor'}, {os.cpu_count()} cores",
-        "note": f"{INSTANCES} instances, {THREADS} threads; EnvPool {importlib.metadata.version('envpool')}",
-    }
-    results = {result["name"]: result for result in (json.loads(path.read_text()) if path.exists() else [])}
-    for figure in figures:
-        results[figure[0]] = dict(zip(("name", "value", "unit", "bar"), figure), **common)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps([results[name] for name in sorted(results)], indent=2) + "\n")
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ All sides of an id step 64 instances (2 threads) with random actions, in rounds 
 noise of the machine hits all; ratios are medians over the rounds. Automatic resets are Gymnasium's next-step rule on
 all sides; the bare loop, in C++, calls mj_step alone with the same frame skip.
 
-usage: python benchmarks/compare/envs.py build/release [--peers PYTHON] [--rounds 9] [--seconds 1] [--ids ID ...]
+usage: python benchmarks/compare/envs.py build/release [--peers PYTHON] [--rounds 9] [--seconds 1] [--ids ID ...] [--readme README.md]
 
 PYTHON is an interpreter that has EnvPool, which wants other versions of its packages than this project; `make bench`
 makes one. Without it EnvPool's rows are left out.
@@ -13,8 +13,6 @@ makes one. Without it EnvPool's rows are left out.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import json
 import os
 import pathlib
 import resource
@@ -23,7 +21,10 @@ import subprocess
 import sys
 import time
 
+import results
+
 INSTANCES, THREADS = 64, 2
+PACKAGES = ("mujoco", "gymnasium", "numpy")
 LOCOMOTION = [
     f"{robot}-v5" for robot in ("HalfCheetah", "Hopper", "Walker2d", "Ant", "Swimmer", "Humanoid")
 ]
@@ -131,6 +132,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.0, help="a round and side")
     parser.add_argument("--ids", nargs="*", default=[*LOCOMOTION, POINT_MAZE])
     parser.add_argument("--file", type=pathlib.Path, default=pathlib.Path("benchmarks/results/envs.json"))
+    parser.add_argument("--readme", type=pathlib.Path, help="write the table of speeds into this file")
     args = parser.parse_args()
     environment = {**os.environ, "PYTHONPATH": str(args.build / "python"), "OMP_NUM_THREADS": "1"}
     program = str(args.build / "benchmarks" / "env_throughput")
@@ -151,13 +153,15 @@ def main() -> int:
 
     for env_id in args.ids:
         measure_id(env_id, args, environment, native, add)
-        save(args.file, figures)
+        results.save(args.file, figures, "make bench", PACKAGES)
     if "HalfCheetah-v5" in args.ids:
         seconds = [alone("--start-up", "HalfCheetah-v5") for _ in range(5)]
         add("import, make and first step of 64 instances, HalfCheetah-v5", statistics.median(seconds), "s", "<= 2")
         few, many = alone("--memory", "HalfCheetah-v5", "64"), alone("--memory", "HalfCheetah-v5", "2112")
         add("memory per instance, HalfCheetah-v5", (many - few) / 2048, "kB")
-    save(args.file, figures)
+    results.save(args.file, figures, "make bench", PACKAGES)
+    if args.readme:
+        write_table(args.readme, args.file)
     return 0
 
 
@@ -200,28 +204,20 @@ def measure_id(env_id: str, args, environment: dict[str, str], native, add) -> N
     add(f"steps/s on 2 threads / on 1, {env_id}", ratio("native", "one thread"), "", "" if maze else ">= 1.8")
 
 
-def save(
-    path: pathlib.Path,
-    figures: list[tuple],
-    command: str = "make bench",
-    packages: tuple[str, ...] = ("mujoco", "gymnasium", "numpy"),
-) -> None:
-    """Puts figures among those of the results file; of equal names the new ones stay."""
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
-    models = [line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    common = {
-        "command": command,
-        "commit": commit,
-        "machine": f"{models[0].split(': ')[1] if models else 'unknown processor'}, {os.cpu_count()} cores",
-        "versions": versions,
+def write_table(path: pathlib.Path, file: pathlib.Path) -> None:
+    """The README's table of speeds, one row an environment."""
+    found = results.load(file)
+    columns = {
+        "steps/s": "steps/s, {}",
+        "C++ / bare `mj_step`": "steps/s from C++ / a bare mj_step loop, {}",
+        "Python / bare `mj_step`": "steps/s from Python / a bare mj_step loop, {}",
+        "Python / EnvPool": "steps/s from Python / EnvPool's, {}",
+        "Python / `SyncVectorEnv`": "steps/s from Python / Gymnasium's SyncVectorEnv, {}",
+        "2 threads / 1": "steps/s on 2 threads / on 1, {}",
     }
-    results = {result["name"]: result for result in (json.loads(path.read_text()) if path.exists() else [])}
-    for name, value, unit, bar, note in figures:
-        results[name] = {"name": name, "value": value, "unit": unit, "bar": bar, **common, "note": note}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps([results[name] for name in sorted(results)], indent=2) + "\n")
-    temporary.replace(path)
+    bars = ["bar", "", "0.9", "0.85", "1.2; HalfCheetah 2; maze 1.5", "4", "1.8"]
+    rows = [[env_id, *(results.cell(found, name.format(env_id)) for name in columns.values())] for env_id in [*LOCOMOTION, POINT_MAZE]]
+    results.replace_table(path, "environments", [["", *columns], *rows, bars])
 
 
 if __name__ == "__main__":
