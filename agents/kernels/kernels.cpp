@@ -328,32 +328,70 @@ HWY_INLINE V mish_slope(D d, V x) {
   return hn::IfThenElse(hn::Lt(x, hn::Set(d, 20)), slope, hn::Add(hn::Set(d, 1), hn::Sub(x, x)));
 }
 
-template <class T>
-void mish(std::size_t count, const T* x, T* y) {
+/// one(d, i) over all numbers, by vectors and then singly.
+template <class T, class One>
+HWY_INLINE void each(std::size_t count, const One& one) {
   const Narrow<T> d;
   const std::size_t lanes = hn::Lanes(d);
   std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(mish_of(d, hn::LoadU(d, x + i)), d, y + i);
-  const hn::CappedTag<T, 1> one;
-  for (; i < count; ++i) hn::StoreU(mish_of(one, hn::LoadU(one, x + i)), one, y + i);
+  for (; i + lanes <= count; i += lanes) one(d, i);
+  for (; i < count; ++i) one(hn::CappedTag<T, 1>(), i);
+}
+
+template <class T>
+void mish(std::size_t count, const T* x, T* y) {
+  each<T>(count, [&](auto d, std::size_t i) { hn::StoreU(mish_of(d, hn::LoadU(d, x + i)), d, y + i); });
 }
 
 template <class T>
 void mish_gradient(std::size_t count, const T* x, const T* dy, T* dx) {
-  const Narrow<T> d;
-  const std::size_t lanes = hn::Lanes(d);
-  std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes)
+  each<T>(count, [&](auto d, std::size_t i) {
     hn::StoreU(hn::Mul(mish_slope(d, hn::LoadU(d, x + i)), hn::LoadU(d, dy + i)), d, dx + i);
-  const hn::CappedTag<T, 1> one;
-  for (; i < count; ++i)
-    hn::StoreU(hn::Mul(mish_slope(one, hn::LoadU(one, x + i)), hn::LoadU(one, dy + i)), one, dx + i);
+  });
+}
+
+template <class D, class V>
+HWY_INLINE V sigmoid(D d, V x) {
+  const auto one = hn::Set(d, 1);
+  return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(x))));
+}
+
+// With p = sigmoid(a):  silu = a p,  silu' = p + a p (1 - p),  silu'' = p (1 - p) (2 + a (1 - 2 p)).
+template <class T>
+void silu(std::size_t count, const T* a, T* value, T* slope) {
+  each<T>(count, [&](auto d, std::size_t i) {
+    const auto x = hn::LoadU(d, a + i), p = sigmoid(d, x), s = hn::Mul(x, p);
+    hn::StoreU(s, d, value + i);
+    hn::StoreU(hn::NegMulAdd(s, p, hn::Add(p, s)), d, slope + i);
+  });
+}
+
+template <class T>
+void silu_curvature(std::size_t count, const T* a, const T* b, const T* c, T* y) {
+  each<T>(count, [&](auto d, std::size_t i) {
+    const auto one = hn::Set(d, 1), two = hn::Set(d, 2);
+    const auto x = hn::LoadU(d, a + i), p = sigmoid(d, x);
+    const auto bend = hn::Mul(hn::NegMulAdd(p, p, p), hn::MulAdd(x, hn::NegMulAdd(two, p, one), two));
+    hn::StoreU(hn::Mul(bend, hn::Mul(hn::LoadU(d, b + i), hn::LoadU(d, c + i))), d, y + i);
+  });
+}
+
+template <class T>
+void multiply(std::size_t count, const T* a, const T* b, T* y) {
+  each<T>(count, [&](auto d, std::size_t i) { hn::StoreU(hn::Mul(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, y + i); });
+}
+
+template <class T>
+void multiply_add(std::size_t count, const T* a, const T* b, T* y) {
+  each<T>(count, [&](auto d, std::size_t i) {
+    hn::StoreU(hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), hn::LoadU(d, y + i)), d, y + i);
+  });
 }
 
 template <class T>
 void adam(std::size_t count, const AdamStep& step, T* weight, T* gradient, T* m, T* v, T* average) {
   // w (1 - lr decay) - lr / c1 m / (sqrt(v) / sqrt(c2) + epsilon), as PyTorch orders it
-  const auto one = [&](auto d, std::size_t i) {
+  each<T>(count, [&](auto d, std::size_t i) {
     const auto set = [&](double value) { return hn::Set(d, T(value)); };
     const auto g = hn::Mul(hn::LoadU(d, gradient + i), set(step.gradient_scale));
     const auto new_m = hn::MulAdd(hn::Sub(g, hn::LoadU(d, m + i)), set(1 - step.beta1), hn::LoadU(d, m + i));
@@ -370,21 +408,12 @@ void adam(std::size_t count, const AdamStep& step, T* weight, T* gradient, T* m,
     hn::StoreU(step.average_weight < 0.5 ? hn::MulAdd(way, set(step.average_weight), mean)
                                          : hn::NegMulAdd(way, set(1 - step.average_weight), w),
                d, average + i);
-  };
-  const Narrow<T> d;
-  const std::size_t lanes = hn::Lanes(d);
-  std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) one(d, i);
-  for (; i < count; ++i) one(hn::CappedTag<T, 1>(), i);
+  });
 }
 
 template <class T>
 void add(std::size_t count, const T* x, T* y) {
-  const Narrow<T> d;
-  const std::size_t lanes = hn::Lanes(d);
-  std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i);
-  for (; i < count; ++i) y[i] += x[i];
+  each<T>(count, [&](auto d, std::size_t i) { hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i); });
 }
 
 template <class T>
@@ -692,7 +721,7 @@ const Kernels<T>& table() {
   static constexpr Kernels<T> functions = {
       packed_size<T>, pack<T>, conv<T>, conv_weight_gradient<T>, add_column_sums<T>, norm_mish<T>, norm_mish_gradient<T>,
       channel_norm<T>, channel_norm_gradient<T>, linear_attention<T>, linear_attention_gradient<T>, mish<T>,
-      mish_gradient<T>, adam<T>, add<T>};
+      mish_gradient<T>, silu<T>, silu_curvature<T>, multiply<T>, multiply_add<T>, adam<T>, add<T>};
   return functions;
 }
 const Kernels<float>& float_table() { return table<float>(); }

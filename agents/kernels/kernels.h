@@ -98,6 +98,14 @@ struct Kernels {
   void (*mish)(std::size_t count, const T* x, T* y);
   /// dx = mish'(x) dy; dx may be dy.
   void (*mish_gradient)(std::size_t count, const T* x, const T* dy, T* dx);
+  /// value = silu(a), slope = silu'(a), count numbers.  Elfwing et al. 2018
+  void (*silu)(std::size_t count, const T* a, T* value, T* slope);
+  /// y = silu''(a) b c.
+  void (*silu_curvature)(std::size_t count, const T* a, const T* b, const T* c, T* y);
+  /// y = a b; y may be a or b.
+  void (*multiply)(std::size_t count, const T* a, const T* b, T* y);
+  /// y = a b + y.
+  void (*multiply_add)(std::size_t count, const T* a, const T* b, T* y);
   /// One step over `count` numbers; the gradient is zero afterwards.
   void (*adam)(std::size_t count, const AdamStep& step, T* weight, T* gradient, T* m, T* v, T* average);
   /// y += x.

@@ -66,7 +66,8 @@ WindowMlp::WindowMlp(const ExtractConfig& config, const RewardNetShape& shape, H
                               config.hidden[i]);
         return layers;
       }()),
-      out_(parameters, "out", config.hidden.back(), head == Head::kScalar ? 1 : window_ * channels_) {}
+      out_(parameters, "out", config.hidden.back(), head == Head::kScalar ? 1 : window_ * channels_),
+      fused_(parameters, time_, input_, hidden_, out_.weight) {}
 
 torch::Tensor WindowMlp::windows(const torch::Tensor& x) const {
   if (window_ == 1) return x;
@@ -80,26 +81,32 @@ torch::Tensor WindowMlp::overlap_add(const torch::Tensor& parts, std::int64_t ro
   return at::unfold_backward(unfolded, {n, rows, channels_}, 1, window_, 1);
 }
 
-torch::Tensor WindowMlp::first_layer(const torch::Tensor& windows, const torch::Tensor& t) const {
-  return torch::matmul(windows, input_.t()) + time_(time_features(t)).unsqueeze(1);
+torch::Tensor WindowMlp::first_layer(const torch::Tensor& windows, const torch::Tensor& features) const {
+  return torch::matmul(windows, input_.t()) + time_(features).unsqueeze(1);
 }
 
 torch::Tensor WindowMlp::forward(const torch::Tensor& x, const torch::Tensor& t) const {
-  torch::Tensor h = torch::silu(first_layer(windows(x), t));
+  torch::Tensor h = torch::silu(first_layer(windows(x), time_features(t)));
   for (const Linear& layer : hidden_) h = torch::silu(layer(h));
   const torch::Tensor out = out_(h);
   return head_ == Head::kScalar ? out.mean({1, 2}) * gain_ : overlap_add(out, x.size(1));
 }
 
 torch::Tensor WindowMlp::gradient(const torch::Tensor& x, const torch::Tensor& t) const {
-  const torch::Tensor parts = windows(x);
-  std::vector<Activation> layers = {Activation(first_layer(parts, t))};
+  const torch::Tensor parts = windows(x), features = time_features(t);
+  const auto plain = [this](const torch::Tensor& rows, const torch::Tensor& when) { return gradient_by_aten(rows, when); };
+  const torch::Tensor field = fused_.takes(parts, features) ? fused_(parts, features, plain) : plain(parts, features);
+  const double share = gain_ / static_cast<double>(parts.size(1));
+  return overlap_add(share == 1 ? field : field * share, x.size(1));
+}
+
+torch::Tensor WindowMlp::gradient_by_aten(const torch::Tensor& windows, const torch::Tensor& features) const {
+  std::vector<Activation> layers = {Activation(first_layer(windows, features))};
   for (const Linear& layer : hidden_) layers.emplace_back(layer(layers.back().value));
   torch::Tensor g = layers.back().slope * out_.weight;  // [n, k, hidden], from the last layer to the first
   for (std::size_t i = hidden_.size(); i > 0; --i)
     g = torch::matmul(g, hidden_[i - 1].weight) * layers[i - 1].slope;
-  const double share = gain_ / static_cast<double>(parts.size(1));
-  return overlap_add(torch::matmul(g, share == 1 ? input_ : input_ * share), x.size(1));
+  return torch::matmul(g, input_);
 }
 
 HalfUnet::Block::Block(Parameters& parameters, const std::string& name, int in, int out, int time_dim)

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "agents/diffusion/denoiser_net.h"
+#include "rewards/relative/mlp_gradient_net.h"
 #include "rewards/relative/relative_reward.h"
 
 namespace diffreward {
@@ -58,13 +59,14 @@ class WindowMlp final : public RewardNet {
  public:
   WindowMlp(const ExtractConfig& config, const RewardNetShape& shape, Head head, Parameters parameters);
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const override;
-  /// In closed form, as ordinary tensor operations (docs/design/0002-training-rho.md):
+  /// In closed form (docs/design/0002-training-rho.md), by MlpGradient or as ordinary tensor operations:
   ///   d m / d x = W_1^T (s'(a_1) * W_2^T (s'(a_2) * ... w_out)),  s' = sigma + s (1 - sigma)
   torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const override;
 
  private:
   torch::Tensor windows(const torch::Tensor& x) const;  // [n, k, window * channels]
-  torch::Tensor first_layer(const torch::Tensor& windows, const torch::Tensor& t) const;
+  torch::Tensor gradient_by_aten(const torch::Tensor& windows, const torch::Tensor& features) const;
+  torch::Tensor first_layer(const torch::Tensor& windows, const torch::Tensor& features) const;
   /// Sums the windows' parts into the rows they came from.  [n, k, window * channels] -> [n, rows, channels]
   torch::Tensor overlap_add(const torch::Tensor& parts, std::int64_t rows) const;
 
@@ -75,6 +77,7 @@ class WindowMlp final : public RewardNet {
   torch::Tensor input_;  // [hidden, window * channels]
   std::vector<Linear> hidden_;
   Linear out_;
+  FusedMlpGradient fused_;
 };
 
 class HalfUnet final : public RewardNet {
