@@ -135,9 +135,9 @@ class Async:
     """
     Many environments that do not wait for each other.
     """
-    def recv(self, min: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    def recv(self, min: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """
-        Waits for at least `min` results: ids, obs, final_obs, reward, terminated, truncated, reset.
+        Waits for at least `min` results: ids, obs, final_obs, reward, terminated, truncated, reset, info, final_info.
         """
     def reset(self, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...

@@ -48,6 +48,12 @@ def info_slices(spec: dict[str, Any]) -> dict[str, slice | int]:
     return {name: part.start if part.stop - part.start == 1 else part for name, part in _slices(spec["info"]).items()}
 
 
+def infos(rows: np.ndarray, slices: dict[str, slice | int]) -> dict[str, Any]:
+    """The entries of `info` in a row [info_size], or in rows [n, info_size], as views of these."""
+    columns = rows.T
+    return {name: columns[part].T for name, part in slices.items()}
+
+
 def _slices(fields: list[dict[str, Any]]) -> dict[str, slice]:
     found, begin = {}, 0
     for field in fields:

@@ -114,8 +114,7 @@ class Env(gymnasium.Env):
         return {name: row[part].copy() for name, part in self._parts.items()}
 
     def _infos(self, batch: Rewarded) -> dict[str, Any]:
-        row = batch.info[0]
-        infos = {name: row[part].copy() if isinstance(part, slice) else row[part] for name, part in self._info.items()}
+        infos = _native.infos(batch.info[0].copy(), self._info)
         if batch.rewarded:
             infos["env_reward"] = float(batch.task_reward[0])
         return infos
