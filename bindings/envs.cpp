@@ -8,6 +8,7 @@
 #include "bindings/module.h"
 #include "envs/async_env.h"
 #include "envs/catalog.h"
+#include "envs/maze2d/point_maze.h"
 
 namespace diffreward::python {
 namespace {
@@ -230,6 +231,7 @@ void bind_envs(py::module_& m) {
         return all.dump();
       },
       py::arg("id"), "The options of an environment, as JSON text.");
+  m.attr("GOAL_RADIUS") = PointMaze::kGoalRadius;
   m.def("nearest_name", &nearest_name, py::arg("name"), py::arg("candidates"),
         "The candidate most like `name`, or ''.");
 }

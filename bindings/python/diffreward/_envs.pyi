@@ -8,7 +8,7 @@ import numpy.typing
 import os
 import pathlib
 import typing
-__all__: list[str] = ['Async', 'Batch', 'Dataset', 'ResetOptions', 'env_catalog', 'env_options', 'env_spec', 'env_summary', 'make_async', 'make_batch', 'nearest_name', 'open_dataset']
+__all__: list[str] = ['Async', 'Batch', 'Dataset', 'GOAL_RADIUS', 'ResetOptions', 'env_catalog', 'env_options', 'env_spec', 'env_summary', 'make_async', 'make_batch', 'nearest_name', 'open_dataset']
 class ResetOptions:
     """
     What a caller may fix about one reset.
@@ -264,3 +264,4 @@ def open_dataset(path: os.PathLike | str | bytes) -> Dataset:
     """
     Opens a D4RL HDF5 file or a Minari data set.
     """
+GOAL_RADIUS: float = 0.45
