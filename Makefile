@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test setup build bench bench-denoiser results asan format lint clean
+.PHONY: help demo test setup build bench bench-denoiser results asan tsan format lint clean
 
 help:
 	@echo "make demo      from a fresh machine to the main job's report in results/demo/"
@@ -11,6 +11,7 @@ help:
 	@echo "make build     build everything            make setup    install what the build needs"
 	@echo "make bench     environments against peers  make results  the README's numbers (hours)"
 	@echo "make format    clang-format the sources    make lint     clang-tidy"
+	@echo "make asan      memory errors (in test)     make tsan     data races"
 
 setup: .venv/.stamp
 
@@ -36,6 +37,12 @@ asan: .venv/.stamp
 	cmake --preset asan
 	cmake --build --preset asan
 	ctest --preset asan
+
+# Thread sanitizer over what has threads and needs no LibTorch. It wants addresses that are not randomised far.
+tsan: .venv/.stamp
+	cmake --preset tsan
+	cmake --build --preset tsan
+	setarch $$(uname -m) -R ctest --preset tsan
 
 # EnvPool wants other versions of its packages than this project: it lives in an environment of its own.
 build/peers/.stamp:

@@ -8,6 +8,7 @@
 #include "bindings/module.h"
 #include "envs/async_env.h"
 #include "envs/catalog.h"
+#include "envs/maze2d/point_maze.h"
 
 namespace diffreward::python {
 namespace {
@@ -63,10 +64,11 @@ py::array flags(const py::object& self) {
 
 /// A copy of values that last until the next recv().
 template <class T>
-py::array copy_of(std::span<const T> values, std::size_t rows, bool flat) {
-  std::vector<py::ssize_t> shape = {py::ssize_t(rows)};
-  if (!flat) shape.push_back(rows ? py::ssize_t(values.size() / rows) : 0);
-  return py::array(py::dtype::of<T>(), std::move(shape), {}, values.data());
+py::array copy_of(std::span<const T> values) {
+  return py::array(py::dtype::of<T>(), {py::ssize_t(values.size())}, {}, values.data());
+}
+py::array copy_of_rows(std::span<const double> values, std::size_t rows, std::size_t columns) {
+  return py::array(py::dtype::of<double>(), {py::ssize_t(rows), py::ssize_t(columns)}, {}, values.data());
 }
 py::array copy_of_flags(std::span<const std::uint8_t> values) {
   return py::array(py::dtype("bool"), {py::ssize_t(values.size())}, {}, values.data());
@@ -102,13 +104,17 @@ void bind_async(py::module_& m) {
               const py::gil_scoped_release unlocked;
               batch = &envs.recv(min);
             }
-            const std::size_t n = batch->ids.size();
-            return py::make_tuple(copy_of(batch->ids, n, true), copy_of(batch->obs, n, false),
-                                  copy_of(batch->final_obs, n, false), copy_of(batch->reward, n, true),
+            const std::size_t n = batch->ids.size(), dim = envs.spec().observation.size(),
+                              info_dim = envs.spec().info_size();
+            return py::make_tuple(copy_of(batch->ids), copy_of_rows(batch->obs, n, dim),
+                                  copy_of_rows(batch->final_obs, n, dim), copy_of(batch->reward),
                                   copy_of_flags(batch->terminated), copy_of_flags(batch->truncated),
-                                  copy_of_flags(batch->reset));
+                                  copy_of_flags(batch->reset), copy_of_rows(batch->info, n, info_dim),
+                                  copy_of_rows(batch->final_info, n, info_dim));
           },
-          py::arg("min"), "Waits for at least `min` results: ids, obs, final_obs, reward, terminated, truncated, reset.");
+          py::arg("min"),
+          "Waits for at least `min` results: ids, obs, final_obs, reward, terminated, truncated, reset, info, "
+          "final_info.");
 
   m.def(
       "make_async",
@@ -225,6 +231,7 @@ void bind_envs(py::module_& m) {
         return all.dump();
       },
       py::arg("id"), "The options of an environment, as JSON text.");
+  m.attr("GOAL_RADIUS") = PointMaze::kGoalRadius;
   m.def("nearest_name", &nearest_name, py::arg("name"), py::arg("candidates"),
         "The candidate most like `name`, or ''.");
 }

@@ -34,7 +34,9 @@ struct AsyncEnv::Shared {
         reward(batch.size()),
         terminated(batch.size()),
         truncated(batch.size()),
-        reset(batch.size()) {
+        reset(batch.size()),
+        info(batch.info.size()),
+        final_info(batch.info.size()) {
     const int cores = std::max(1, int(std::thread::hardware_concurrency()));
     const int threads = std::min(config.threads == 0 ? cores : config.threads, int(batch.size()));
     spins = spins_for(threads);
@@ -168,11 +170,13 @@ struct AsyncEnv::Shared {
                          caller_spins);
     }
     collect();
-    const std::size_t m = held, dim = batch.obs_dim;
+    const std::size_t m = held, dim = batch.obs_dim, info_dim = batch.info_dim;
     for (std::size_t k = 0; k < m; ++k) {
       const auto i = std::size_t(ids[k]);
       std::ranges::copy(batch.obs_of(i), obs.begin() + std::ptrdiff_t(k * dim));
       std::ranges::copy(batch.final_obs_of(i), final_obs.begin() + std::ptrdiff_t(k * dim));
+      std::ranges::copy(batch.info_of(i), info.begin() + std::ptrdiff_t(k * info_dim));
+      std::ranges::copy(batch.final_info_of(i), final_info.begin() + std::ptrdiff_t(k * info_dim));
       reward[k] = batch.reward[i];
       terminated[k] = batch.terminated[i];
       truncated[k] = batch.truncated[i];
@@ -182,9 +186,9 @@ struct AsyncEnv::Shared {
     in_flight -= m;
     held = 0;
     const auto first = [](const auto& values, std::size_t n) { return std::span(values).first(n); };
-    result = {first(ids, m),    first(obs, m * dim),  first(final_obs, m * dim),
-              first(reward, m), first(terminated, m), first(truncated, m),
-              first(reset, m)};
+    result = {first(ids, m),    first(obs, m * dim),       first(final_obs, m * dim),
+              first(reward, m), first(terminated, m),      first(truncated, m),
+              first(reset, m),  first(info, m * info_dim), first(final_info, m * info_dim)};
     return result;
   }
 
@@ -215,6 +219,7 @@ struct AsyncEnv::Shared {
   std::size_t held = 0;
   std::vector<double> obs, final_obs, reward;
   std::vector<std::uint8_t> terminated, truncated, reset;
+  std::vector<double> info, final_info;
   AsyncBatch result;
 
   std::vector<std::thread> workers;

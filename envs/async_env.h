@@ -34,6 +34,8 @@ struct AsyncBatch {
   std::span<const std::uint8_t> terminated;  // [m]
   std::span<const std::uint8_t> truncated;   // [m]
   std::span<const std::uint8_t> reset;       // [m]
+  std::span<const double> info;              // [m, info_size]
+  std::span<const double> final_info;        // [m, info_size]
 };
 
 /// One instance threw.

@@ -140,6 +140,7 @@ struct Gl {
   std::mutex mutex;
   std::unique_ptr<GlContext> context;  // none: no picture can be drawn
   std::string why;                     // and why
+  bool required = false;               // MUJOCO_GL names the library
   pid_t process = ::getpid();          // a context does not survive a fork
 
   Gl() {
@@ -149,11 +150,13 @@ struct Gl {
       why = "MUJOCO_GL turns it off";
       return;
     }
+    required = name == "egl" || name == "osmesa";
     if (name != "osmesa") context = EglContext::make();
     if (!context && name != "egl") context = OsMesaContext::make();
     if (!context)
-      why = concat("cannot make an OpenGL context by ", name.empty() ? "EGL or OSMesa" : name,
-                   " (Debian: libegl1 and libgl1-mesa-dri, or libosmesa6)");
+      why = name == "egl"      ? "MUJOCO_GL=egl: cannot make an OpenGL context (Debian: libegl1 and libgl1-mesa-dri)"
+            : name == "osmesa" ? "MUJOCO_GL=osmesa: cannot make an OpenGL context (Debian: libosmesa6)"
+                               : "cannot make an OpenGL context by EGL or OSMesa (Debian: libegl1 and libgl1-mesa-dri)";
   }
 
   static Gl& get() {
@@ -240,7 +243,9 @@ MujocoRenderer::MujocoRenderer(const std::string& name, const std::string& mjcf)
 MujocoRenderer::~MujocoRenderer() = default;
 
 bool MujocoRenderer::available() {
-  return Gl::get().usable();
+  const Gl& gl = Gl::get();
+  if (!gl.context && gl.required) throw Error(concat("MuJoCo's renderer: ", gl.why));
+  return gl.usable();
 }
 
 Image MujocoRenderer::render(std::span<const double> qpos, const RobotCamera& camera, int width, int height) {

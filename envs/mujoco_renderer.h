@@ -29,11 +29,12 @@ class MujocoRenderer {
   MujocoRenderer(const std::string& name, const std::string& mjcf);
   ~MujocoRenderer();
 
-  /// Whether pictures can be drawn here. Never throws; the answer does not change, but after a fork.
+  /// Whether pictures can be drawn here; the answer does not change, but after a fork. Throws Error where
+  /// MUJOCO_GL names a library that is not there.
   static bool available();
 
   /// The robot in the pose qpos [nq]; the camera follows it. Throws InvalidArgument unless width and height
-  /// are within [1, 4096] pixels; Error where MUJOCO_GL asks for a library that is not there.
+  /// are within [1, 4096] pixels; Error where none can be drawn.
   Image render(std::span<const double> qpos, const RobotCamera& camera, int width, int height);
 
  private:

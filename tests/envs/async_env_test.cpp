@@ -31,6 +31,7 @@ class Walk final : public Env {
     spec_.action = {{-1}, {1}};
     spec_.max_steps = 9;
     spec_.state_size = 1;
+    spec_.info = {{"steps", 1}, {"sum", 2}};
   }
   const EnvSpec& spec() const override { return spec_; }
   void reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) override {
@@ -54,7 +55,11 @@ class Walk final : public Env {
     sum_ = state[0];
     write(obs);
   }
-  void info(std::span<double>) const override {}
+  void info(std::span<double> out) const override {
+    out[0] = steps_;
+    out[1] = sum_;
+    out[2] = -sum_;
+  }
   Image render(int, int) const override { return {}; }
 
  private:
@@ -76,11 +81,14 @@ std::vector<std::unique_ptr<Env>> walks(int n, bool fragile = false) {
 
 /// What a step of one instance gave, as numbers.
 template <class View>
-Values outcome(const View& view, std::size_t k, std::size_t dim) {
+Values outcome(const View& view, std::size_t k, const EnvSpec& spec) {
   Values out;
-  for (const auto rows : {view.obs, view.final_obs})
-    out.insert(out.end(), rows.begin() + std::ptrdiff_t(k * dim),
-               rows.begin() + std::ptrdiff_t((k + 1) * dim));
+  const auto append = [&](std::span<const double> rows, std::size_t dim) {
+    const auto row = rows.subspan(k * dim, dim);
+    out.insert(out.end(), row.begin(), row.end());
+  };
+  for (const auto rows : {view.obs, view.final_obs}) append(rows, spec.observation.size());
+  for (const auto rows : {view.info, view.final_info}) append(rows, spec.info_size());
   out.insert(out.end(),
              {view.reward[k], double(view.terminated[k]), double(view.truncated[k]), double(view.reset[k])});
   return out;
@@ -92,14 +100,13 @@ bool equal_bits(const Values& a, const Values& b) {
 
 /// Drives `async` in random portions through the outcomes that `envs` gives in lockstep, [step][instance].
 void compare(VectorEnv& envs, AsyncEnv& async, int steps, std::uint64_t seed) {
-  const auto n = std::size_t(envs.size()), dim = envs.spec().observation.size(),
-             act = envs.spec().action.size();
+  const auto n = std::size_t(envs.size()), act = envs.spec().action.size();
   Rng rng(seed);
   std::vector<Values> actions;
   std::vector<std::vector<Values>> expected;
   const auto keep = [&](const StepView& view) {
     expected.emplace_back();
-    for (std::size_t i = 0; i < n; ++i) expected.back().push_back(outcome(view, i, dim));
+    for (std::size_t i = 0; i < n; ++i) expected.back().push_back(outcome(view, i, envs.spec()));
   };
   keep(envs.reset(seed));
   for (int t = 0; t < steps; ++t) {
@@ -128,7 +135,7 @@ void compare(VectorEnv& envs, AsyncEnv& async, int steps, std::uint64_t seed) {
           ended[i] = 0;
         } else {
           ASSERT_LT(at[i], expected.size());
-          ASSERT_TRUE(equal_bits(outcome(batch, k, dim), expected[at[i]][i]))
+          ASSERT_TRUE(equal_bits(outcome(batch, k, envs.spec()), expected[at[i]][i]))
               << "instance " << i << ", step " << at[i];
           ++at[i];
           --left;
@@ -283,7 +290,7 @@ TEST(AsyncEnv, ASlowInstanceHoldsUpNoOther) {
                   .action = {{-1}, {1}},
                   .max_steps = 9,
                   .state_size = 1,
-                  .info = {},
+                  .info = {{"steps", 1}, {"sum", 2}},
                   .parts = {}};
     const EnvSpec& spec() const override { return facts; }
     void reset(std::optional<std::uint64_t>, const ResetOptions&, std::span<double>) override {}

@@ -79,28 +79,30 @@ def test_imitations_signature(reward_folder):
 
 @pytest.mark.skipif("DIFFREWARD_IMITATION_PYTHON" not in os.environ, reason="opt-in: names an interpreter with imitation")
 def test_imitation_itself(reward_folder):
-    """With imitation's own wrapper; it needs gymnasium 0.29, so the reward runs in an environment of its own."""
+    """imitation's own wrapper pays what the reward says, in an environment made as docs/python.md tells."""
     code = """
 import sys
 import numpy as np
 from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
-from stable_baselines3.common.vec_env import DummyVecEnv
-import gymnasium as gym
-import diffreward.reward
-reward = diffreward.reward.load_reward(sys.argv[1])
-
-class Maze(gym.Env):
-    observation_space = gym.spaces.Box(-10, 10, (4,))
-    action_space = gym.spaces.Box(-1, 1, (2,))
-    def reset(self, seed=None, options=None):
-        return np.ones(4, dtype=np.float32), {}
-    def step(self, action):
-        return np.ones(4, dtype=np.float32), 0.0, False, False, {}
-
-envs = RewardVecEnvWrapper(DummyVecEnv([Maze] * 3), reward)
-envs.reset()
-_, paid, _, infos = envs.step(np.zeros((3, 2)))
-assert np.isfinite(paid).all() and "original_env_rew" in infos[0]
+import diffreward
+from diffreward.sb3 import make_vec_env
+reward = diffreward.load_reward(sys.argv[1])
+kwargs = {"n_envs": 3, "max_episode_steps": 4}
+plain = make_vec_env("diffreward/Maze2D-UMaze-v0", **kwargs)
+envs = RewardVecEnvWrapper(make_vec_env("diffreward/Maze2D-UMaze-v0", **kwargs), reward)
+plain.seed(1)
+envs.seed(1)
+old, ends, rng = plain.reset(), 0, np.random.default_rng(0)
+assert np.array_equal(envs.reset(), old)
+for _ in range(10):
+    actions = rng.uniform(-1, 1, (3, 2)).astype(np.float32)
+    obs, task, dones, infos = plain.step(actions)
+    reached = np.stack([info.get("terminal_observation", row) for info, row in zip(infos, obs)])
+    _, paid, _, infos = envs.step(actions)
+    assert np.array_equal(paid, reward(old, actions, reached, dones)) and paid.any()
+    assert [info["original_env_rew"] for info in infos] == task.tolist()
+    old, ends = obs, ends + dones.sum()
+assert ends == 6, ends
 """
     subprocess.run([os.environ["DIFFREWARD_IMITATION_PYTHON"], "-c", code, str(reward_folder)], check=True)
 

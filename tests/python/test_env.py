@@ -1,5 +1,10 @@
 """Env: Gymnasium's and Stable-Baselines3's checkers over every id, exact state, faults."""
 
+import ctypes
+import os
+import subprocess
+import sys
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -23,7 +28,8 @@ def test_passes_gymnasiums_checker(env_id):
 def test_passes_stable_baselines_checker(env_id):
     from stable_baselines3.common.env_checker import check_env as check
 
-    check(gym.make(env_id, render_mode="rgb_array", width=64, height=48), warn=False)
+    # Unwrapped: Gymnasium's wrappers hide compute_reward, which it asks of goal environments.
+    check(gym.make(env_id, render_mode="rgb_array", width=64, height=48).unwrapped, warn=False)
 
 
 @pytest.mark.parametrize("env_id", ALL_IDS)
@@ -126,6 +132,31 @@ def test_order_and_closing():
         env.step(np.zeros(6))
     with pytest.raises(gym.error.ClosedEnvironmentError):
         env.reset()
+
+
+def _drawn_by(choice):
+    code = """
+import gymnasium as gym, diffreward
+env = gym.make("diffreward/Hopper-v5", render_mode="rgb_array", width=80, height=60)
+env.reset(seed=0)
+print(env.render().sum())
+"""
+    environment = {**os.environ, "MUJOCO_GL": choice}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("choice", "library"), [("egl", "libEGL.so.1"), ("osmesa", "libOSMesa.so.8")])
+def test_mujoco_gl_insists_on_a_library(choice, library):
+    """A robot is drawn by it, and where it is missing the error names it; the plain drawing is another picture."""
+    plain, drawn = _drawn_by("disable"), _drawn_by(choice)
+    assert plain.returncode == 0, plain.stderr
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        assert f"RuntimeError: MuJoCo's renderer: MUJOCO_GL={choice}: cannot make an OpenGL context (Debian: lib" in drawn.stderr
+    else:
+        assert drawn.returncode == 0, drawn.stderr
+        assert drawn.stdout != plain.stdout
 
 
 def test_record_video_frames():

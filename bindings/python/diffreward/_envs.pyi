@@ -8,7 +8,7 @@ import numpy.typing
 import os
 import pathlib
 import typing
-__all__: list[str] = ['Async', 'Batch', 'Dataset', 'ResetOptions', 'env_catalog', 'env_options', 'env_spec', 'env_summary', 'make_async', 'make_batch', 'nearest_name', 'open_dataset']
+__all__: list[str] = ['Async', 'Batch', 'Dataset', 'GOAL_RADIUS', 'ResetOptions', 'env_catalog', 'env_options', 'env_spec', 'env_summary', 'make_async', 'make_batch', 'nearest_name', 'open_dataset']
 class ResetOptions:
     """
     What a caller may fix about one reset.
@@ -135,9 +135,9 @@ class Async:
     """
     Many environments that do not wait for each other.
     """
-    def recv(self, min: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    def recv(self, min: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """
-        Waits for at least `min` results: ids, obs, final_obs, reward, terminated, truncated, reset.
+        Waits for at least `min` results: ids, obs, final_obs, reward, terminated, truncated, reset, info, final_info.
         """
     def reset(self, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
@@ -264,3 +264,4 @@ def open_dataset(path: os.PathLike | str | bytes) -> Dataset:
     """
     Opens a D4RL HDF5 file or a Minari data set.
     """
+GOAL_RADIUS: float = 0.45

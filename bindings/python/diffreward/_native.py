@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode
 
 from diffreward import _envs
 
+_FLAGS = {"success"}  # entries of `info` that are bool, as Gymnasium-Robotics has them
 _LARGEST = sys.float_info.max  # stands for infinity in options, which JSON does not have
 
 
@@ -46,6 +47,15 @@ def part_slices(spec: dict[str, Any]) -> dict[str, slice]:
 def info_slices(spec: dict[str, Any]) -> dict[str, slice | int]:
     """Where each entry of `info` stands in a row; a single number is told by its index."""
     return {name: part.start if part.stop - part.start == 1 else part for name, part in _slices(spec["info"]).items()}
+
+
+def infos(rows: np.ndarray, slices: dict[str, slice | int]) -> dict[str, Any]:
+    """The entries of `info` in a row [info_size], or in rows [n, info_size]: views of these, and flags as bool."""
+    columns = rows.T
+    told = {name: columns[part].T for name, part in slices.items()}
+    for name in _FLAGS & told.keys():
+        told[name] = told[name] != 0 if rows.ndim == 2 else bool(told[name])
+    return told
 
 
 def _slices(fields: list[dict[str, Any]]) -> dict[str, slice]:

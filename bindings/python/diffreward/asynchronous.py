@@ -22,6 +22,8 @@ class AsyncBatch(NamedTuple):
     terminated: np.ndarray  # [m] bool
     truncated: np.ndarray  # [m] bool
     reset: np.ndarray  # [m] bool, obs is the first of an episode
+    info: dict[str, np.ndarray]  # [m] or [m, size], what the environment tells of obs
+    final_info: dict[str, np.ndarray]  # [m] or [m, size], and of final_obs
 
 
 class AsyncEnv:
@@ -53,7 +55,7 @@ class AsyncEnv:
         self.num_envs = num_envs
         self.single_observation_space = _native.observation_space(spec)
         self.single_action_space = _native.action_space(spec)
-        self._parts = _native.part_slices(spec)
+        self._parts, self._info = _native.part_slices(spec), _native.info_slices(spec)
 
     def reset(self, *, seed: int) -> None:
         """Sends all instances to a reset; instance i is seeded with seed + i."""
@@ -72,8 +74,9 @@ class AsyncEnv:
 
     def recv(self, min_results: int = 1) -> AsyncBatch:
         """Waits until at least ``min_results`` have finished, and returns all that have."""
-        ids, obs, final_obs, *rest = self._open().recv(min_results)
-        return AsyncBatch(ids, self._observation(obs), self._observation(final_obs), *rest)
+        ids, obs, final_obs, *rest, info, final_info = self._open().recv(min_results)
+        told = (_native.infos(rows, self._info) for rows in (info, final_info))
+        return AsyncBatch(ids, self._observation(obs), self._observation(final_obs), *rest, *told)
 
     @property
     def in_flight(self) -> int:

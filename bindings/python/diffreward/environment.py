@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from diffreward import _native
+from diffreward import _envs, _native
 from diffreward._batch import Rewarded, make_batch
 from diffreward.reward import RewardLike
 
@@ -114,8 +116,43 @@ class Env(gymnasium.Env):
         return {name: row[part].copy() for name, part in self._parts.items()}
 
     def _infos(self, batch: Rewarded) -> dict[str, Any]:
-        row = batch.info[0]
-        infos = {name: row[part].copy() if isinstance(part, slice) else row[part] for name, part in self._info.items()}
+        infos = _native.infos(batch.info[0].copy(), self._info)
         if batch.rewarded:
             infos["env_reward"] = float(batch.task_reward[0])
         return infos
+
+
+class GoalEnv(Env):
+    """An ``Env`` whose task's reward and end are functions of goals: Gymnasium-Robotics' ``GoalEnv``, for PointMaze.
+
+    Goals are positions m, [2] or [..., 2]; ``info`` is not read. All three say what ``step`` says of the goal reached
+    and the goal that was desired, whatever ``reward=`` pays instead.
+    """
+
+    def __init__(self, env_id: str, **kwargs: Any) -> None:
+        super().__init__(env_id, **kwargs)
+        options = {option["name"]: option["default"] for option in json.loads(_envs.env_options(env_id))} | kwargs
+        self._dense, self._continuing = options["reward_type"] == "dense", options["continuing_task"]
+
+    def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> np.float64 | np.ndarray:
+        """What reaching ``achieved_goal`` pays; [...], a row a goal."""
+        distance = self._distance(achieved_goal, desired_goal)
+        if self._dense:
+            return np.asarray(_exp(-distance), dtype=np.float64)[()]
+        return (distance <= _envs.GOAL_RADIUS).astype(np.float64)
+
+    def compute_terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> bool | np.ndarray:
+        """Whether reaching ``achieved_goal`` ends the episode; a row a goal, where Gymnasium-Robotics takes one only."""
+        ended = np.logical_and(not self._continuing, self._distance(achieved_goal, desired_goal) <= _envs.GOAL_RADIUS)
+        return ended if ended.ndim else bool(ended)
+
+    def compute_truncated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> bool:
+        """Never: a step limit truncates."""
+        return False
+
+    @staticmethod
+    def _distance(achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.floating | np.ndarray:
+        return np.linalg.norm(np.subtract(achieved_goal, desired_goal), axis=-1)
+
+
+_exp = np.frompyfunc(math.exp, 1, 1)  # the C library's, which pays in step; NumPy's may differ in the last bit

@@ -31,7 +31,7 @@ def register_envs() -> None:
             continue
         gymnasium.register(
             env_id,
-            entry_point="diffreward.environment:Env",
+            entry_point=f"diffreward.environment:{'GoalEnv' if name.startswith('PointMaze_') else 'Env'}",
             vector_entry_point="diffreward.vector_environment:VectorEnv",
             max_episode_steps=max_steps or None,
             kwargs={"env_id": name},

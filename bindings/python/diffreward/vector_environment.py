@@ -175,9 +175,9 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         return {name: rows[:, part].copy() if self._copy else rows[:, part] for name, part in self._parts.items()}
 
     def _infos(self, batch: Rewarded, rows: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
-        rows, infos = rows.copy(), {}
-        for name, part in self._info.items():
-            infos[name], infos[f"_{name}"] = rows[:, part], mask.copy()
+        infos = {}
+        for name, values in _native.infos(rows.copy(), self._info).items():
+            infos[name], infos[f"_{name}"] = values, mask.copy()
         if batch.rewarded:
             infos["env_reward"], infos["_env_reward"] = batch.task_reward.copy(), mask.copy()
         return infos
