@@ -130,6 +130,7 @@ def main() -> int:
     parser.add_argument("--peers", help="Python interpreter that has EnvPool")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=1.0, help="a round and side")
+    parser.add_argument("--soak-steps", type=int, default=10_000_000)
     parser.add_argument("--ids", nargs="*", default=[*LOCOMOTION, POINT_MAZE])
     parser.add_argument("--file", type=pathlib.Path, default=pathlib.Path("benchmarks/results/envs.json"))
     parser.add_argument("--readme", type=pathlib.Path, help="write the table of speeds into this file")
@@ -159,6 +160,10 @@ def main() -> int:
         add("import, make and first step of 64 instances, HalfCheetah-v5", statistics.median(seconds), "s", "<= 2")
         few, many = alone("--memory", "HalfCheetah-v5", "64"), alone("--memory", "HalfCheetah-v5", "2112")
         add("memory per instance, HalfCheetah-v5", (many - few) / 2048, "kB")
+        soak = [str(args.build / "tests" / "soak" / "soak"), "HalfCheetah-v5", str(args.soak_steps)]
+        last = subprocess.run(soak, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        growth = float(last.split("(")[1].split("%")[0])
+        add(f"growth of resident memory over {args.soak_steps:,} steps, HalfCheetah-v5", growth, "%", "<= 3")
     results.save(args.file, figures, "make bench", PACKAGES)
     if args.readme:
         write_table(args.readme, args.file)
