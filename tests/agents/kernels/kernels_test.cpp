@@ -1,0 +1,184 @@
+// The kernels of every instruction set that this processor has against loops that are written as the formulas are.
+#include "agents/kernels/kernels.h"
+
+#include <gtest/gtest.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/rng.h"
+
+namespace diffreward::kernels {
+namespace {
+
+template <class T>
+std::vector<T> normals(std::size_t n, std::uint64_t seed) {
+  Rng rng(seed);
+  std::vector<T> out(n);
+  for (T& x : out) x = T(rng.normal());
+  return out;
+}
+
+/// Numbers in memory that ends with them, so that AddressSanitizer sees what is read or written beyond.
+template <class T>
+void expect_near(const std::vector<T>& found, const std::vector<T>& expected, double tolerance, const std::string& what) {
+  ASSERT_EQ(found.size(), expected.size()) << what;
+  for (std::size_t i = 0; i < found.size(); ++i)
+    ASSERT_NEAR(double(found[i]), double(expected[i]), tolerance * std::max(1.0, std::abs(double(expected[i]))))
+        << what << ", number " << i;
+}
+
+/// Calls body() once with each instruction set in use.
+template <class Body>
+void with_every_target(const Body& body) {
+  const std::vector<std::int64_t> targets = hwy::SupportedAndGeneratedTargets();
+  ASSERT_FALSE(targets.empty());
+  for (const std::int64_t target : targets) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    EXPECT_EQ(instruction_set(), hwy::TargetName(target));
+    SCOPED_TRACE(instruction_set());
+    ::testing::Test::RecordProperty(instruction_set(), "tested");
+    body();
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+std::vector<ConvShape> shapes() {
+  return {{3, 5, 5, 1, 2, 4, 4},   {16, 16, 5, 1, 2, 1, 1},  {7, 33, 1, 1, 0, 3, 3},      {8, 24, 3, 2, 1, 6, 3},
+          {17, 9, 4, 2, 1, 3, 6, true}, {40, 16, 5, 2, 2, 8, 4}, {64, 32, 5, 1, 2, 9, 9}, {300, 17, 5, 1, 2, 2, 2}};
+}
+
+template <class T>
+void convolutions(double tolerance) {
+  const Kernels<T>& k = kernels<T>();
+  for (const ConvShape& base : shapes())
+    for (const bool adjoint : {false, true})
+      for (const int n : {1, 2, 3, 4, 13}) {
+        const ConvShape s = adjoint ? base.adjoint() : base;
+        const std::string what = "in " + std::to_string(s.in) + " out " + std::to_string(s.out) + " taps " +
+                                 std::to_string(s.taps) + " stride " + std::to_string(s.stride) + " n " + std::to_string(n) +
+                                 (s.transposed ? " transposed" : "");
+        const auto in = std::size_t(s.in), out = std::size_t(s.out), taps = std::size_t(s.taps), N = std::size_t(n);
+        const auto x = normals<T>(std::size_t(s.rows_in) * N * in, 1), w = normals<T>(out * in * taps, 2),
+                   bias = normals<T>(out, 3), dy = normals<T>(std::size_t(s.rows_out) * N * out, 4);
+        // In three orders of storage: [out][in][taps], [in][out][taps], [taps][in][out].
+        for (const WeightStrides strides : {WeightStrides{s.in * s.taps, s.taps, 1}, WeightStrides{s.taps, s.out * s.taps, 1},
+                                            WeightStrides{1, s.out, s.in * s.out}}) {
+          std::vector<T> y(dy.size(), T(0)), dw(w.size(), T(0));
+          for (int row = 0; row < s.rows_out; ++row)
+            for (int tap = 0; tap < s.taps; ++tap) {
+              const int source = s.source(row, tap);
+              if (source < 0) continue;
+              for (int i = 0; i < n; ++i)
+                for (int o = 0; o < s.out; ++o) {
+                  const std::size_t to = (std::size_t(row * n + i)) * out + std::size_t(o);
+                  for (int c = 0; c < s.in; ++c) {
+                    const std::size_t from = std::size_t(source * n + i) * in + std::size_t(c);
+                    y[to] += x[from] * w[std::size_t(o * strides.out + c * strides.in + tap * strides.tap)];
+                    dw[(std::size_t(tap) * in + std::size_t(c)) * out + std::size_t(o)] += x[from] * dy[to];
+                  }
+                }
+            }
+          std::vector<T> packed(k.packed_size(s.in, s.out, s.taps)), found(y.size(), T(7));
+          k.pack(w.data(), strides, s.in, s.out, s.taps, packed.data());
+          k.conv(s, n, x.data(), s.in, packed.data(), nullptr, false, found.data(), s.out);
+          expect_near(found, y, tolerance, what);
+          found = dy;
+          k.conv(s, n, x.data(), s.in, packed.data(), bias.data(), true, found.data(), s.out);
+          for (std::size_t j = 0; j < y.size(); ++j) y[j] += dy[j] + bias[j % out];
+          expect_near(found, y, tolerance, what + ", on top");
+          std::vector<T> gradient(w.size(), T(0));
+          k.conv_weight_gradient(s, n, x.data(), s.in, dy.data(), s.out, gradient.data());
+          expect_near(gradient, dw, tolerance, what + ", gradient of the weight");
+        }
+      }
+}
+
+TEST(Kernels, ConvolutionsAreTheirDefinition) {
+  with_every_target([] {
+    convolutions<float>(2e-4);
+    convolutions<double>(1e-11);
+  });
+}
+
+double mish(double x) { return x * std::tanh(std::log1p(std::exp(x))); }
+double silu(double x) { return x / (1 + std::exp(-x)); }
+
+/// Five-point difference quotient.
+double slope(double (*f)(double), double x) {
+  constexpr double h = 1e-3;
+  return (8 * (f(x + h) - f(x - h)) - (f(x + 2 * h) - f(x - 2 * h))) / (12 * h);
+}
+
+TEST(Kernels, ActivationsAndTheirSlopes) {
+  with_every_target([] {
+    std::vector<double> x;
+    for (double v = -30; v < 30; v += 0.173) x.push_back(v);
+    const std::vector<double> one(x.size(), 1), two(x.size(), 2);
+    std::vector<double> y(x.size()), dy(x.size()), expected, expected_slope;
+    const auto& k = kernels<double>();
+    for (const double v : x) expected.push_back(mish(v)), expected_slope.push_back(slope(mish, v));
+    k.mish(x.size(), x.data(), y.data());
+    k.mish_gradient(x.size(), x.data(), one.data(), dy.data());
+    expect_near(y, expected, 1e-13, "mish");
+    expect_near(dy, expected_slope, 1e-9, "mish'");
+    expected.clear(), expected_slope.clear();
+    for (const double v : x) expected.push_back(silu(v)), expected_slope.push_back(slope(silu, v));
+    k.silu(x.size(), x.data(), y.data(), dy.data());
+    expect_near(y, expected, 1e-13, "silu");
+    expect_near(dy, expected_slope, 1e-9, "silu'");
+    k.silu_curvature(x.size(), x.data(), two.data(), one.data(), y.data());
+    for (std::size_t i = 0; i < x.size(); ++i)
+      expected[i] = 2 * (slope(silu, x[i] + 1e-3) - slope(silu, x[i] - 1e-3)) / 2e-3;
+    expect_near(y, expected, 1e-5, "silu''");
+  });
+}
+
+TEST(Kernels, LargeAndStrangeNumbersPassThrough) {
+  with_every_target([] {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const std::vector<float> x = {nan, 100, -200, 1e30f, -1e30f, 0, nan, 3, 90, -90, nan};
+    std::vector<float> y(x.size());
+    kernels<float>().mish(x.size(), x.data(), y.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (std::isnan(x[i]))
+        EXPECT_TRUE(std::isnan(y[i]));
+      else
+        EXPECT_NEAR(y[i], x[i] > 20 ? x[i] : mish(std::max(x[i], -700.0f)), 1e-6 * std::max(1.0f, std::abs(x[i])));
+    }
+  });
+}
+
+TEST(Kernels, AdamIsItsFormula) {
+  with_every_target([] {
+    const std::size_t n = 21;
+    auto w = normals<double>(n, 1), g = normals<double>(n, 2), m = normals<double>(n, 3), v = normals<double>(n, 4),
+         average = normals<double>(n, 5);
+    for (double& x : v) x *= x;
+    const AdamStep step{1e-2, 0.9, 0.99, 1e-8, 0.1, 0.3, 0.05, 0.5, 0.25};
+    auto w2 = w, m2 = m, v2 = v, average2 = average;
+    for (std::size_t i = 0; i < n; ++i) {
+      const double gradient = 0.5 * g[i];
+      m2[i] = 0.9 * m[i] + 0.1 * gradient;
+      v2[i] = 0.99 * v[i] + 0.01 * gradient * gradient;
+      w2[i] = w[i] * (1 - 1e-2 * 0.1) - 1e-2 * (m2[i] / 0.3) / (std::sqrt(v2[i] / 0.05) + 1e-8);
+      average2[i] = 0.75 * average[i] + 0.25 * w2[i];
+    }
+    kernels<double>().adam(n, step, w.data(), g.data(), m.data(), v.data(), average.data());
+    expect_near(w, w2, 1e-13, "weight");
+    expect_near(m, m2, 1e-13, "m");
+    expect_near(v, v2, 1e-13, "v");
+    expect_near(average, average2, 1e-13, "average");
+    EXPECT_EQ(g, std::vector<double>(n, 0.0));
+  });
+}
+
+}  // namespace
+}  // namespace diffreward::kernels
