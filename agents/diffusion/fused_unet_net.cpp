@@ -17,6 +17,9 @@ namespace diffreward {
 namespace {
 
 constexpr std::int64_t kInferencePart = 32;  // sequences whose activations stay in the cache
+// A training batch falls into parts, whose weight gradients are summed: by its size alone, so that no bit depends on
+// the number of threads.
+constexpr std::int64_t kTrainingPart = 32, kMostParts = 8;
 
 std::atomic<bool>& enabled() {
   static std::atomic<bool> on = [] {
@@ -155,10 +158,10 @@ struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
     const torch::Tensor embedding =
         sinusoidal_embedding(one ? times.narrow(0, 0, 1) : times, dim).to(kType<T>).contiguous();
 
-    const std::int64_t threads = at::get_num_threads();
-    const std::int64_t share = (n + threads - 1) / threads;
-    const std::int64_t length = kept ? share : std::min(share, kInferencePart);
-    const std::int64_t parts = (n + length - 1) / length;
+    const auto divide = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
+    const std::int64_t length = kept ? std::max(kTrainingPart, divide(n, kMostParts))
+                                     : std::min(divide(n, at::get_num_threads()), kInferencePart);
+    const std::int64_t parts = divide(n, length);
     if (kept) {
       kept->weights = weights;
       kept->tapes.resize(std::size_t(parts));

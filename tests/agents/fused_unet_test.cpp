@@ -194,18 +194,21 @@ TEST(FusedUnetGraph, CanBeWalkedTwiceAndBySeveralThreads) {
   const auto made = make({8, 6, 16, {1, 2}, true, 5}, torch::kFloat);
   const TemporalUnet& net = *made;
   const Kernels on(true);
-  const torch::Tensor x = torch::randn({40, 8, 6}).requires_grad_(true), t = torch::randint(0, 50, {40}, torch::kLong);
+  const torch::Tensor x = torch::randn({70, 8, 6}).requires_grad_(true), t = torch::randint(0, 50, {70}, torch::kLong);
   const int before = torch::get_num_threads();
-  std::vector<torch::Tensor> results;
+  std::vector<std::vector<torch::Tensor>> results;
   for (const int threads : {1, 2, 3}) {
     torch::set_num_threads(threads);
     const torch::Tensor y = net.forward(x, t);
-    const torch::Tensor first = torch::autograd::grad({y.square().sum()}, {x}, {}, /*retain_graph=*/true)[0];
-    EXPECT_TRUE(torch::equal(first, torch::autograd::grad({y.square().sum()}, {x})[0]));
+    const std::vector<torch::Tensor> from = {x, net.parameters.named()[0].second, net.parameters.named()[9].second};
+    const auto first = torch::autograd::grad({y.square().sum()}, from, {}, /*retain_graph=*/true);
+    const auto second = torch::autograd::grad({y.square().sum()}, from);
+    for (std::size_t i = 0; i < from.size(); ++i) EXPECT_TRUE(torch::equal(first[i], second[i]));
     results.push_back(first);
   }
   torch::set_num_threads(before);
-  EXPECT_TRUE(torch::equal(results[0], results[1]) && torch::equal(results[0], results[2]));
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_TRUE(torch::equal(results[0][i], results[1][i]) && torch::equal(results[0][i], results[2][i]));
 }
 
 }  // namespace
