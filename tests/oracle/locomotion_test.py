@@ -25,6 +25,7 @@ import numpy as np
 gymnasium.logger.min_level = gymnasium.logger.ERROR  # v4 is out of date, which is known
 
 EPISODES, POLICY_EPISODES, STEPS, LONG_STEPS = 50, 5, 300, 1000
+LASTING = {"Hopper": 300, "Walker2d": 300, "Humanoid": 60}  # steps that a saved policy's episodes last, at least, in the mean
 
 # Not equal bit for bit everywhere: np.linalg.norm calls the BLAS's dot product, which fuses multiply and add or
 # not as the processor has it.
@@ -139,6 +140,8 @@ def check(program: str, name: str, options: dict, steps: int, episodes: int = EP
             compare(episode, step, "terminated", read["ended"][row], terminated)
             row += 1
     assert row == total
+    if policy and total < LASTING.get(name.split("-")[0], 0) * episodes:
+        sys.exit(f"{name}: episodes of the saved policy last {total / episodes:.0f} steps: it falls too soon to try much")
     how = " of a saved policy" if policy else ""
     print(f"{name} {options or ''}: {total} steps of {episodes} episodes{how} equal", flush=True)
 

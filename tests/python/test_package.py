@@ -1,8 +1,11 @@
 """The package itself: what importing it costs and touches, its stubs, its documentation."""
 
+import os
 import pathlib
 import subprocess
 import sys
+
+import pytest
 
 import diffreward
 
@@ -55,6 +58,28 @@ def test_everything_public_is_documented():
 
 def test_typed():
     assert (FOLDER / "py.typed").exists()
+
+
+@pytest.mark.skipif("DIFFREWARD_EDITABLE_PYTHON" not in os.environ, reason="opt-in: an interpreter after pip install -e .")
+def test_editable_installation(tmp_path):
+    """Python files are the source's own, libraries those of the interpreter's wheels, found from where the modules are."""
+    code = """
+import pathlib, sys
+import diffreward, gymnasium
+from diffreward import _envs, _rewards
+env = gymnasium.make("diffreward/HalfCheetah-v5")
+env.reset(seed=0)
+env.step(env.action_space.sample())
+assert pathlib.Path(diffreward.__file__).parent.samefile(sys.argv[1]), diffreward.__file__
+packages = pathlib.Path(_envs.__file__).parents[1]
+maps = pathlib.Path("/proc/self/maps").read_text()
+for library in ("libmujoco.so", "libtorch_cpu.so"):
+    found = {line.split()[-1] for line in maps.splitlines() if library in line}
+    assert len(found) == 1 and all(pathlib.Path(path).is_relative_to(packages) for path in found), found
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([os.environ["DIFFREWARD_EDITABLE_PYTHON"], "-c", code, str(STUBS)], check=True, cwd=tmp_path,
+                   env=environment)
 
 
 def test_libraries_are_found_and_not_copied():
