@@ -221,4 +221,5 @@ def main() -> None:
     assert max(errors) <= TOLERANCE, f"expected errors of at most {TOLERANCE}, found {max(errors)}"
 
 
-main()
+if __name__ == "__main__":
+    main()
