@@ -8,6 +8,7 @@
 namespace diffreward {
 
 void parallel_each(std::size_t count, const std::function<void(std::size_t)>& body) {
+  if (count == 1) return body(0);  // which may then have loops of its own
   std::atomic<std::size_t> next{0};
   const auto threads = std::min<std::int64_t>(at::get_num_threads(), std::int64_t(count));
   at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {

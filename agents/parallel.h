@@ -7,7 +7,7 @@
 namespace diffreward {
 
 /// Calls body(i) for every i in [0, count), each once, in any order; returns when all are done. Within another parallel
-/// loop it runs in the calling thread. The first exception of a body is rethrown.
+/// loop of more than one it runs in the calling thread. The first exception of a body is rethrown.
 void parallel_each(std::size_t count, const std::function<void(std::size_t)>& body);
 
 }  // namespace diffreward

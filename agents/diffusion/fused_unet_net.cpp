@@ -3,13 +3,12 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <string>
 #include <utility>
 
+#include "agents/kernels/enabled.h"
 #include "agents/parallel.h"
 #include "core/error.h"
 
@@ -17,31 +16,13 @@ namespace diffreward {
 namespace {
 
 constexpr std::int64_t kInferencePart = 32;  // sequences whose activations stay in the cache
+constexpr std::int64_t kFewSequences = 8;
 // A training batch falls into parts, whose weight gradients are summed: by its size alone, so that no bit depends on
 // the number of threads.
 constexpr std::int64_t kTrainingPart = 32, kMostParts = 8;
 
-std::atomic<bool>& enabled() {
-  static std::atomic<bool> on = [] {
-    const char* const value = std::getenv("DIFFREWARD_KERNELS");
-    return value == nullptr || std::string(value) != "0";
-  }();
-  return on;
-}
-
 template <class T>
 constexpr torch::ScalarType kType = std::is_same_v<T, float> ? torch::kFloat : torch::kDouble;
-
-}  // namespace
-
-bool kernels_enabled() {
-  return enabled();
-}
-void enable_kernels(bool on) {
-  enabled() = on;
-}
-
-namespace {
 
 /// How a parameter, or its gradient, lies in memory.
 template <class T>
@@ -159,8 +140,9 @@ struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
         sinusoidal_embedding(one ? times.narrow(0, 0, 1) : times, dim).to(kType<T>).contiguous();
 
     const auto divide = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
-    const std::int64_t length = kept ? std::max(kTrainingPart, divide(n, kMostParts))
-                                     : std::min(divide(n, at::get_num_threads()), kInferencePart);
+    // A few sequences stay together: their threads share the layers' weights, which are most of the memory read then.
+    const std::int64_t share = n < kFewSequences ? n : divide(n, at::get_num_threads());
+    const std::int64_t length = kept ? std::max(kTrainingPart, divide(n, kMostParts)) : std::min(share, kInferencePart);
     const std::int64_t parts = divide(n, length);
     if (kept) {
       kept->weights = weights;
@@ -173,7 +155,8 @@ struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
       const std::int64_t begin = std::int64_t(p) * length, count = std::min(length, n - begin);
       auto tape = side.take_tape();
       side.engine.forward(*weights, int(count), from + begin * size, when + (one ? 0 : begin * dim),
-                          one ? 1 : int(count), to + begin * size, *tape, kept != nullptr);
+                          one ? 1 : int(count), to + begin * size, *tape, kept != nullptr,
+                          parts == 1 ? at::get_num_threads() : 1);
       if (kept)
         kept->tapes[p] = std::move(tape);
       else

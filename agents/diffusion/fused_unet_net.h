@@ -12,11 +12,6 @@
 
 namespace diffreward {
 
-/// Whether CPU nets use the project's kernels; else plain ATen. Initially true unless the environment variable
-/// DIFFREWARD_KERNELS is 0.
-bool kernels_enabled();
-void enable_kernels(bool enabled);
-
 class FusedUnet {
  public:
   FusedUnet(const UnetShape& shape, const Parameters& parameters);

@@ -1,12 +1,14 @@
 #include "agents/diffusion/unet_engine.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "agents/parallel.h"
 
 namespace diffreward {
 namespace {
 
 constexpr int kKernel = 5, kGroups = 8, kHeads = 4, kHeadChannels = 32;
+constexpr std::ptrdiff_t kWorthSharing = 1 << 18;  // products of a layer that outweigh waking a thread
 
 }  // namespace
 
@@ -189,6 +191,7 @@ struct UnetEngine<T>::Pass {
   T* gradients = nullptr;
   T* time_gradient = nullptr;  // of the activated time embedding, [times][dim]
   std::vector<T*> saved = {};  // of the tape, what is left to go back through
+  int threads = 1;
 
   int n() const { return tape.n_; }
   std::size_t size(int rows, int channels) const {
@@ -209,8 +212,22 @@ struct UnetEngine<T>::Pass {
   // Linear maps; `count` sequences.
   void apply(std::size_t which, int count, const T* x, bool add, T* y) const {
     const Conv& conv = engine.convs_[which];
-    k.conv(conv.shape, count, x, conv.shape.in, weights.packed.data() + conv.packed,
-           conv.bias == kNone ? nullptr : weights.plain.data() + conv.plain, add, y, conv.shape.out);
+    const kernels::ConvShape& shape = conv.shape;
+    const T* const packed = weights.packed.data() + conv.packed;
+    const T* const bias = conv.bias == kNone ? nullptr : weights.plain.data() + conv.plain;
+    const int width = k.panel(), panels = (shape.out + width - 1) / width, pieces = std::min(threads, panels);
+    const std::ptrdiff_t products = std::ptrdiff_t(shape.rows_out) * count * shape.taps * shape.in * shape.out;
+    if (pieces < 2 || products < kWorthSharing) {
+      k.conv(shape, count, x, shape.in, packed, bias, add, y, shape.out);
+      return;
+    }
+    parallel_each(std::size_t(pieces), [&](std::size_t piece) {
+      const int first = panels * int(piece) / pieces, last = panels * int(piece + 1) / pieces;
+      kernels::ConvShape part = shape;
+      part.out = std::min(last * width, shape.out) - first * width;
+      k.conv(part, count, x, shape.in, packed + std::ptrdiff_t(first) * shape.taps * shape.in * width,
+             bias ? bias + first * width : nullptr, add, y + first * width, shape.out);
+    });
   }
   void apply(std::size_t which, const T* x, T* y) const { apply(which, n(), x, false, y); }
   void weight_gradient(std::size_t which, int count, const T* x, const T* dy) const {
@@ -401,12 +418,12 @@ void part(std::size_t rows, int width, const T* both, T* left, T* right) {
 
 template <class T>
 void UnetEngine<T>::forward(const Weights& weights, int n, const T* x, const T* time, int times, T* y, Tape& tape,
-                            bool keep) const {
+                            bool keep, int threads) const {
   tape.arena_.clear();
   tape.saved_.clear();
   tape.n_ = n;
   tape.times_ = times;
-  Pass pass{.engine = *this, .weights = weights, .tape = tape};
+  Pass pass{.engine = *this, .weights = weights, .tape = tape, .threads = threads};
   pass.embed_time(time, keep);
   T* h = pass.take(pass.size(shape_.horizon, shape_.width));
   swap_axes(n, shape_.horizon, shape_.width, x, h);

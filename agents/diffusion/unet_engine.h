@@ -58,8 +58,9 @@ class UnetEngine {
   };
 
   /// x, y: [n][horizon][width]; time: [times][dim], the sinusoidal embedding, times = n or 1 where all are equal.
-  /// With keep = false the tape serves as scratch memory only.
-  void forward(const Weights& weights, int n, const T* x, const T* time, int times, T* y, Tape& tape, bool keep) const;
+  /// With keep = false the tape serves as scratch memory only. `threads` share the channels of each large layer.
+  void forward(const Weights& weights, int n, const T* x, const T* time, int times, T* y, Tape& tape, bool keep,
+               int threads = 1) const;
 
   /// Numbers of the gradient buffer that gradient() writes; it must begin as zeros when it is used first.
   std::size_t gradient_size() const { return gradient_size_; }

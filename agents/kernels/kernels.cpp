@@ -719,7 +719,7 @@ void linear_attention_gradient(int rows, int n, int heads, const T* qkv, const T
 template <class T>
 const Kernels<T>& table() {
   static constexpr Kernels<T> functions = {
-      packed_size<T>, pack<T>, conv<T>, conv_weight_gradient<T>, add_column_sums<T>, norm_mish<T>, norm_mish_gradient<T>,
+      panel<T>, packed_size<T>, pack<T>, conv<T>, conv_weight_gradient<T>, add_column_sums<T>, norm_mish<T>, norm_mish_gradient<T>,
       channel_norm<T>, channel_norm_gradient<T>, linear_attention<T>, linear_attention_gradient<T>, mish<T>,
       mish_gradient<T>, silu<T>, silu_curvature<T>, multiply<T>, multiply_add<T>, adam<T>, add<T>};
   return functions;

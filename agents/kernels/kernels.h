@@ -56,7 +56,9 @@ struct WeightStrides {
 /// The functions of one instruction set. T is float or double.
 template <class T>
 struct Kernels {
-  /// Numbers that pack() writes.
+  /// Output channels of a panel, the unit in which conv() can be divided: that many columns of y depend on one panel.
+  int (*panel)();
+  /// Numbers that pack() writes, panel by panel.
   std::size_t (*packed_size)(int in, int out, int taps);
   /// Rearranges a weight into the panels that conv() reads.
   void (*pack)(const T* weight, WeightStrides strides, int in, int out, int taps, T* packed);

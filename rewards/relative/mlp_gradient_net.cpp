@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-#include "agents/diffusion/fused_unet_net.h"
+#include "agents/kernels/enabled.h"
 #include "agents/parallel.h"
 
 namespace diffreward {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agents/diffusion/temporal_unet_net.h"
+#include "agents/kernels/enabled.h"
 #include "core/rng.h"
 
 namespace diffreward {
