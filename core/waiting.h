@@ -22,7 +22,7 @@ inline void relax() {
 /// about as long as waking it would take. Never with more threads than cores, where a spinning thread would
 /// keep a working one off its core.
 inline int spins_for(int threads) {
-  return threads <= static_cast<int>(std::thread::hardware_concurrency()) ? 2000 : 0;
+  return threads <= static_cast<int>(std::thread::hardware_concurrency()) ? 8000 : 0;
 }
 
 /// Whether ready() came to hold while looking.

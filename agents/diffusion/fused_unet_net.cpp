@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "agents/diffusion/engine_side_net.h"
 #include "agents/kernels/enabled.h"
 #include "agents/parallel.h"
 #include "core/error.h"
@@ -24,86 +25,11 @@ constexpr std::int64_t kTrainingPart = 32, kMostParts = 8;
 template <class T>
 constexpr torch::ScalarType kType = std::is_same_v<T, float> ? torch::kFloat : torch::kDouble;
 
-/// How a parameter, or its gradient, lies in memory.
-template <class T>
-UnetParameter<T> parameter_of(T* data, const torch::Tensor& tensor) {
-  UnetParameter<T> parameter{data, {0, 0, 0}};
-  for (std::int64_t i = 0; i < tensor.dim() && i < 3; ++i) parameter.strides[i] = tensor.stride(i);
-  return parameter;
-}
-
 }  // namespace
 
-/// The engine of one number type, with the packed weights of the parameters' present values and spare tapes.
 template <class T>
-struct FusedUnet::Side {
-  using Engine = UnetEngine<T>;
-  using Weights = typename Engine::Weights;
-  using Tape = typename Engine::Tape;
-
-  Engine engine;
-  const Parameters& parameters;
-
-  std::mutex mutex;
-  std::shared_ptr<const Weights> weights;  // all these under the mutex
-  std::vector<const T*> packed_from;       // where the parameters lay
-  std::int64_t version = 0;                // that they had
-  std::vector<std::unique_ptr<Tape>> tapes;  // not in use
-  std::vector<std::vector<T>> buffers;       // for gradients, not in use
-
-  Side(const UnetShape& shape, const Parameters& of)
-      : engine(shape,
-               [names = [&] {
-                  std::map<std::string, std::size_t> map;
-                  for (const auto& [name, unused] : of.named()) map.emplace(name, map.size());
-                  return map;
-                }()](const std::string& name) { return names.at(name); }),
-        parameters(of) {}
-
-  std::shared_ptr<const Weights> packed(bool adjoint) {
-    std::vector<const T*> pointers;
-    std::vector<UnetParameter<const T>> from;
-    for (const auto& [name, parameter] : parameters.named()) {
-      pointers.push_back(parameter.template const_data_ptr<T>());
-      from.push_back(parameter_of(pointers.back(), parameter));
-    }
-    const std::int64_t now = parameters.version();
-    const std::lock_guard lock(mutex);
-    if (weights && version == now && packed_from == pointers && (!adjoint || !weights->adjoint.empty())) return weights;
-    // Weights that nobody else holds any more are overwritten.
-    auto fresh = weights && weights.use_count() == 1 && (!adjoint || !weights->adjoint.empty())
-                     ? std::const_pointer_cast<Weights>(weights)
-                     : std::make_shared<Weights>(engine.make_weights(adjoint));
-    parallel_each(engine.jobs(), [&](std::size_t job) { engine.pack(job, from, *fresh); });
-    version = now;
-    packed_from = std::move(pointers);
-    weights = fresh;
-    return weights;
-  }
-
-  std::unique_ptr<Tape> take_tape() {
-    return take(tapes, [] { return std::make_unique<Tape>(); });
-  }
-  void give_back(std::unique_ptr<Tape> tape) { give(tapes, std::move(tape)); }
-  std::vector<T> take_buffer() {
-    return take(buffers, [&] { return std::vector<T>(engine.gradient_size()); });
-  }
-  void give_back(std::vector<T> buffer) { give(buffers, std::move(buffer)); }
-
- private:
-  template <class Thing, class Make>
-  Thing take(std::vector<Thing>& spare, const Make& make) {
-    const std::lock_guard lock(mutex);
-    if (spare.empty()) return make();
-    Thing last = std::move(spare.back());
-    spare.pop_back();
-    return last;
-  }
-  template <class Thing>
-  void give(std::vector<Thing>& spare, Thing thing) {
-    const std::lock_guard lock(mutex);
-    spare.push_back(std::move(thing));
-  }
+struct FusedUnet::Side : EngineSide<T, UnetEngine<T>> {
+  using EngineSide<T, UnetEngine<T>>::EngineSide;
 };
 
 /// LibTorch's graph node, and what it keeps: a tape for each part of the batch.
@@ -114,7 +40,7 @@ struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
   struct Kept : torch::CustomClassHolder {
     const FusedUnet* net;
     Side<T>* side;
-    std::shared_ptr<const typename Side<T>::Weights> weights;
+    std::shared_ptr<const PackedWeights<T>> weights;
     std::vector<std::int64_t> begins;  // of the parts
     std::vector<std::unique_ptr<typename Side<T>::Tape>> tapes;
     Plain plain;
@@ -232,7 +158,7 @@ struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
     if (wants_parameters) {
       std::vector<const T*> sums;
       for (const auto& buffer : buffers) sums.push_back(buffer.data());
-      std::vector<UnetParameter<T>> to;
+      std::vector<ParameterView<T>> to;
       for (std::size_t i = 2; i < saved.size(); ++i) {
         torch::Tensor gradient;
         if (kept.net->parameters_.collects_gradients()) {
@@ -243,7 +169,7 @@ struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
         }
         to.push_back(parameter_of(gradient.mutable_data_ptr<T>(), gradient));
       }
-      parallel_each(engine.jobs(), [&](std::size_t job) { engine.add_gradients(job, sums, to); });
+      parallel_each(engine.program().jobs(), [&](std::size_t job) { engine.program().add_gradients(job, sums, to); });
       for (auto& buffer : buffers) kept.side->give_back(std::move(buffer));
     }
     return out;

@@ -2,13 +2,10 @@
 
 #include <algorithm>
 
-#include "agents/parallel.h"
-
 namespace diffreward {
 namespace {
 
-constexpr int kKernel = 5, kGroups = 8, kHeads = 4, kHeadChannels = 32;
-constexpr std::ptrdiff_t kWorthSharing = 1 << 18;  // products of a layer that outweigh waking a thread
+constexpr int kKernel = 5, kHeads = 4, kHeadChannels = 32;
 
 }  // namespace
 
@@ -17,67 +14,39 @@ constexpr std::ptrdiff_t kWorthSharing = 1 << 18;  // products of a layer that o
 template <class T>
 struct UnetEngine<T>::Builder {
   UnetEngine& engine;
-  const std::function<std::size_t(const std::string&)>& index;
+  ConvProgram<T>& program = engine.program_;
 
-  std::size_t vector(const std::string& name, int size) {
-    engine.vectors_.push_back({index(name), std::size_t(size), engine.plain_size_, engine.gradient_size_});
-    engine.plain_size_ += std::size_t(size);
-    engine.gradient_size_ += std::size_t(size);
-    return engine.vectors_.size() - 1;
-  }
   Norm norm(const std::string& gain, const std::string& bias, int size) {
-    const std::size_t first = vector(gain, size);
-    return {first, vector(bias, size)};
-  }
-  std::size_t conv(const std::string& name, const kernels::ConvShape& shape, bool with_bias = true) {
-    Conv conv{shape, index(name + ".weight"), with_bias ? index(name + ".bias") : kNone,
-              engine.packed_size_, engine.adjoint_size_, engine.plain_size_, engine.gradient_size_, 0};
-    const auto& k = kernels::kernels<T>();
-    engine.packed_size_ += k.packed_size(shape.in, shape.out, shape.taps);
-    engine.adjoint_size_ += k.packed_size(shape.out, shape.in, shape.taps);
-    engine.gradient_size_ += std::size_t(shape.taps) * std::size_t(shape.in) * std::size_t(shape.out);
-    conv.bias_gradient = engine.gradient_size_;
-    if (with_bias) {
-      engine.plain_size_ += std::size_t(shape.out);
-      engine.gradient_size_ += std::size_t(shape.out);
-    }
-    engine.convs_.push_back(conv);
-    return engine.convs_.size() - 1;
-  }
-  std::size_t linear(const std::string& name, int in, int out) {
-    return conv(name, {.in = in, .out = out, .taps = 1, .stride = 1, .pad = 0, .rows_in = 1, .rows_out = 1});
-  }
-  std::size_t same(const std::string& name, int in, int out, int taps, int rows, bool with_bias = true) {
-    return conv(name, {.in = in, .out = out, .taps = taps, .stride = 1, .pad = taps / 2, .rows_in = rows, .rows_out = rows},
-                with_bias);
+    const std::size_t first = program.vector(gain, size);
+    return {first, program.vector(bias, size), kernels::Activation::kMish};
   }
   Block block(const std::string& name, int rows, int in, int out) {
     Block block{.rows = rows, .in = in, .out = out, .first = 0, .second = 0, .time = 0, .shortcut = kNone,
                 .first_norm = {}, .second_norm = {}};
     const auto half = [&](const std::string& part, int from, std::size_t& conv, Norm& norm_of) {
-      conv = same(part + ".block.0", from, out, kKernel, rows);
+      conv = program.same(part + ".block.0", from, out, kKernel, rows);
       norm_of = norm(part + ".block.2.weight", part + ".block.2.bias", out);
     };
     half(name + ".blocks.0", in, block.first, block.first_norm);
     half(name + ".blocks.1", out, block.second, block.second_norm);
-    block.time = linear(name + ".time_mlp.1", engine.shape_.dim, out);
-    if (in != out) block.shortcut = same(name + ".residual_conv", in, out, 1, rows);
+    block.time = program.linear(name + ".time_mlp.1", engine.shape_.dim, out);
+    if (in != out) block.shortcut = program.same(name + ".residual_conv", in, out, 1, rows);
     return block;
   }
   std::optional<Attention> attention(const std::string& name, int rows, int channels) {
     if (!engine.shape_.attention) return std::nullopt;
+    constexpr int kInner = kHeads * kHeadChannels;
     const Norm norm_of = norm(name + ".fn.norm.g", name + ".fn.norm.b", channels);
-    const std::size_t qkv = same(name + ".fn.fn.to_qkv", channels, 3 * kHeads * kHeadChannels, 1, rows, false);
-    return Attention{rows, channels, norm_of, qkv, same(name + ".fn.fn.to_out", kHeads * kHeadChannels, channels, 1, rows)};
+    const std::size_t qkv = program.same(name + ".fn.fn.to_qkv", channels, 3 * kInner, 1, rows, false);
+    return Attention{rows, channels, norm_of, qkv, program.same(name + ".fn.fn.to_out", kInner, channels, 1, rows)};
   }
 };
 
 template <class T>
-UnetEngine<T>::UnetEngine(const UnetShape& shape, const std::function<std::size_t(const std::string&)>& index)
-    : shape_(shape) {
-  Builder make{*this, index};
-  time_first_ = make.linear("time_mlp.1", shape.dim, 4 * shape.dim);
-  time_second_ = make.linear("time_mlp.3", 4 * shape.dim, shape.dim);
+UnetEngine<T>::UnetEngine(const UnetShape& shape, ParameterIndex index) : shape_(shape), program_(std::move(index)) {
+  Builder make{*this};
+  time_first_ = program_.linear("time_mlp.1", shape.dim, 4 * shape.dim);
+  time_second_ = program_.linear("time_mlp.3", 4 * shape.dim, shape.dim);
   std::vector<int> channels = {shape.width};
   for (const int multiplier : shape.dim_mults) channels.push_back(shape.dim * multiplier);
   const std::size_t levels = shape.dim_mults.size();
@@ -88,7 +57,7 @@ UnetEngine<T>::UnetEngine(const UnetShape& shape, const std::function<std::size_
     const Block first = make.block(name + ".0", rows, in, out), second = make.block(name + ".1", rows, out, out);
     Level level{first, second, make.attention(name + ".2", rows, out), kNone};
     if (i + 1 < levels) {
-      level.resample = make.conv(name + ".3.conv", {out, out, 3, 2, 1, rows, rows / 2});
+      level.resample = program_.conv(name + ".3.conv", {out, out, 3, 2, 1, rows, rows / 2});
       rows /= 2;
     }
     downs_.push_back(level);
@@ -104,177 +73,53 @@ UnetEngine<T>::UnetEngine(const UnetShape& shape, const std::function<std::size_
     const int in = channels[levels - i], out = channels[levels - i - 1];
     const Block first = make.block(name + ".0", rows, 2 * in, out), second = make.block(name + ".1", rows, out, out);
     Level level{first, second, make.attention(name + ".2", rows, out), kNone};
-    level.resample = make.conv(name + ".3.conv", {out, out, 4, 2, 1, rows, 2 * rows, true});
+    level.resample = program_.conv(name + ".3.conv", {out, out, 4, 2, 1, rows, 2 * rows, true});
     rows *= 2;
     ups_.push_back(level);
   }
   final_rows_ = rows;
-  final_conv_ = make.same("final_conv.0.block.0", channels[1], shape.dim, kKernel, rows);
+  final_conv_ = program_.same("final_conv.0.block.0", channels[1], shape.dim, kKernel, rows);
   final_norm_ = make.norm("final_conv.0.block.2.weight", "final_conv.0.block.2.bias", shape.dim);
-  last_conv_ = make.same("final_conv.1", shape.dim, shape.width, 1, rows);
-}
-
-template <class T>
-typename UnetEngine<T>::Weights UnetEngine<T>::make_weights(bool adjoint) const {
-  return {std::vector<T>(packed_size_), std::vector<T>(adjoint ? adjoint_size_ : 0), std::vector<T>(plain_size_)};
-}
-
-template <class T>
-template <class Parameter>
-kernels::WeightStrides UnetEngine<T>::strides_of(const Conv& conv, const Parameter& parameter) {
-  const auto& [first, second, tap] = parameter.strides;
-  return conv.shape.transposed ? kernels::WeightStrides{second, first, tap} : kernels::WeightStrides{first, second, tap};
-}
-
-template <class T>
-void UnetEngine<T>::pack(std::size_t job, const std::vector<UnetParameter<const T>>& parameters, Weights& weights) const {
-  if (job >= convs_.size()) {
-    const Vector& vector = vectors_[job - convs_.size()];
-    std::copy_n(parameters[vector.parameter].data, vector.size, weights.plain.data() + vector.plain);
-    return;
-  }
-  const auto& k = kernels::kernels<T>();
-  const Conv& conv = convs_[job];
-  const kernels::ConvShape& shape = conv.shape;
-  const UnetParameter<const T>& weight = parameters[conv.weight];
-  const kernels::WeightStrides strides = strides_of(conv, weight);
-  k.pack(weight.data, strides, shape.in, shape.out, shape.taps, weights.packed.data() + conv.packed);
-  if (!weights.adjoint.empty())
-    k.pack(weight.data, {strides.in, strides.out, strides.tap}, shape.out, shape.in, shape.taps,
-           weights.adjoint.data() + conv.adjoint);
-  if (conv.bias != kNone) std::copy_n(parameters[conv.bias].data, shape.out, weights.plain.data() + conv.plain);
-}
-
-template <class T>
-void UnetEngine<T>::add_gradients(std::size_t job, const std::vector<const T*>& buffers,
-                                  const std::vector<UnetParameter<T>>& parameters) const {
-  const auto add = [&](std::size_t from, std::size_t size, T* to) {
-    for (const T* buffer : buffers) kernels::kernels<T>().add(size, buffer + from, to);
-  };
-  if (job >= convs_.size()) {
-    const Vector& vector = vectors_[job - convs_.size()];
-    add(vector.gradient, vector.size, parameters[vector.parameter].data);
-    return;
-  }
-  const Conv& conv = convs_[job];
-  const kernels::ConvShape& shape = conv.shape;
-  const auto in = std::size_t(shape.in), out = std::size_t(shape.out);
-  T* const to = parameters[conv.weight].data;
-  const kernels::WeightStrides strides = strides_of(conv, parameters[conv.weight]);
-  for (int k = 0; k < shape.taps; ++k) {
-    if (!shape.used(k)) continue;
-    const std::size_t tap = conv.weight_gradient + std::size_t(k) * in * out;
-    if (strides.out == 1 && strides.in == shape.out) {
-      add(tap, in * out, to + k * strides.tap);
-      continue;
-    }
-    constexpr std::size_t kTile = 16;  // a transposition: tiles keep its lines in the cache
-    for (std::size_t o = 0; o < out; o += kTile)
-      for (std::size_t i = 0; i < in; ++i)
-        for (std::size_t b = o; b < std::min(o + kTile, out); ++b) {
-          T sum = 0;
-          for (const T* buffer : buffers) sum += buffer[tap + i * out + b];
-          to[std::ptrdiff_t(i) * strides.in + std::ptrdiff_t(b) * strides.out + k * strides.tap] += sum;
-        }
-  }
-  if (conv.bias != kNone) add(conv.bias_gradient, out, parameters[conv.bias].data);
+  last_conv_ = program_.same("final_conv.1", shape.dim, shape.width, 1, rows);
 }
 
 // --- One pass, forward or backward, over a part of a batch. Activations are [rows][n][channels].
 
 template <class T>
-struct UnetEngine<T>::Pass {
+struct UnetEngine<T>::Pass : ConvPass<T> {
+  using Base = ConvPass<T>;
+  using Base::apply, Base::gradient_of, Base::input_gradient, Base::k, Base::mark, Base::n, Base::norm, Base::norm_gradient,
+      Base::plain, Base::pop, Base::push, Base::rewind, Base::size, Base::take, Base::take_stats, Base::times,
+      Base::wants_parameters, Base::weight_gradient;
+
   const UnetEngine& engine;
-  const Weights& weights;
   Tape& tape;
-  const kernels::Kernels<T>& k = kernels::kernels<T>();
-  T* gradients = nullptr;
   T* time_gradient = nullptr;  // of the activated time embedding, [times][dim]
-  std::vector<T*> saved = {};  // of the tape, what is left to go back through
-  int threads = 1;
 
-  int n() const { return tape.n_; }
-  std::size_t size(int rows, int channels) const {
-    return std::size_t(rows) * std::size_t(tape.n_) * std::size_t(channels);
-  }
-  T* take(std::size_t count) { return tape.arena_.take(count); }
-  const T* plain(std::size_t vector) const { return weights.plain.data() + engine.vectors_[vector].plain; }
-  T* gradient_of(std::size_t vector) const {
-    return gradients ? gradients + engine.vectors_[vector].gradient : nullptr;
-  }
-  void push(std::initializer_list<T*> kept) { tape.saved_.insert(tape.saved_.end(), kept); }
-  T* pop() {
-    T* const last = saved.back();
-    saved.pop_back();
-    return last;
-  }
-
-  // Linear maps; `count` sequences.
-  void apply(std::size_t which, int count, const T* x, bool add, T* y) const {
-    const Conv& conv = engine.convs_[which];
-    const kernels::ConvShape& shape = conv.shape;
-    const T* const packed = weights.packed.data() + conv.packed;
-    const T* const bias = conv.bias == kNone ? nullptr : weights.plain.data() + conv.plain;
-    const int width = k.panel(), panels = (shape.out + width - 1) / width, pieces = std::min(threads, panels);
-    const std::ptrdiff_t products = std::ptrdiff_t(shape.rows_out) * count * shape.taps * shape.in * shape.out;
-    if (pieces < 2 || products < kWorthSharing) {
-      k.conv(shape, count, x, shape.in, packed, bias, add, y, shape.out);
-      return;
-    }
-    parallel_each(std::size_t(pieces), [&](std::size_t piece) {
-      const int first = panels * int(piece) / pieces, last = panels * int(piece + 1) / pieces;
-      kernels::ConvShape part = shape;
-      part.out = std::min(last * width, shape.out) - first * width;
-      k.conv(part, count, x, shape.in, packed + std::ptrdiff_t(first) * shape.taps * shape.in * width,
-             bias ? bias + first * width : nullptr, add, y + first * width, shape.out);
-    });
-  }
-  void apply(std::size_t which, const T* x, T* y) const { apply(which, n(), x, false, y); }
-  void weight_gradient(std::size_t which, int count, const T* x, const T* dy) const {
-    if (!gradients) return;
-    const Conv& conv = engine.convs_[which];
-    k.conv_weight_gradient(conv.shape, count, x, conv.shape.in, dy, conv.shape.out, gradients + conv.weight_gradient);
-    if (conv.bias != kNone)
-      k.add_column_sums(std::ptrdiff_t(conv.shape.rows_out) * count, conv.shape.out, dy, gradients + conv.bias_gradient);
-  }
-  void input_gradient(std::size_t which, int count, const T* dy, bool add, T* dx) const {
-    const Conv& conv = engine.convs_[which];
-    k.conv(conv.shape.adjoint(), count, dy, conv.shape.out, weights.adjoint.data() + conv.adjoint, nullptr, add, dx,
-           conv.shape.in);
-  }
-
-  /// Normalisation, Mish and what is added to them. Leaves room for mean and 1 / deviation.
-  void norm_mish(const Norm& norm, int rows, int channels, const T* u, const T* shift, const T* residual, T* y, T* stats) const {
-    k.norm_mish(rows, n(), channels, kGroups, u, plain(norm.gain), plain(norm.bias), shift,
-                tape.times_ == 1 ? 0 : channels, residual, y, stats, stats + n() * kGroups);
-  }
-  void norm_mish_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* dy, T* du,
-                          T* dshift) const {
-    k.norm_mish_gradient(rows, n(), channels, kGroups, u, plain(norm.gain), plain(norm.bias), stats, stats + n() * kGroups,
-                         dy, du, gradient_of(norm.gain), gradient_of(norm.bias), dshift);
-  }
-  T* take_stats() { return take(2 * kGroups * std::size_t(n())); }
+  template <class Last>
+  Pass(const UnetEngine& of, const PackedWeights<T>& weights, Tape& on, Last last)
+      : Base(of.program_, weights, on, last), engine(of), tape(on) {}
 
   T* block(const Block& b, T* x, bool keep) {
     T* const y = take(size(b.rows, b.out));
-    const auto mark = tape.arena_.mark();
+    const auto begin = mark();
     T *u1 = take(size(b.rows, b.out)), *a = take(size(b.rows, b.out)), *u2 = take(size(b.rows, b.out));
     T *stats1 = take_stats(), *stats2 = take_stats();
-    T* const shift = take(std::size_t(tape.times_) * std::size_t(b.out));
-    apply(b.time, tape.times_, tape.activated_time_, false, shift);
+    T* const shift = take(std::size_t(times()) * std::size_t(b.out));
+    apply(b.time, times(), tape.activated_time, false, shift);
     apply(b.first, x, u1);
-    norm_mish(b.first_norm, b.rows, b.out, u1, shift, nullptr, a, stats1);
+    norm(b.first_norm, b.rows, b.out, u1, shift, nullptr, a, stats1);
     apply(b.second, a, u2);
     const T* residual = x;
     if (b.shortcut != kNone) {
       apply(b.shortcut, x, y);
       residual = y;
     }
-    norm_mish(b.second_norm, b.rows, b.out, u2, nullptr, residual, y, stats2);
+    norm(b.second_norm, b.rows, b.out, u2, nullptr, residual, y, stats2);
     if (keep)
       push({x, u1, a, u2, stats1, stats2});
     else
-      tape.arena_.rewind(mark);
+      rewind(begin);
     return y;
   }
 
@@ -282,23 +127,23 @@ struct UnetEngine<T>::Pass {
   T* block_gradient(const Block& b, const T* dy, bool wanted = true) {
     const T *stats2 = pop(), *stats1 = pop(), *u2 = pop(), *a = pop(), *u1 = pop(), *x = pop();
     T* const dx = wanted ? take(size(b.rows, b.in)) : nullptr;
-    const auto mark = tape.arena_.mark();
+    const auto begin = mark();
     T *du = take(size(b.rows, b.out)), *da = take(size(b.rows, b.out));
-    norm_mish_gradient(b.second_norm, b.rows, b.out, u2, stats2, dy, du, nullptr);
+    norm_gradient(b.second_norm, b.rows, b.out, u2, stats2, dy, du, nullptr);
     weight_gradient(b.second, n(), a, du);
     input_gradient(b.second, n(), du, false, da);
     T* dshift = take(std::size_t(n()) * std::size_t(b.out));
-    norm_mish_gradient(b.first_norm, b.rows, b.out, u1, stats1, da, du, gradients ? dshift : nullptr);
+    norm_gradient(b.first_norm, b.rows, b.out, u1, stats1, da, du, wants_parameters() ? dshift : nullptr);
     weight_gradient(b.first, n(), x, du);
-    if (gradients) {
-      if (tape.times_ == 1 && n() > 1) {
+    if (wants_parameters()) {
+      if (times() == 1 && n() > 1) {
         T* const sum = take(std::size_t(b.out));
         std::fill_n(sum, b.out, T(0));
         k.add_column_sums(n(), b.out, dshift, sum);
         dshift = sum;
       }
-      weight_gradient(b.time, tape.times_, tape.activated_time_, dshift);
-      input_gradient(b.time, tape.times_, dshift, true, time_gradient);
+      weight_gradient(b.time, times(), tape.activated_time, dshift);
+      input_gradient(b.time, times(), dshift, true, time_gradient);
     }
     if (b.shortcut != kNone) weight_gradient(b.shortcut, n(), x, dy);
     if (wanted) {
@@ -308,14 +153,14 @@ struct UnetEngine<T>::Pass {
       else
         k.add(size(b.rows, b.in), dy, dx);
     }
-    tape.arena_.rewind(mark);
+    rewind(begin);
     return dx;
   }
 
   T* attention(const Attention& a, T* x, bool keep) {
     constexpr int kInner = kHeads * kHeadChannels;
     T* const y = take(size(a.rows, a.channels));
-    const auto mark = tape.arena_.mark();
+    const auto begin = mark();
     T *normed = take(size(a.rows, a.channels)), *qkv = take(size(a.rows, 3 * kInner)), *mixed = take(size(a.rows, kInner));
     k.channel_norm(std::ptrdiff_t(a.rows) * n(), a.channels, x, plain(a.norm.gain), plain(a.norm.bias), normed);
     apply(a.qkv, normed, qkv);
@@ -325,7 +170,7 @@ struct UnetEngine<T>::Pass {
     if (keep)
       push({x, normed, qkv, mixed});
     else
-      tape.arena_.rewind(mark);
+      rewind(begin);
     return y;
   }
 
@@ -333,7 +178,7 @@ struct UnetEngine<T>::Pass {
     constexpr int kInner = kHeads * kHeadChannels;
     const T *mixed = pop(), *qkv = pop(), *normed = pop(), *x = pop();
     T* const dx = take(size(a.rows, a.channels));
-    const auto mark = tape.arena_.mark();
+    const auto begin = mark();
     T *dmixed = take(size(a.rows, kInner)), *dqkv = take(size(a.rows, 3 * kInner)), *dnormed = take(size(a.rows, a.channels));
     weight_gradient(a.out, n(), mixed, dy);
     input_gradient(a.out, n(), dy, false, dmixed);
@@ -343,48 +188,48 @@ struct UnetEngine<T>::Pass {
     std::copy_n(dy, size(a.rows, a.channels), dx);
     k.channel_norm_gradient(std::ptrdiff_t(a.rows) * n(), a.channels, x, plain(a.norm.gain), dnormed, dx,
                             gradient_of(a.norm.gain), gradient_of(a.norm.bias));
-    tape.arena_.rewind(mark);
+    rewind(begin);
     return dx;
   }
 
   T* resample(std::size_t which, T* x, bool keep) {
-    const Conv& conv = engine.convs_[which];
-    T* const y = take(size(conv.shape.rows_out, conv.shape.out));
+    const kernels::ConvShape& shape = engine.program_.shape(which);
+    T* const y = take(size(shape.rows_out, shape.out));
     apply(which, x, y);
     if (keep) push({x});
     return y;
   }
   T* resample_gradient(std::size_t which, const T* dy) {
-    const Conv& conv = engine.convs_[which];
-    T* const dx = take(size(conv.shape.rows_in, conv.shape.in));
+    const kernels::ConvShape& shape = engine.program_.shape(which);
+    T* const dx = take(size(shape.rows_in, shape.in));
     weight_gradient(which, n(), pop(), dy);
     input_gradient(which, n(), dy, false, dx);
     return dx;
   }
 
   void embed_time(const T* time, bool keep) {
-    const int dim = engine.shape_.dim, times = tape.times_;
-    const std::size_t small = std::size_t(times) * std::size_t(dim), large = 4 * small;
+    const int dim = engine.shape_.dim, count = times();
+    const std::size_t small = std::size_t(count) * std::size_t(dim), large = 4 * small;
     T *embedding = take(small), *z1 = take(large), *a1 = take(large), *z2 = take(small), *a2 = take(small);
     std::copy_n(time, small, embedding);
-    apply(engine.time_first_, times, embedding, false, z1);
+    apply(engine.time_first_, count, embedding, false, z1);
     k.mish(large, z1, a1);
-    apply(engine.time_second_, times, a1, false, z2);
+    apply(engine.time_second_, count, a1, false, z2);
     k.mish(small, z2, a2);  // the activation that every block's time layer begins with
-    tape.activated_time_ = a2;
+    tape.activated_time = a2;
     if (keep) push({embedding, z1, a1, z2});
   }
   void embed_time_gradient() {
     const T *z2 = pop(), *a1 = pop(), *z1 = pop(), *embedding = pop();
-    if (!gradients) return;
-    const int times = tape.times_;
-    const std::size_t small = std::size_t(times) * std::size_t(engine.shape_.dim), large = 4 * small;
+    if (!wants_parameters()) return;
+    const int count = times();
+    const std::size_t small = std::size_t(count) * std::size_t(engine.shape_.dim), large = 4 * small;
     T* const d = take(large);
     k.mish_gradient(small, z2, time_gradient, time_gradient);
-    weight_gradient(engine.time_second_, times, a1, time_gradient);
-    input_gradient(engine.time_second_, times, time_gradient, false, d);
+    weight_gradient(engine.time_second_, count, a1, time_gradient);
+    input_gradient(engine.time_second_, count, time_gradient, false, d);
     k.mish_gradient(large, z1, d, d);
-    weight_gradient(engine.time_first_, times, embedding, d);
+    weight_gradient(engine.time_first_, count, embedding, d);
   }
 };
 
@@ -417,13 +262,10 @@ void part(std::size_t rows, int width, const T* both, T* left, T* right) {
 }  // namespace
 
 template <class T>
-void UnetEngine<T>::forward(const Weights& weights, int n, const T* x, const T* time, int times, T* y, Tape& tape,
+void UnetEngine<T>::forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times, T* y, Tape& tape,
                             bool keep, int threads) const {
-  tape.arena_.clear();
-  tape.saved_.clear();
-  tape.n_ = n;
-  tape.times_ = times;
-  Pass pass{.engine = *this, .weights = weights, .tape = tape, .threads = threads};
+  tape.begin(n, times);
+  Pass pass(*this, weights, tape, threads);
   pass.embed_time(time, keep);
   T* h = pass.take(pass.size(shape_.horizon, shape_.width));
   swap_axes(n, shape_.horizon, shape_.width, x, h);
@@ -448,40 +290,36 @@ void UnetEngine<T>::forward(const Weights& weights, int n, const T* x, const T* 
   T *u = pass.take(pass.size(final_rows_, shape_.dim)), *a = pass.take(pass.size(final_rows_, shape_.dim));
   T *stats = pass.take_stats(), *out = pass.take(pass.size(final_rows_, shape_.width));
   pass.apply(final_conv_, h, u);
-  pass.norm_mish(final_norm_, final_rows_, shape_.dim, u, nullptr, nullptr, a, stats);
+  pass.norm(final_norm_, final_rows_, shape_.dim, u, nullptr, nullptr, a, stats);
   pass.apply(last_conv_, a, out);
   if (keep) pass.push({h, u, a, stats});
   swap_axes(shape_.horizon, n, shape_.width, out, y);
 }
 
 template <class T>
-void UnetEngine<T>::gradient(const Weights& weights, const T* dy, T* dx, T* gradients, Tape& tape) const {
-  Pass pass{.engine = *this, .weights = weights, .tape = tape, .gradients = gradients};
-  pass.saved = tape.saved_;
-  const auto begin = tape.arena_.mark();
-  const int n = tape.n_;
+void UnetEngine<T>::gradient(const PackedWeights<T>& weights, const T* dy, T* dx, T* gradients, Tape& tape) const {
+  Pass pass(*this, weights, tape, gradients);
+  const auto before = pass.mark();
+  const int n = pass.n();
   if (gradients) {
-    for (const Conv& conv : convs_)  // the kernels add to these
-      if (conv.bias != kNone) std::fill_n(gradients + conv.bias_gradient, conv.shape.out, T(0));
-    for (const Vector& vector : vectors_) std::fill_n(gradients + vector.gradient, vector.size, T(0));
-    const std::size_t size = std::size_t(tape.times_) * std::size_t(shape_.dim);
+    const std::size_t size = std::size_t(pass.times()) * std::size_t(shape_.dim);
     pass.time_gradient = pass.take(size);
     std::fill_n(pass.time_gradient, size, T(0));
   }
   T* d;
   {
     const T *stats = pass.pop(), *a = pass.pop(), *u = pass.pop(), *h = pass.pop();
-    d = pass.take(pass.size(final_rows_, convs_[final_conv_].shape.in));
-    const auto mark = tape.arena_.mark();
+    d = pass.take(pass.size(final_rows_, program_.shape(final_conv_).in));
+    const auto begin = pass.mark();
     T *dout = pass.take(pass.size(final_rows_, shape_.width)), *da = pass.take(pass.size(final_rows_, shape_.dim)),
       *du = pass.take(pass.size(final_rows_, shape_.dim));
     swap_axes(n, shape_.horizon, shape_.width, dy, dout);
     pass.weight_gradient(last_conv_, n, a, dout);
     pass.input_gradient(last_conv_, n, dout, false, da);
-    pass.norm_mish_gradient(final_norm_, final_rows_, shape_.dim, u, stats, da, du, nullptr);
+    pass.norm_gradient(final_norm_, final_rows_, shape_.dim, u, stats, da, du, nullptr);
     pass.weight_gradient(final_conv_, n, h, du);
     pass.input_gradient(final_conv_, n, du, false, d);
-    tape.arena_.rewind(mark);
+    pass.rewind(begin);
   }
   std::vector<const T*> skips;  // gradients that reach the way down sideways
   for (auto level = ups_.rbegin(); level != ups_.rend(); ++level) {
@@ -511,7 +349,7 @@ void UnetEngine<T>::gradient(const Weights& weights, const T* dy, T* dx, T* grad
   }
   if (dx) swap_axes(shape_.horizon, n, shape_.width, d, dx);
   pass.embed_time_gradient();
-  tape.arena_.rewind(begin);
+  pass.rewind(before);
 }
 
 template class UnetEngine<float>;

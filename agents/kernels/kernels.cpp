@@ -328,6 +328,24 @@ HWY_INLINE V mish_slope(D d, V x) {
   return hn::IfThenElse(hn::Lt(x, hn::Set(d, 20)), slope, hn::Add(hn::Set(d, 1), hn::Sub(x, x)));
 }
 
+template <class D, class V>
+HWY_INLINE V sigmoid(D d, V x) {
+  const auto one = hn::Set(d, 1);
+  return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(x))));
+}
+
+template <Activation kAct, class D, class V>
+HWY_INLINE V act_of(D d, V x) {
+  if constexpr (kAct == Activation::kMish) return mish_of(d, x);
+  return hn::Mul(x, sigmoid(d, x));
+}
+template <Activation kAct, class D, class V>
+HWY_INLINE V act_slope(D d, V x) {
+  if constexpr (kAct == Activation::kMish) return mish_slope(d, x);
+  const V p = sigmoid(d, x), s = hn::Mul(x, p);
+  return hn::NegMulAdd(s, p, hn::Add(p, s));
+}
+
 /// one(d, i) over all numbers, by vectors and then singly.
 template <class T, class One>
 HWY_INLINE void each(std::size_t count, const One& one) {
@@ -348,12 +366,6 @@ void mish_gradient(std::size_t count, const T* x, const T* dy, T* dx) {
   each<T>(count, [&](auto d, std::size_t i) {
     hn::StoreU(hn::Mul(mish_slope(d, hn::LoadU(d, x + i)), hn::LoadU(d, dy + i)), d, dx + i);
   });
-}
-
-template <class D, class V>
-HWY_INLINE V sigmoid(D d, V x) {
-  const auto one = hn::Set(d, 1);
-  return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(x))));
 }
 
 // With p = sigmoid(a):  silu = a p,  silu' = p + a p (1 - p),  silu'' = p (1 - p) (2 + a (1 - 2 p)).
@@ -463,8 +475,8 @@ HWY_INLINE void group_sums(int channels, int groups, const T* values, T* sums) {
 
 constexpr int kMaxGroups = 64;
 
-template <class T>
-void norm_mish(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias, const T* shift,
+template <class T, Activation kAct>
+void norm_act_of(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias, const T* shift,
                std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean, T* rstd) {
   const Narrow<T> d;
   const int lanes = int(hn::Lanes(d)), size = channels / groups;
@@ -507,7 +519,7 @@ void norm_mish(int rows, int n, int channels, int groups, const T* u, const T* g
       const auto m = move ? hn::LoadU(d, move + c) : hn::Zero(d);
       const std::ptrdiff_t at = std::ptrdiff_t(i) * channels + c;
       for (int s = 0; s < rows; ++s) {
-        auto v = hn::Add(mish_of(d, hn::MulAdd(hn::LoadU(d, from + s * stride + c), a, b)), m);
+        auto v = hn::Add(act_of<kAct>(d, hn::MulAdd(hn::LoadU(d, from + s * stride + c), a, b)), m);
         if (residual) v = hn::Add(v, hn::LoadU(d, residual + at + s * stride));
         hn::StoreU(v, d, y + at + s * stride);
       }
@@ -515,8 +527,8 @@ void norm_mish(int rows, int n, int channels, int groups, const T* u, const T* g
   }
 }
 
-template <class T>
-void norm_mish_gradient(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+template <class T, Activation kAct>
+void norm_act_gradient_of(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
                         const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias, T* dshift) {
   const Narrow<T> d;
   const int lanes = int(hn::Lanes(d)), size = channels / groups;
@@ -538,7 +550,7 @@ void norm_mish_gradient(int rows, int n, int channels, int groups, const T* u, c
         const std::ptrdiff_t here = at + s * stride + c;
         const auto normed = hn::Mul(hn::Sub(hn::LoadU(d, u + here), m), k);
         const auto above = hn::LoadU(d, dy + here);
-        const auto z = hn::Mul(above, mish_slope(d, hn::MulAdd(normed, a, b)));
+        const auto z = hn::Mul(above, act_slope<kAct>(d, hn::MulAdd(normed, a, b)));
         hn::StoreU(z, d, du + here);
         sum = hn::Add(sum, above);
         s1 = hn::Add(s1, z);
@@ -568,6 +580,21 @@ void norm_mish_gradient(int rows, int n, int channels, int groups, const T* u, c
       }
     }
   }
+}
+
+template <class T>
+void norm_act(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+              const T* shift, std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean, T* rstd) {
+  const auto run = act == Activation::kMish ? norm_act_of<T, Activation::kMish> : norm_act_of<T, Activation::kSilu>;
+  run(rows, n, channels, groups, u, gain, bias, shift, shift_stride, residual, y, mean, rstd);
+}
+
+template <class T>
+void norm_act_gradient(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain,
+                       const T* bias, const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias, T* dshift) {
+  const auto run = act == Activation::kMish ? norm_act_gradient_of<T, Activation::kMish>
+                                            : norm_act_gradient_of<T, Activation::kSilu>;
+  run(rows, n, channels, groups, u, gain, bias, mean, rstd, dy, du, dgain, dbias, dshift);
 }
 
 template <class T>
@@ -719,7 +746,7 @@ void linear_attention_gradient(int rows, int n, int heads, const T* qkv, const T
 template <class T>
 const Kernels<T>& table() {
   static constexpr Kernels<T> functions = {
-      panel<T>, packed_size<T>, pack<T>, conv<T>, conv_weight_gradient<T>, add_column_sums<T>, norm_mish<T>, norm_mish_gradient<T>,
+      panel<T>, packed_size<T>, pack<T>, conv<T>, conv_weight_gradient<T>, add_column_sums<T>, norm_act<T>, norm_act_gradient<T>,
       channel_norm<T>, channel_norm_gradient<T>, linear_attention<T>, linear_attention_gradient<T>, mish<T>,
       mish_gradient<T>, silu<T>, silu_curvature<T>, multiply<T>, multiply_add<T>, adam<T>, add<T>};
   return functions;

@@ -40,6 +40,8 @@ struct ConvShape {
   ConvShape adjoint() const { return {out, in, taps, stride, pad, rows_out, rows_in, !transposed}; }
 };
 
+enum class Activation { kMish, kSilu };
+
 /// AdamW (Loshchilov and Hutter 2019) with an exponential moving average of the weights.
 struct AdamStep {
   double lr, beta1, beta2, epsilon, weight_decay;
@@ -74,14 +76,14 @@ struct Kernels {
   /// sums[c] += sum over rows of x[row][c].
   void (*add_column_sums)(std::ptrdiff_t rows, int columns, const T* x, T* sums);
 
-  /// y = mish(group_norm(u)) + shift + residual.  u, residual, y: [rows][n][channels]; gain, bias: [channels];
+  /// y = act(group_norm(u)) + shift + residual.  u, residual, y: [rows][n][channels]; gain, bias: [channels];
   /// shift: sequence i's at shift + i * shift_stride, or null; residual may be null or y. Writes mean and 1 / deviation
-  /// per sequence and group, [n][groups].  channels: a multiple of 8 and of groups.  Wu and He 2018; Misra 2020.
-  void (*norm_mish)(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+  /// per sequence and group, [n][groups].  channels: a multiple of 8 and of groups.  Wu and He 2018.
+  void (*norm_act)(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
                         const T* shift, std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean, T* rstd);
   /// Its gradient: du = ..., dgain, dbias += ... [channels], dshift = ... [n][channels] or null. dy and du may not
   /// overlap. dgain and dbias may be null together.
-  void (*norm_mish_gradient)(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+  void (*norm_act_gradient)(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
                                  const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias, T* dshift);
 
   /// y = (x - mean) / sqrt(variance + eps) * gain + bias over the channels of each of `count` rows.

@@ -139,7 +139,23 @@ HalfUnet::HalfUnet(const ExtractConfig& config, const RewardNetShape& shape, Hea
       hidden_(parameters, "hidden", config.dim * config.dim_mults.back() + kTimeUnits,
               config.dim * config.dim_mults.back()),
       out_(parameters, "out", config.dim * config.dim_mults.back(),
-           head == Head::kScalar ? 1 : shape.rows * shape.channels) {}
+           head == Head::kScalar ? 1 : shape.rows * shape.channels),
+      fused_({.rows = shape.rows,
+              .channels = shape.channels,
+              .time_features = kTimeFeatures,
+              .time_units = kTimeUnits,
+              .widths = [&] {
+                std::vector<int> widths;
+                for (const int multiplier : config.dim_mults) widths.push_back(config.dim * multiplier);
+                return widths;
+              }()},
+             parameters) {}
+
+torch::Tensor HalfUnet::gradient(const torch::Tensor& x, const torch::Tensor& t) const {
+  if (head_ != Head::kScalar || !fused_.takes(x, t)) return RewardNet::gradient(x, t);
+  const bool one = t.numel() > 0 && (t == t[0]).all().item<bool>();
+  return fused_(x, time_features(one ? t.narrow(0, 0, 1) : t));
+}
 
 torch::Tensor HalfUnet::forward(const torch::Tensor& x, const torch::Tensor& t) const {
   const torch::Tensor time = torch::silu(time_(time_features(t)));

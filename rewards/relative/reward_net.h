@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "agents/diffusion/denoiser_net.h"
+#include "rewards/relative/half_unet_gradient_net.h"
 #include "rewards/relative/mlp_gradient_net.h"
 #include "rewards/relative/relative_reward.h"
 
@@ -84,6 +85,8 @@ class HalfUnet final : public RewardNet {
  public:
   HalfUnet(const ExtractConfig& config, const RewardNetShape& shape, Head head, Parameters parameters);
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const override;
+  /// By HalfUnetEngine where no graph is wanted.
+  torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const override;
 
  private:
   // h' = skip(h) + SiLU(norm(conv(SiLU(norm(conv(h))) + time))); first and skip halve the rows
@@ -99,6 +102,7 @@ class HalfUnet final : public RewardNet {
   Linear time_;
   std::vector<Block> blocks_;
   Linear hidden_, out_;
+  FusedHalfUnetGradient fused_;
 };
 
 }  // namespace diffreward

@@ -1,0 +1,108 @@
+// The nets behind learned rewards by the kernels against plain ATen.
+#include "rewards/relative/reward_net.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <string>
+#include <vector>
+
+#include "agents/kernels/enabled.h"
+
+namespace diffreward {
+namespace {
+
+/// Turns the kernels on or off while it lives.
+class Kernels {
+ public:
+  explicit Kernels(bool on) : before_(kernels_enabled()) { enable_kernels(on); }
+  ~Kernels() { enable_kernels(before_); }
+
+ private:
+  bool before_;
+};
+
+struct Case {
+  std::string net;
+  int rows, channels, window, n;
+  std::vector<int> hidden;
+  std::string name() const {
+    return net + "_r" + std::to_string(rows) + "c" + std::to_string(channels) + "w" + std::to_string(window) + "n" +
+           std::to_string(n) + "l" + std::to_string(hidden.size());
+  }
+};
+
+constexpr int kTimesteps = 20;
+
+std::unique_ptr<RewardNet> make(const Case& c) {
+  ExtractConfig config{.net = c.net, .window = c.window, .hidden = c.hidden, .seed = 3};
+  auto net = make_reward_net(config, {c.rows, c.channels, kTimesteps}, Head::kScalar);
+  torch::Generator rng = at::detail::createCPUGenerator(4);
+  const torch::NoGradGuard no_grad;
+  for (const auto& [name, parameter] : net->parameters.named())  // gains and offsets that are not 1 and 0
+    if (name.find("norm") != std::string::npos) torch::Tensor(parameter).add_(0.3 * torch::randn(parameter.sizes(), rng));
+  return net;
+}
+
+double relative_error(const torch::Tensor& a, const torch::Tensor& b) {
+  const double scale = b.abs().max().item<double>();
+  return (a - b).abs().max().item<double>() / (scale > 0 ? scale : 1);
+}
+
+class RewardNetKernels : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    torch::Generator rng = at::detail::createCPUGenerator(5);
+    const Case& c = GetParam();
+    x_ = torch::randn({c.n, c.rows, c.channels}, rng);
+    target_ = torch::randn({c.n, c.rows, c.channels}, rng);
+    t_ = torch::randint(0, kTimesteps, {c.n}, rng, torch::kLong);
+  }
+  torch::Tensor x_, target_, t_;
+};
+
+TEST_P(RewardNetKernels, GiveTheSameInputGradient) {
+  const auto net = make(GetParam());
+  const torch::NoGradGuard no_grad;
+  for (const torch::Tensor& t : {t_, torch::full_like(t_, 7)}) {
+    torch::Tensor fused, plain;
+    {
+      const Kernels on(true);
+      fused = net->gradient(x_, t);
+    }
+    {
+      const Kernels off(false);
+      plain = net->gradient(x_, t);
+    }
+    EXPECT_LE(relative_error(fused, plain), 1e-5);
+    EXPECT_GT(plain.abs().max().item<double>(), 0);
+  }
+}
+
+TEST_P(RewardNetKernels, GiveTheSameGradientOfTheMatchingLoss) {
+  const auto net = make(GetParam());
+  const auto gradients = [&](bool kernels) {
+    const Kernels guard(kernels);
+    std::vector<torch::Tensor> from;
+    for (const auto& [name, parameter] : net->parameters.named()) from.push_back(parameter);
+    return torch::autograd::grad({(net->gradient(x_, t_) - target_).square().mean()}, from, {}, false, false,
+                                 /*allow_unused=*/true);
+  };
+  const auto fused = gradients(true), plain = gradients(false);
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    const std::string& name = net->parameters.named()[i].first;
+    ASSERT_EQ(fused[i].defined(), plain[i].defined()) << name;
+    if (!plain[i].defined()) continue;
+    EXPECT_LE(relative_error(fused[i], plain[i]), 1e-4) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Some, RewardNetKernels,
+                         ::testing::Values(Case{"mlp", 16, 2, 1, 64, {64, 64}}, Case{"mlp", 5, 3, 4, 7, {24, 8, 40}},
+                                           Case{"mlp", 1, 2, 1, 1, {16}}, Case{"unet", 16, 6, 1, 9, {8}},
+                                           Case{"unet", 31, 2, 1, 3, {8}}, Case{"unet", 1, 5, 1, 40, {8}}),
+                         [](const auto& test) { return test.param.name(); });
+
+}  // namespace
+}  // namespace diffreward
