@@ -177,6 +177,21 @@ TEST(FusedUnetGraph, SeesWeightsThatChangeAsOneFlatVector) {
   EXPECT_LE(relative_error(after, made->forward(x, t)), 1e-5);
 }
 
+TEST(FusedUnetGraph, CollectsTheGradientsOfPlainAten) {
+  const auto made = make({16, 6, 16, {1, 2}, true, 5}, torch::kFloat);
+  const torch::Tensor collected = made->parameters.collect_gradients();
+  const torch::Tensor x = torch::randn({40, 16, 6}), t = torch::randint(0, 50, {40}, torch::kLong);
+  const auto gradient = [&](bool kernels) {
+    const Kernels guard(kernels);
+    collected.zero_();
+    for (int batch = 0; batch < 2; ++batch) made->forward(x, t).square().mean().backward();  // adds up
+    return collected.clone();
+  };
+  const torch::Tensor fused = gradient(true), plain = gradient(false);
+  EXPECT_LE(relative_error(fused, plain), 1e-5);
+  EXPECT_GT(plain.abs().max().item<double>(), 0);
+}
+
 TEST(FusedUnetGraph, GradientsOfGradientsAreThoseOfPlainAten) {
   const auto made = make({8, 6, 16, {1, 2}, true, 5}, torch::kDouble);
   const TemporalUnet& net = *made;
