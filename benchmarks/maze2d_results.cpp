@@ -1,7 +1,7 @@
 // The README's figures on Maze2D: runs the main job over mazes, goals and seeds, and writes
 // benchmarks/results/maze2d.json. Finished stages are reused, so it can be stopped and started again.
 //
-//   maze2d_results [--readme README.md] [--only heatmap|ppo|steer|unet] [--seeds 0,1,2] [--out results/maze2d]
+//   maze2d_results [--readme README.md] [--only heatmap|ppo|steer|unet|plan] [--seeds 0,1,2] [--out results/maze2d]
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -11,6 +11,7 @@
 #include "cli/maze_job.h"
 #include "core/file.h"
 #include "core/statistics.h"
+#include "envs/maze2d/maze2d.h"
 #include "leaderboard/results.h"
 
 namespace diffreward::cli {
@@ -28,7 +29,7 @@ struct ResultsConfig {
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("only", self.only, "one group of figures; empty for all, none to write the table alone",
-          Choices{"", "heatmap", "ppo", "steer", "unet", "none"});
+          Choices{"", "heatmap", "ppo", "steer", "unet", "plan", "none"});
     field("seeds", self.seeds, "seeds of everything", Bounds{0, 1e9});
     field("out", self.out, "working folder");
     field("file", self.file, "results file to update");
@@ -218,6 +219,62 @@ void unet(const ResultsConfig& config, Figures& figures) {
   figures.add_mean("unet", "Temporal U-Net, 64 consecutive steps: Spearman, umaze", correlation, "", "");
 }
 
+/// A Temporal U-Net of the expert's walks acts: by all denoising steps, by a quarter of them, and by those of a quarter
+/// that are left when a plan starts from the one before. Episodes have equal starts: differences are paired.
+void plans(const ResultsConfig& config, Figures& figures) {
+  struct Way {
+    std::string name, folder, sampler;
+    int steps, warm_level;
+  };
+  constexpr int kTimesteps = 20;
+  const std::vector<Way> ways = {{"all steps (DDPM)", "plan_all", "ddpm", 0, -1},
+                                 {"a quarter of the steps (DDIM)", "plan_quarter", "ddim", kTimesteps / 4, -1},
+                                 {"a quarter of the steps, started warm", "plan_warm", "ddim", kTimesteps / 4, kTimesteps / 2}};
+  std::vector<std::vector<double>> success(ways.size());
+  std::vector<std::vector<double>> times(ways.size());
+  for (const std::int64_t seed : config.seeds) {
+    const MazeJob job = job_of(config, "umaze", kGoals[0].second[0], seed);
+    run_generate(job.expert_data);
+    TrainConfig model = job.expert_steered;
+    model.start.clear();
+    model.model = {.horizon = 32, .stride = 4, .timesteps = kTimesteps, .net = "unet", .dim = 32};
+    model.train.batch = 64;
+    model.train.lr = 3e-4;
+    model.train.steps = config.tiny ? 20 : 4000;
+    model.run.out = std::filesystem::path(job.expert_data.run.out).replace_filename("planner_model");
+    model.run.threads = 0;
+    run_train(model);
+    for (std::size_t i = 0; i < ways.size(); ++i) {
+      PlanConfig plan;
+      plan.model = model.run.out;
+      plan.env = job.env;
+      plan.goal_cell = job.goal_cell;
+      plan.episodes = config.tiny ? 4 : 256;
+      plan.count = config.tiny ? 4 : 64;
+      plan.episode_steps = config.tiny ? 16 : 200;
+      plan.planner = {.replan_every = 8, .warm_level = ways[i].warm_level};
+      plan.sample = {.sampler = ways[i].sampler, .steps = ways[i].steps, .seed = static_cast<std::uint64_t>(seed)};
+      plan.run = model.run;
+      plan.run.out = std::filesystem::path(model.run.out).replace_filename(ways[i].folder);
+      const Json found = run_plan(plan);
+      times[i].push_back(found.at("milliseconds_per_plan"));
+      for (const double distance : found.at("episodes").at("final_distance"))
+        success[i].push_back(distance <= Maze2D::kGoalRadius);
+    }
+  }
+  for (std::size_t i = 0; i < ways.size(); ++i) {
+    const std::string note = concat(format_number(mean(times[i])), " ms a plan, 64 at a time; ", success[i].size(), " episodes");
+    figures.add("plan", "planning on umaze: episodes that end at the goal, " + ways[i].name, mean(success[i]), "", "", note);
+    if (i == 0) continue;
+    std::vector<double> difference;
+    for (std::size_t k = 0; k < success[i].size(); ++k) difference.push_back(success[i][k] - success[0][k]);
+    const Estimate interval = bootstrap_mean({difference, {}}, {});
+    figures.add("plan", "planning on umaze: the same minus all steps, " + ways[i].name, interval.value, "", "",
+                concat(difference.size(), " paired episodes"));
+    figures.results.back().interval = {interval.low, interval.high};
+  }
+}
+
 Json run_results(const ResultsConfig& config) {
   Figures figures(config);
   const auto wanted = [&](const char* group) { return config.only.empty() || config.only == group; };
@@ -225,6 +282,7 @@ Json run_results(const ResultsConfig& config) {
   if (wanted("ppo")) agents(config, figures);
   if (wanted("steer")) steering(config, figures);
   if (wanted("unet")) unet(config, figures);
+  if (wanted("plan")) plans(config, figures);
   const std::vector<Result> all = merge_results(load_results(config.file), figures.results);
   save_results(config.file, all);
   if (!config.readme.empty()) write_file(config.readme, replace_table(read_file(config.readme), all));

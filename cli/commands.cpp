@@ -30,6 +30,8 @@ const std::vector<Command>& commands() {
                                      print_result),
       make_command<SteerConfig, run_steer>("steer", "sample the base model with a reward as guide", "", {},
                                            print_result),
+      make_command<PlanConfig, run_plan>("plan", "let a diffusion model act in an environment",
+                                         "With --reward its plans are led by that reward.", {}, print_plan),
       make_command<ReportConfig, run_report>("report", "write the HTML report of a results folder", "",
                                              {"results"}, print_result),
       make_command<MazeJobConfig, run_demo>("demo", "the main job on one maze, with a report",

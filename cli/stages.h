@@ -4,10 +4,12 @@
 // Paths given as inputs may be a stage's folder; it stands for the product in it.
 #pragma once
 
+#include <iosfwd>
 #include <string>
 #include <vector>
 
 #include "agents/diffusion/diffusion_model.h"
+#include "agents/planner.h"
 #include "agents/ppo/ppo.h"
 #include "agents/scripted/waypoints.h"
 #include "core/config.h"
@@ -184,6 +186,40 @@ struct SteerConfig {
   }
 };
 Json run_steer(const SteerConfig& config);
+
+struct PlanConfig {
+  std::string model;           // takes a first observation (train --condition-probability)
+  std::string reward;          // guide; empty: the model acts by itself
+  std::string env = "Maze2D-UMaze-v0";
+  std::string map;             // a map file or text in place of the environment's own
+  std::vector<int> goal_cell;  // row, column; empty: the map's own
+  int count = 64;              // instances planned side by side
+  int episodes = 256;
+  int episode_steps = 0;       // 0: the environment's own limit
+  PlannerConfig planner;
+  SampleConfig sample{.scale = 1};
+  std::string device = "cpu";
+  RunConfig run;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("model", self.model, "model that plans");
+    field("reward", self.reward, "reward that guides it; empty for none");
+    field("env", self.env, "environment id (diffreward envs)");
+    field("map", self.map, "a map file or text in place of the environment's own");
+    field("goal_cell", self.goal_cell, "row,column of the goal; empty for the map's own");
+    field("count", self.count, "instances planned side by side", Bounds{1, 1 << 20});
+    field("episodes", self.episodes, "episodes", Bounds{1, 1e6});
+    field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own", Bounds{0, 1e9});
+    PlannerConfig::visit(self.planner, field);
+    SampleConfig::visit(self.sample, field);
+    field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
+    RunConfig::visit(self.run, field);
+  }
+};
+/// Episodes of a Planner: returns, in mazes the share that ends at the goal, and each episode's figures.
+Json run_plan(const PlanConfig& config);
+void print_plan(const Json& result, std::ostream& out);
 
 /// The maze that a recording was made in.
 MazeMap maze_of_data(const Dataset& data);

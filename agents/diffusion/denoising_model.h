@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,14 @@ class DenoisingModel {
   /// n windows in data units, [n, horizon, width] on the CPU. Conditions are in-painted at every denoising step.
   std::vector<float> sample(int n, const std::vector<Condition>& conditions, const SampleConfig& config,
                             const Guide* guide = nullptr) const;
+  /// Windows near `start`, [n, horizon, width] in data units: noised to noise level `level`, then denoised by those of
+  /// the sampler's levels that are not above it (SDEdit, Meng et al. 2022). Otherwise as sample().
+  std::vector<float> sample_from(std::span<const float> start, int level, const std::vector<Condition>& conditions,
+                                 const SampleConfig& config, const Guide* guide = nullptr) const;
+
+ private:
+  std::vector<float> denoise(int n, std::span<const float> start, int level, const std::vector<Condition>& conditions,
+                             const SampleConfig& config, const Guide* guide) const;
 };
 
 }  // namespace diffreward

@@ -7,7 +7,7 @@
 namespace diffreward {
 namespace {
 
-constexpr std::int64_t kTimeFeatures = 64;
+constexpr int kTimeFeatures = 64;
 
 }  // namespace
 
@@ -32,10 +32,21 @@ ResidualMlp::ResidualMlp(const DiffusionConfig& config, const WindowLayout& layo
         return blocks;
       }()),
       norm_(parameters, "norm", config.dim),
-      out_(parameters, "out", config.dim, layout.size()) {}
+      out_(parameters, "out", config.dim, layout.size()),
+      fused_({.horizon = layout.horizon,
+              .width = layout.width(),
+              .dim = config.dim,
+              .layers = config.layers,
+              .time_features = kTimeFeatures},
+             parameters) {}
 
 torch::Tensor ResidualMlp::forward(const torch::Tensor& x, const torch::Tensor& t) const {
-  const torch::Tensor embedding = fast_mish(time_(sinusoidal_embedding(t, kTimeFeatures)));
+  const auto plain = [this](const torch::Tensor& x_t, const torch::Tensor& when) { return forward_by_aten(x_t, when); };
+  return fused_.takes(x, t) ? fused_.forward(x, t, plain) : plain(x, t);
+}
+
+torch::Tensor ResidualMlp::forward_by_aten(const torch::Tensor& x, const torch::Tensor& t) const {
+  const torch::Tensor embedding = fast_mish(time_(sinusoidal_embedding(t, kTimeFeatures).to(time_.weight.scalar_type())));
   const std::vector<torch::Tensor> shifts =
       time_to_blocks_(embedding).chunk(static_cast<std::int64_t>(blocks_.size()), 1);
   torch::Tensor h = in_(x.flatten(1));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agents/diffusion/denoiser_net.h"
+#include "agents/diffusion/fused_denoiser_net.h"
 
 namespace diffreward {
 
@@ -27,6 +28,8 @@ class ResidualMlp final : public DenoiserNet {
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const override;
 
  private:
+  torch::Tensor forward_by_aten(const torch::Tensor& x, const torch::Tensor& t) const;
+
   struct Block {
     LayerNorm norm;
     Linear first, second;
@@ -37,6 +40,7 @@ class ResidualMlp final : public DenoiserNet {
   std::vector<Block> blocks_;
   LayerNorm norm_;
   Linear out_;
+  FusedDenoiser<ResidualMlpEngine> fused_;
 };
 
 }  // namespace diffreward

@@ -24,8 +24,8 @@ namespace {
 
 constexpr std::int64_t kChunkValues = 1 << 20;  // numbers in one x_t; bounds memory for any n
 
-/// The visited noise levels, T - 1 down to 0, evenly spaced.
-std::vector<int> visited_levels(const SampleConfig& config, int timesteps) {
+/// The visited noise levels, T - 1 down to 0, evenly spaced, without those above `highest`.
+std::vector<int> visited_levels(const SampleConfig& config, int timesteps, int highest) {
   require(config.steps >= 0 && config.steps <= timesteps, "steps: expected at most the model's ", timesteps,
           " timesteps, got ", config.steps);
   const int steps = config.steps > 0 ? config.steps : timesteps;
@@ -33,6 +33,8 @@ std::vector<int> visited_levels(const SampleConfig& config, int timesteps) {
   for (int i = 0; i < steps; ++i)
     levels.push_back(steps == 1 ? timesteps - 1
                                 : static_cast<int>(std::lround((timesteps - 1) * (1 - i / (steps - 1.0)))));
+  std::erase_if(levels, [&](int level) { return level > highest; });
+  require(!levels.empty(), "level: expected at least the sampler's lowest, got ", highest);
   return levels;
 }
 
@@ -101,14 +103,16 @@ class Inpainting {
 
 class Sampler {
  public:
-  Sampler(const DenoisingModel& model, const SampleConfig& config, const Guide* guide)
+  Sampler(const DenoisingModel& model, const SampleConfig& config, const Guide* guide, int highest)
       : model_(model),
         config_(config),
         guide_(config.scale != 0 ? guide : nullptr),
         clip_(config.clip && model.normalizer().kind() == "limits"),
-        levels_(visited_levels(config, model.schedule().timesteps)) {}
+        levels_(visited_levels(config, model.schedule().timesteps, highest)) {}
 
-  /// x: pure noise, turned into samples in model units.
+  /// The noise level at which x comes in.
+  int first_level() const { return levels_.front(); }
+  /// x: noise, turned into samples in model units.
   torch::Tensor run(torch::Tensor x, const Inpainting& inpainting, std::int64_t begin,
                     torch::Generator& rng) const {
     inpainting.apply(x, begin);
@@ -178,20 +182,44 @@ class Sampler {
 
 std::vector<float> DenoisingModel::sample(int n, const std::vector<Condition>& conditions,
                                           const SampleConfig& config, const Guide* guide) const {
-  validate(config);
   require(n >= 0, "n: expected at least 0 samples, got ", n);
+  return denoise(n, {}, schedule().timesteps - 1, conditions, config, guide);
+}
+
+std::vector<float> DenoisingModel::sample_from(std::span<const float> start, int level,
+                                               const std::vector<Condition>& conditions, const SampleConfig& config,
+                                               const Guide* guide) const {
+  const auto size = static_cast<std::size_t>(layout().size());
+  require(start.size() % size == 0, "start: expected windows of ", size, " numbers, got ", start.size(), " numbers");
+  require(level >= 0 && level < schedule().timesteps, "level: expected a noise level in [0, ", schedule().timesteps,
+          "), got ", level);
+  for (const float value : start) require(std::isfinite(value), "start: expected finite numbers, got ", value);
+  return denoise(static_cast<int>(start.size() / size), start, level, conditions, config, guide);
+}
+
+/// From `start`, noised, or from pure noise where it is empty.
+std::vector<float> DenoisingModel::denoise(int n, std::span<const float> start, int level,
+                                           const std::vector<Condition>& conditions, const SampleConfig& config,
+                                           const Guide* guide) const {
+  validate(config);
   const torch::NoGradGuard no_grad;
   const WindowLayout& shape = layout();
   const Inpainting inpainting(*this, conditions, n);
-  const Sampler sampler(*this, config, guide);
+  const Sampler sampler(*this, config, guide, level);
   std::vector<float> out(static_cast<std::size_t>(n) * static_cast<std::size_t>(shape.size()));
   const std::int64_t chunk = std::max<std::int64_t>(1, kChunkValues / shape.size());
   torch::Generator rng =
       at::detail::createCPUGenerator(config.seed);  // on the CPU: equal noise on every device
   for (std::int64_t begin = 0; begin < n; begin += chunk) {
     const std::int64_t size = std::min<std::int64_t>(chunk, n - begin);
-    const torch::Tensor noise = torch::randn({size, shape.horizon, shape.width()}, rng).to(device());
-    const torch::Tensor x = sampler.run(noise, inpainting, begin, rng).to(torch::kCPU).contiguous();
+    torch::Tensor x = torch::randn({size, shape.horizon, shape.width()}, rng).to(device());
+    if (!start.empty()) {
+      std::vector<float> clean(static_cast<std::size_t>(x.numel()));
+      normalizer().normalize(start.subspan(static_cast<std::size_t>(begin * shape.size()), clean.size()), clean);
+      const torch::Tensor t = torch::full({size}, sampler.first_level(), torch::dtype(torch::kLong).device(x.device()));
+      x = add_noise(torch::tensor(clean).view(x.sizes()).to(x.device()), t, x);
+    }
+    x = sampler.run(x, inpainting, begin, rng).to(torch::kCPU).contiguous();
     const std::span<const float> model_units(x.data_ptr<float>(), static_cast<std::size_t>(x.numel()));
     normalizer().unnormalize(
         model_units,

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "agents/diffusion/denoiser_net.h"
-#include "agents/diffusion/fused_unet_net.h"
+#include "agents/diffusion/fused_denoiser_net.h"
 
 namespace diffreward {
 
@@ -93,7 +93,7 @@ class TemporalUnet final : public DenoiserNet {
   std::optional<Middle> middle_;
   std::optional<ConvBlock> final_block_;
   std::optional<Conv1d> final_conv_;
-  std::optional<FusedUnet> fused_;
+  std::optional<FusedDenoiser<UnetEngine>> fused_;
 };
 
 }  // namespace diffreward

@@ -21,12 +21,15 @@ struct UnetShape {
 template <class T>
 class UnetEngine {
  public:
+  using Shape = UnetShape;
   struct Tape : ConvTape<T> {
     const T* activated_time = nullptr;
   };
 
+  /// Whether the kernels take such a net.
+  static bool supports(const UnetShape&) { return true; }
   UnetEngine(const UnetShape& shape, ParameterIndex index);
-  const UnetShape& shape() const { return shape_; }
+  int time_features() const { return shape_.dim; }
   const ConvProgram<T>& program() const { return program_; }
 
   /// x, y: [n][horizon][width]; time: [times][dim], the sinusoidal embedding, times = n or 1 where all are equal.

@@ -126,12 +126,25 @@ void ConvPass<T>::apply(std::size_t which, int count, const T* x, bool add, T* y
 }
 
 template <class T>
+void ConvPass<T>::apply_tangent(std::size_t which, int count, const T* dx, bool add, T* dy) const {
+  const auto& conv = program_.convs_[which];
+  k.conv(conv.shape, count, dx, conv.shape.in, weights_.packed.data() + conv.packed, nullptr, add, dy, conv.shape.out);
+}
+
+template <class T>
 void ConvPass<T>::weight_gradient(std::size_t which, int count, const T* x, const T* dy) const {
   if (!gradients_) return;
   const auto& conv = program_.convs_[which];
-  k.conv_weight_gradient(conv.shape, count, x, conv.shape.in, dy, conv.shape.out, gradients_ + conv.weight_gradient);
+  k.conv_weight_gradient(conv.shape, count, x, conv.shape.in, dy, conv.shape.out, false, gradients_ + conv.weight_gradient);
   if (conv.bias != ConvProgram<T>::kNone)
     k.add_column_sums(std::ptrdiff_t(conv.shape.rows_out) * count, conv.shape.out, dy, gradients_ + conv.bias_gradient);
+}
+
+template <class T>
+void ConvPass<T>::add_weight_gradient(std::size_t which, int count, const T* x, const T* dy) const {
+  if (!gradients_) return;
+  const auto& conv = program_.convs_[which];
+  k.conv_weight_gradient(conv.shape, count, x, conv.shape.in, dy, conv.shape.out, true, gradients_ + conv.weight_gradient);
 }
 
 template <class T>
@@ -153,6 +166,22 @@ void ConvPass<T>::norm_gradient(const Norm& norm, int rows, int channels, const 
                                 T* dshift) const {
   k.norm_act_gradient(norm.act, rows, n(), channels, kGroups, u, plain(norm.gain), plain(norm.bias), stats,
                       stats + n() * kGroups, dy, du, gradient_of(norm.gain), gradient_of(norm.bias), dshift);
+}
+
+template <class T>
+void ConvPass<T>::norm_tangent(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* du,
+                               const T* residual, T* dy, T* means) const {
+  k.norm_silu_tangent(rows, n(), channels, kGroups, u, plain(norm.gain), plain(norm.bias), stats, stats + n() * kGroups,
+                      du, residual, dy, means, means + n() * kGroups);
+}
+
+template <class T>
+void ConvPass<T>::norm_tangent_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* du,
+                                        const T* means, const T* y_adjoint, const T* dy_adjoint, T* u_adjoint,
+                                        T* dshift) const {
+  k.norm_silu_tangent_gradient(rows, n(), channels, kGroups, u, plain(norm.gain), plain(norm.bias), stats,
+                               stats + n() * kGroups, du, means, means + n() * kGroups, y_adjoint, dy_adjoint, u_adjoint,
+                               gradient_of(norm.gain), gradient_of(norm.bias), dshift);
 }
 
 template class ConvProgram<float>;

@@ -140,7 +140,11 @@ class ConvPass {
   /// y (+)= conv(x), over `count` sequences.
   void apply(std::size_t conv, int count, const T* x, bool add, T* y) const;
   void apply(std::size_t conv, const T* x, T* y) const { apply(conv, n(), x, false, y); }
+  /// The same without the bias: dy (+)= the layer's tangent along dx.
+  void apply_tangent(std::size_t conv, int count, const T* dx, bool add, T* dy) const;
   void weight_gradient(std::size_t conv, int count, const T* x, const T* dy) const;
+  /// Adds the share of a product of a second input and gradient, in which the bias has no part.
+  void add_weight_gradient(std::size_t conv, int count, const T* x, const T* dy) const;
   void input_gradient(std::size_t conv, int count, const T* dy, bool add, T* dx) const;
 
   struct Norm {
@@ -155,6 +159,11 @@ class ConvPass {
   /// dshift: [n][channels] or null.
   void norm_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* dy, T* du,
                      T* dshift) const;
+  /// The tangent of norm() along du and, with it, the reverse of both (kernels.h). `means` has room for take_stats().
+  void norm_tangent(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* du, const T* residual,
+                    T* dy, T* means) const;
+  void norm_tangent_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* du,
+                             const T* means, const T* y_adjoint, const T* dy_adjoint, T* u_adjoint, T* dshift) const;
 
   const kernels::Kernels<T>& k = kernels::kernels<T>();
 

@@ -242,7 +242,7 @@ HWY_INLINE void weight_tile(int segments, const T* const* x, std::ptrdiff_t ldx,
 
 template <class T>
 void conv_weight_gradient(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* dy, std::ptrdiff_t ldy,
-                          T* dw) {
+                          bool add_to, T* dw) {
   constexpr int kChunkRows = 384;  // of dy, packed, at a time: what stays in the L1 cache beside rows of x
   constexpr int kMaxSegments = kChunkRows;
   thread_local std::vector<T> scratch;
@@ -250,7 +250,7 @@ void conv_weight_gradient(const ConvShape& shape, int n, const T* x, std::ptrdif
   const int chunk = std::clamp(kChunkRows / n, 1, shape.rows_out);
   scratch.resize(std::size_t(chunk) * std::size_t(n) * std::size_t(width));
   std::array<bool, kMaxTaps> begun;
-  begun.fill(false);
+  begun.fill(add_to);
   for (int begin = 0; begin < shape.rows_out; begin += chunk) {
     const int end = std::min(begin + chunk, shape.rows_out);
     std::array<bool, kMaxTaps> here = begun;
@@ -582,6 +582,138 @@ void norm_act_gradient_of(int rows, int n, int channels, int groups, const T* u,
   }
 }
 
+// With z = (u - mean) rstd and a = gain z + bias, per group, <> a mean over it:
+//   dz = rstd (du - <du> - z <z du>),  dy = silu'(a) gain dz
+template <class T>
+void norm_silu_tangent(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias, const T* mean,
+                       const T* rstd, const T* du, const T* residual, T* dy, T* du_mean, T* du_slope) {
+  const Narrow<T> d;
+  const int lanes = int(hn::Lanes(d)), size = channels / groups;
+  const auto [centre, scale, first, second] = channel_scratch<T, 4>(channels);
+  const std::ptrdiff_t stride = std::ptrdiff_t(n) * channels;
+  const T count = T(rows) * T(size);
+  for (int i = 0; i < n; ++i, mean += groups, rstd += groups, du_mean += groups, du_slope += groups) {
+    for (int g = 0; g < groups; ++g) {
+      std::fill_n(centre + g * size, size, mean[g]);
+      std::fill_n(scale + g * size, size, rstd[g]);
+    }
+    const std::ptrdiff_t at = std::ptrdiff_t(i) * channels;
+    for (int c = 0; c < channels; c += lanes) {
+      const auto m = hn::LoadU(d, centre + c), k = hn::LoadU(d, scale + c);
+      auto s1 = hn::Zero(d), s2 = hn::Zero(d);
+      for (int s = 0; s < rows; ++s) {
+        const auto move = hn::LoadU(d, du + at + s * stride + c);
+        const auto z = hn::Mul(hn::Sub(hn::LoadU(d, u + at + s * stride + c), m), k);
+        s1 = hn::Add(s1, move);
+        s2 = hn::MulAdd(z, move, s2);
+      }
+      hn::StoreU(s1, d, first + c);
+      hn::StoreU(s2, d, second + c);
+    }
+    group_sums(channels, groups, first, du_mean);
+    group_sums(channels, groups, second, du_slope);
+    for (int g = 0; g < groups; ++g) {
+      du_mean[g] /= count;
+      du_slope[g] /= count;
+      std::fill_n(first + g * size, size, du_mean[g]);
+      std::fill_n(second + g * size, size, du_slope[g]);
+    }
+    for (int c = 0; c < channels; c += lanes) {
+      const auto m = hn::LoadU(d, centre + c), k = hn::LoadU(d, scale + c), a = hn::LoadU(d, gain + c),
+                 b = hn::LoadU(d, bias + c), m1 = hn::LoadU(d, first + c), m2 = hn::LoadU(d, second + c);
+      for (int s = 0; s < rows; ++s) {
+        const std::ptrdiff_t here = at + s * stride + c;
+        const auto z = hn::Mul(hn::Sub(hn::LoadU(d, u + here), m), k);
+        const auto dz = hn::Mul(k, hn::NegMulAdd(z, m2, hn::Sub(hn::LoadU(d, du + here), m1)));
+        const auto slope = hn::Mul(a, act_slope<Activation::kSilu>(d, hn::MulAdd(z, a, b)));
+        auto v = hn::Mul(slope, dz);
+        if (residual) v = hn::Add(v, hn::LoadU(d, residual + here));
+        hn::StoreU(v, d, dy + here);
+      }
+    }
+  }
+}
+
+// Adjoints of y and dy come in, those of u, gain, bias and shift go out. With p = silu'(a) and q = silu''(a):
+//   z~ = gain p dy~                              adjoint of dz
+//   w  = gain (p y~ + q gain dz dy~) - rstd <z du> z~
+//   u~ = rstd (w - <w> - z <w z> - z <z~ dz> - rstd <z z~> (du - <du> - z <z du>))
+template <class T>
+void norm_silu_tangent_gradient(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+                                const T* mean, const T* rstd, const T* du, const T* du_mean, const T* du_slope,
+                                const T* y_adjoint, const T* dy_adjoint, T* u_adjoint, T* dgain, T* dbias, T* dshift) {
+  const Narrow<T> d;
+  const int lanes = int(hn::Lanes(d)), size = channels / groups;
+  const auto [centre, scale, m1, m2, sum_w, sum_wz, sum_zz, sum_zdz] = channel_scratch<T, 8>(channels);
+  const std::ptrdiff_t stride = std::ptrdiff_t(n) * channels;
+  const T count = T(rows) * T(size);
+  T group[4][kMaxGroups];
+  for (int i = 0; i < n; ++i, mean += groups, rstd += groups, du_mean += groups, du_slope += groups) {
+    for (int g = 0; g < groups; ++g) {
+      std::fill_n(centre + g * size, size, mean[g]);
+      std::fill_n(scale + g * size, size, rstd[g]);
+      std::fill_n(m1 + g * size, size, du_mean[g]);
+      std::fill_n(m2 + g * size, size, du_slope[g]);
+    }
+    const std::ptrdiff_t at = std::ptrdiff_t(i) * channels;
+    const auto one = hn::Set(d, 1), two = hn::Set(d, 2);
+    for (int c = 0; c < channels; c += lanes) {
+      const auto m = hn::LoadU(d, centre + c), k = hn::LoadU(d, scale + c), a = hn::LoadU(d, gain + c),
+                 b = hn::LoadU(d, bias + c), mean_move = hn::LoadU(d, m1 + c), slope_move = hn::LoadU(d, m2 + c);
+      const auto back = hn::Mul(k, slope_move);
+      auto sy = hn::Zero(d), sa = hn::Zero(d), sg = hn::Zero(d), w1 = hn::Zero(d), w2 = hn::Zero(d), zz = hn::Zero(d),
+           zdz = hn::Zero(d);
+      for (int s = 0; s < rows; ++s) {
+        const std::ptrdiff_t here = at + s * stride + c;
+        const auto z = hn::Mul(hn::Sub(hn::LoadU(d, u + here), m), k);
+        const auto dz = hn::Mul(k, hn::NegMulAdd(z, slope_move, hn::Sub(hn::LoadU(d, du + here), mean_move)));
+        const auto x = hn::MulAdd(z, a, b), p = sigmoid(d, x), act = hn::Mul(x, p);
+        const auto slope = hn::NegMulAdd(act, p, hn::Add(p, act));
+        const auto bend = hn::Mul(hn::NegMulAdd(p, p, p), hn::MulAdd(x, hn::NegMulAdd(two, p, one), two));
+        const auto above = hn::LoadU(d, y_adjoint + here), across = hn::LoadU(d, dy_adjoint + here);
+        const auto da = hn::Mul(across, slope), dz_adjoint = hn::Mul(a, da);
+        const auto x_adjoint = hn::MulAdd(above, slope, hn::Mul(hn::Mul(across, bend), hn::Mul(a, dz)));
+        const auto w = hn::NegMulAdd(back, dz_adjoint, hn::Mul(a, x_adjoint));
+        hn::StoreU(w, d, u_adjoint + here);
+        sy = hn::Add(sy, above);
+        sa = hn::Add(sa, x_adjoint);
+        sg = hn::MulAdd(da, dz, hn::MulAdd(x_adjoint, z, sg));
+        w1 = hn::Add(w1, w);
+        w2 = hn::MulAdd(w, z, w2);
+        zz = hn::MulAdd(z, dz_adjoint, zz);
+        zdz = hn::MulAdd(dz_adjoint, dz, zdz);
+      }
+      if (dshift) hn::StoreU(sy, d, dshift + at + c);
+      hn::StoreU(hn::Add(hn::LoadU(d, dgain + c), sg), d, dgain + c);
+      hn::StoreU(hn::Add(hn::LoadU(d, dbias + c), sa), d, dbias + c);
+      hn::StoreU(w1, d, sum_w + c);
+      hn::StoreU(w2, d, sum_wz + c);
+      hn::StoreU(zz, d, sum_zz + c);
+      hn::StoreU(zdz, d, sum_zdz + c);
+    }
+    group_sums(channels, groups, sum_w, group[0]);
+    group_sums(channels, groups, sum_wz, group[1]);
+    group_sums(channels, groups, sum_zz, group[2]);
+    group_sums(channels, groups, sum_zdz, group[3]);
+    for (int g = 0; g < groups; ++g) {
+      const T pull = rstd[g] * group[2][g] / count;
+      std::fill_n(sum_w + g * size, size, group[0][g] / count - pull * du_mean[g]);
+      std::fill_n(sum_wz + g * size, size, (group[1][g] + group[3][g]) / count - pull * du_slope[g]);
+      std::fill_n(sum_zz + g * size, size, pull);
+    }
+    for (int c = 0; c < channels; c += lanes) {
+      const auto m = hn::LoadU(d, centre + c), k = hn::LoadU(d, scale + c), first = hn::LoadU(d, sum_w + c),
+                 second = hn::LoadU(d, sum_wz + c), pull = hn::LoadU(d, sum_zz + c);
+      for (int s = 0; s < rows; ++s) {
+        const std::ptrdiff_t here = at + s * stride + c;
+        const auto z = hn::Mul(hn::Sub(hn::LoadU(d, u + here), m), k);
+        const auto w = hn::NegMulAdd(pull, hn::LoadU(d, du + here), hn::Sub(hn::LoadU(d, u_adjoint + here), first));
+        hn::StoreU(hn::Mul(k, hn::NegMulAdd(z, second, w)), d, u_adjoint + here);
+      }
+    }
+  }
+}
+
 template <class T>
 void norm_act(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
               const T* shift, std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean, T* rstd) {
@@ -747,6 +879,7 @@ template <class T>
 const Kernels<T>& table() {
   static constexpr Kernels<T> functions = {
       panel<T>, packed_size<T>, pack<T>, conv<T>, conv_weight_gradient<T>, add_column_sums<T>, norm_act<T>, norm_act_gradient<T>,
+      norm_silu_tangent<T>, norm_silu_tangent_gradient<T>,
       channel_norm<T>, channel_norm_gradient<T>, linear_attention<T>, linear_attention_gradient<T>, mish<T>,
       mish_gradient<T>, silu<T>, silu_curvature<T>, multiply<T>, multiply_add<T>, adam<T>, add<T>};
   return functions;

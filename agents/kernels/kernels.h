@@ -69,10 +69,10 @@ struct Kernels {
   /// x + (s n + i) ldx. bias: [out] or null; `add` keeps what is in y.
   void (*conv)(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* packed, const T* bias,
                    bool add, T* y, std::ptrdiff_t ldy);
-  /// dw[k][i][o] = sum over rows and sequences of x dy, the gradient of a weight. Taps that only meet padding are left
+  /// dw[k][i][o] (+)= sum over rows and sequences of x dy, the gradient of a weight. Taps that only meet padding are left
   /// as they are.
   void (*conv_weight_gradient)(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* dy,
-                                   std::ptrdiff_t ldy, T* dw);
+                               std::ptrdiff_t ldy, bool add, T* dw);
   /// sums[c] += sum over rows of x[row][c].
   void (*add_column_sums)(std::ptrdiff_t rows, int columns, const T* x, T* sums);
 
@@ -85,6 +85,16 @@ struct Kernels {
   /// overlap. dgain and dbias may be null together.
   void (*norm_act_gradient)(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
                                  const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias, T* dshift);
+
+  /// How norm_act with SiLU moves with u: dy = d norm_act(u + e du) / d e + residual. mean and rstd are norm_act()'s,
+  /// residual may be null or dy. Writes the means over each group of du and of normed u times du, [n][groups].
+  void (*norm_silu_tangent)(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+                            const T* mean, const T* rstd, const T* du, const T* residual, T* dy, T* du_mean, T* du_slope);
+  /// The reverse of both: from a scalar's derivatives in y and dy those in u, in gain and bias (+=) and in the shift,
+  /// [n][channels] or null. u_adjoint may not overlap its sources.
+  void (*norm_silu_tangent_gradient)(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+                                     const T* mean, const T* rstd, const T* du, const T* du_mean, const T* du_slope,
+                                     const T* y_adjoint, const T* dy_adjoint, T* u_adjoint, T* dgain, T* dbias, T* dshift);
 
   /// y = (x - mean) / sqrt(variance + eps) * gain + bias over the channels of each of `count` rows.
   void (*channel_norm)(std::ptrdiff_t count, int channels, const T* x, const T* gain, const T* bias, T* y);

@@ -6,6 +6,9 @@ ours reproduce; an optimiser step there is Diffuser's: two accumulated batches o
 at every tenth step (ours: one batch of 64, AdamW, an average at every step). The sgemm limit is the time that the
 step's multiply-adds would take at the speed of a 1024 x 1024 matrix product.
 
+A step of gradient matching is, on PyTorch's side, what the paper's code does: the reward's gradient in its input by
+autograd with a graph, the loss, and a pass back through that graph.
+
 usage: python benchmarks/compare/denoiser.py build/release [--rounds 9] [--seconds 1] [--threads 2] [--cases CASE ...]
 """
 
@@ -33,11 +36,13 @@ CASES = {
     "umaze": (128, 64, 6, 2, [1, 4, 8], False),
     "large": (384, 256, 6, 2, [1, 4, 8], False),
 }
-BATCH = 64
+BATCH, DIM = 64, 32
+GROWTH = {"horizon": (16, 32, 64, 128), "batch": (16, 32, 64, 128), "dim": (16, 32, 64)}  # of hopper
 BARS = {  # against eager PyTorch
     ("train", "hopper"): 3, ("train", "halfcheetah"): 5, ("train", "umaze"): 1.5, ("train", "large"): 1.3,
     ("plan", "hopper"): 8, ("plan", "halfcheetah"): 8, ("guided", "hopper"): 2.5, ("guided", "halfcheetah"): 5,
     ("ddim", "hopper"): 30,
+    ("rho_mlp", "hopper"): 4, ("rho_unet", "hopper"): 4, ("rho_mlp", "halfcheetah"): 4, ("rho_unet", "halfcheetah"): 4,
 }  # fmt: skip
 LIMIT_BARS = {"hopper": 0.6, "halfcheetah": 0.3, "umaze": 0.8, "large": 0.8}
 NAMES = {
@@ -46,7 +51,13 @@ NAMES = {
     "plan": "plan from one state, all steps",
     "ddim": "plan by DDIM in a quarter of the steps / PyTorch's by all steps",
     "guided": "64 guided plans, 2 guide steps",
+    "rho_mlp": "step of gradient matching, MLP",
+    "rho_unet": "step of gradient matching, half U-Net",
 }
+SKIPPED = {  # what is measured once is not measured on every shape
+    "ddim": ("halfcheetah", "umaze", "large"), "guided": ("umaze", "large"),
+    "rho_mlp": ("umaze", "large"), "rho_unet": ("umaze", "large"),
+}  # fmt: skip
 
 
 # --- PyTorch's side, in a process of its own: the same protocol as denoiser_throughput.
@@ -90,6 +101,27 @@ def make_half_unet(rows: int, channels: int, timesteps: int):
     return HalfUnet()
 
 
+def make_reward_mlp(rows: int, channels: int, timesteps: int):
+    """The reward MLP that reads each row, in the shape of ours."""
+    import math
+
+    import torch
+    from torch import nn
+
+    table = torch.cos(torch.arange(timesteps)[:, None] * (math.pi / (timesteps - 1)) * torch.arange(8.0))
+
+    class RewardMlp(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.time, self.input = nn.Linear(8, 128), nn.Linear(channels, 128, bias=False)
+            self.rest = nn.Sequential(nn.SiLU(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, 1))
+
+        def forward(self, x, t):
+            return self.rest(self.input(x) + self.time(table[t])[:, None]).mean((1, 2)) * rows
+
+    return RewardMlp()
+
+
 class TorchJob:
     def __init__(self, case: str, threads: int, compiled: bool) -> None:
         import torch
@@ -98,12 +130,18 @@ class TorchJob:
         torch.set_num_threads(threads)
         torch.manual_seed(0)
         self.torch = torch
-        self.horizon, self.timesteps, self.width, self.actions, mults, attention = CASES[case]
-        net = TemporalUnet({"dim": 32, "dim_mults": mults, "attention": attention}, self.width)
+        name, *settings = case.split(":")
+        self.horizon, self.timesteps, self.width, self.actions, mults, attention = CASES[name]
+        given = {key: int(value) for key, value in (setting.split("=") for setting in settings)}
+        self.horizon, self.batch = given.get("horizon", self.horizon), given.get("batch", BATCH)
+        net = TemporalUnet({"dim": given.get("dim", DIM), "dim_mults": mults, "attention": attention}, self.width)
         self.ema = copy.deepcopy(net)
         self.parameters, self.averages = list(net.parameters()), list(self.ema.parameters())
         self.optimizer = torch.optim.Adam(net.parameters(), lr=2e-4)
         self.value = make_half_unet(self.horizon, self.width, self.timesteps)
+        self.rewards = {"mlp": make_reward_mlp(self.horizon, self.width, self.timesteps),
+                        "unet": make_half_unet(self.horizon, self.width, self.timesteps)}  # fmt: skip
+        self.reward_optimizers = {key: torch.optim.Adam(net.parameters(), lr=3e-3) for key, net in self.rewards.items()}
         self.net, self.planner = net, self.ema
         if compiled:
             self.net, self.planner, self.value = torch.compile(net), torch.compile(self.ema), torch.compile(self.value)
@@ -126,8 +164,8 @@ class TorchJob:
     def train(self) -> None:
         torch = self.torch
         for _ in range(2):
-            x0 = self.data[torch.randint(0, len(self.data), (BATCH // 2,))]
-            t = torch.randint(0, self.timesteps, (BATCH // 2,))
+            x0 = self.data[torch.randint(0, len(self.data), (self.batch // 2,))]
+            t = torch.randint(0, self.timesteps, (self.batch // 2,))
             x = self.signal[t][:, None, None] * x0 + self.noise[t][:, None, None] * torch.randn_like(x0)
             x[:, 0, self.actions :] = x0[:, 0, self.actions :]
             (torch.nn.functional.mse_loss(self.net(x, t), x0) / 2).backward()
@@ -161,7 +199,26 @@ class TorchJob:
         self.plan()  # the bar is against all steps
 
     def guided(self) -> None:
-        self.plan(BATCH, 2)
+        self.plan(self.batch, 2)
+
+    def match(self, name: str) -> None:
+        torch, net = self.torch, self.rewards[name]
+        if not hasattr(self, "points"):
+            shape = (self.batch, self.horizon, self.width)
+            self.points, self.targets = torch.randn(shape), torch.randn(shape)
+            self.levels = torch.randint(0, self.timesteps, (self.batch,))
+        x = self.points.detach().requires_grad_()
+        gradient = torch.autograd.grad(net(x, self.levels).sum(), x, create_graph=True)[0]
+        loss = (gradient - self.targets).square().mean()
+        self.reward_optimizers[name].zero_grad()
+        loss.backward()
+        self.reward_optimizers[name].step()
+
+    def rho_mlp(self) -> None:
+        self.match("mlp")
+
+    def rho_unet(self) -> None:
+        self.match("unet")
 
 
 def work(side: str, case: str, threads: int) -> None:
@@ -217,6 +274,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--what", nargs="*", default=list(NAMES), choices=list(NAMES))
+    parser.add_argument("--growth", action="store_true", help="also measure hopper at other horizons, batches and widths")
     parser.add_argument("--compiled", action="store_true", help="measure torch.compile, too (minutes of compiling)")
     parser.add_argument("--file", type=pathlib.Path, default=ROOT / "benchmarks" / "results" / "denoiser.json")
     args = parser.parse_args()
@@ -229,30 +287,57 @@ def main() -> int:
     for case in args.cases:
         measure(case, args, add)
         results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"))
+    if args.growth:
+        grow(args, add)
+        results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"))
     return 0
 
 
+def torch_side(side: str, case: str, args) -> Side:
+    return Side([sys.executable, __file__, "--worker", side, case, str(args.threads)])
+
+
+def our_side(case: str, args) -> Side:
+    return Side([str(args.build / "benchmarks" / "denoiser_throughput"), case, str(args.threads)])
+
+
+def grow(args, add) -> None:
+    """Time of an optimiser step and of a forward pass as one size of hopper's changes."""
+    for size, values in GROWTH.items():
+        for value in values:
+            case = f"hopper:{size}={value}"
+            sides = {"ours": our_side(case, args), "eager": torch_side("eager", case, args)}
+            for what in ("train", "forward"):
+                times: dict[str, list[float]] = {name: [] for name in sides}
+                for side in sides.values():
+                    side.ask(what)  # warm-up
+                for _ in range(3):
+                    for name, side in sides.items():
+                        times[name].append(side.ask(what, args.seconds / 2))
+                ours, eager = statistics.median(times["ours"]), statistics.median(times["eager"])
+                note = f"{eager:.3g} ms in PyTorch, {eager / ours:.3g} times"
+                add(f"growth, {NAMES[what]}, hopper with {size} {value}", ours, "ms", "", note)
+            for side in sides.values():
+                side.close()
+
+
 def measure(case: str, args, add) -> None:
-    def torch_side(side: str) -> Side:
-        return Side([sys.executable, __file__, "--worker", side, case, str(args.threads)])
-
-    def our_side() -> Side:
-        return Side([str(args.build / "benchmarks" / "denoiser_throughput"), case, str(args.threads)])
-
-    sides = {"ours": our_side(), "eager": torch_side("eager")}
+    sides = {"ours": our_side(case, args), "eager": torch_side("eager", case, args)}
     if args.compiled:
-        sides["compiled"] = torch_side("compiled")
+        sides["compiled"] = torch_side("compiled", case, args)
     mflop = sides["eager"].ask("mflop")
     add(f"multiply-adds of a forward pass of one window, {case}", mflop, "MFLOP")
     for what in args.what:
-        if what == "ddim" and case != "hopper" or what == "guided" and case in ("umaze", "large"):
+        if case in SKIPPED.get(what, ()):
             continue
-        for side in sides.values():
+        # torch.compile has no double backward.
+        active = {name: side for name, side in sides.items() if name != "compiled" or not what.startswith("rho")}
+        for side in active.values():
             side.ask(what)  # warm-up, and what is compiled
-        times: dict[str, list[float]] = {name: [] for name in sides}
+        times: dict[str, list[float]] = {name: [] for name in active}
         speeds = []
         for _ in range(args.rounds):
-            for name, side in sides.items():
+            for name, side in active.items():
                 times[name].append(side.ask(what, args.seconds))
             if what == "train":
                 speeds.append(sides["eager"].ask("gflops", 0.3))
@@ -265,7 +350,7 @@ def measure(case: str, args, add) -> None:
         bar = f">= {BARS[what, case]}" if (what, case) in BARS else ""
         medians = ", ".join(f"{name} {statistics.median(values):.3g} ms" for name, values in times.items())
         add(f"{NAMES[what]}, {case}: PyTorch / ours", ratio("eager"), "", bar, medians)
-        if args.compiled:
+        if "compiled" in active:
             add(f"{NAMES[what]}, {case}: torch.compile / ours", ratio("compiled"))
         if what == "train":
             share = statistics.median(
@@ -277,7 +362,7 @@ def measure(case: str, args, add) -> None:
         side.close()
     if "train" in args.what:  # each in a fresh process
         peaks = {}
-        for name, side in (("ours", our_side()), ("eager", torch_side("eager"))):
+        for name, side in (("ours", our_side(case, args)), ("eager", torch_side("eager", case, args))):
             before = side.ask("memory")
             side.ask("train", 2)
             peaks[name] = side.ask("memory") - before

@@ -1,12 +1,14 @@
 // Milliseconds of one way to use the Temporal U-Net, for benchmarks/compare/denoiser.py.
 //
-//   denoiser_throughput CASE THREADS
+//   denoiser_throughput CASE[:horizon=H][:batch=B][:dim=D] THREADS
 //
 // reads lines "WHAT SECONDS" and answers each with the median time of one call, in milliseconds, over about so many
-// seconds. CASE: hopper, halfcheetah, umaze or large (the shapes of Diffuser's published settings). WHAT:
+// seconds. CASE: hopper, halfcheetah, umaze or large (the shapes of Diffuser's published settings), with another horizon,
+// batch (64) or width (32) where given. WHAT:
 //   forward      one sequence through the net                          train    one optimiser step over 64 windows, EMA included
 //   plan         a plan by all steps of the chain from one state       ddim     the same in a quarter of the steps
-//   guided       64 plans, two guide steps by a half U-Net at each     memory   the process's peak resident size in MB
+//   guided       64 plans, two guide steps by a half U-Net at each     rho_mlp  one step of gradient matching, reward MLP
+//   rho_unet     the same, half U-Net                                  memory   the process's peak resident size in MB
 #include <sys/resource.h>
 #include <torch/torch.h>
 
@@ -15,6 +17,8 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <memory>
+#include <sstream>
 #include <string>
 
 #include "agents/diffusion/diffusion_model.h"
@@ -22,6 +26,7 @@
 #include "agents/diffusion/optimizer_net.h"
 #include "agents/diffusion/training_batch_net.h"
 #include "agents/guide.h"
+#include "rewards/relative/learner_net.h"
 #include "rewards/relative/reward_net.h"
 
 namespace diffreward {
@@ -31,12 +36,29 @@ struct Case {
   int horizon, timesteps, actions, observations;
   std::vector<int> dim_mults;
   bool attention;
+  int batch = 64, dim = 32;
+
+  int width() const { return actions + observations; }
 };
 const std::map<std::string, Case> kCases = {{"hopper", {32, 20, 3, 11, {1, 2, 4, 8}, false}},
                                             {"halfcheetah", {4, 20, 6, 17, {1, 4, 8}, true}},
                                             {"umaze", {128, 64, 2, 4, {1, 4, 8}, false}},
                                             {"large", {384, 256, 2, 4, {1, 4, 8}, false}}};
-constexpr int kBatch = 64;
+
+/// "hopper:horizon=64:batch=128" and the like; throws std::exception.
+Case parse(const std::string& text) {
+  std::istringstream parts(text);
+  std::string part;
+  std::getline(parts, part, ':');
+  Case c = kCases.at(part);
+  const std::map<std::string, int Case::*> settings = {
+      {"horizon", &Case::horizon}, {"batch", &Case::batch}, {"dim", &Case::dim}};
+  while (std::getline(parts, part, ':')) {
+    const auto equals = part.find('=');
+    c.*settings.at(part.substr(0, equals)) = std::stoi(part.substr(equals + 1));
+  }
+  return c;
+}
 
 Dataset random_data(const Case& c) {
   Dataset::Columns columns;
@@ -59,7 +81,7 @@ Dataset random_data(const Case& c) {
 class HalfUnetGuide final : public Guide {
  public:
   explicit HalfUnetGuide(const Case& c)
-      : net_(make_reward_net({.net = "unet"}, {c.horizon, c.actions + c.observations, c.timesteps}, Head::kScalar)) {
+      : net_(make_reward_net({.net = "unet"}, {c.horizon, c.width(), c.timesteps}, Head::kScalar)) {
     for (const auto& [name, parameter] : net_->parameters.named()) torch::Tensor(parameter).set_requires_grad(false);
   }
   at::Tensor value(const at::Tensor& x, const at::Tensor& t) const override { return net_->forward(x, t); }
@@ -69,12 +91,33 @@ class HalfUnetGuide final : public Guide {
   std::unique_ptr<RewardNet> net_;
 };
 
+/// Gradient matching of a reward net that reads all channels, on windows as many as a batch of training has.
+class Matching {
+ public:
+  Matching(const std::string& net, const Case& c)
+      : config_{.net = net, .hidden = {128, 128}, .batch = c.batch},
+        shape_{c.horizon, c.width(), c.timesteps},
+        kept_(make_reward_net(config_, shape_, Head::kScalar)),
+        learner_(config_, shape_, Head::kScalar, *kept_),
+        x_(torch::randn({c.batch, c.horizon, c.width()})),
+        target_(torch::randn_like(x_)),
+        t_(torch::randint(0, c.timesteps, {c.batch}, torch::kLong)) {}
+  void step() { learner_.step((learner_.net().gradient(x_, t_) - target_).square().mean()); }
+
+ private:
+  ExtractConfig config_;
+  RewardNetShape shape_;
+  std::unique_ptr<RewardNet> kept_;
+  Learner learner_;
+  torch::Tensor x_, target_, t_;
+};
+
 class Job {
  public:
   explicit Job(const Case& c)
       : data_(random_data(c)),
         config_([&] {
-          DiffusionConfig config{.horizon = c.horizon, .stride = 1, .timesteps = c.timesteps, .net = "unet", .dim = 32,
+          DiffusionConfig config{.horizon = c.horizon, .stride = 1, .timesteps = c.timesteps, .net = "unet", .dim = c.dim,
                                  .attention = c.attention};
           config.dim_mults = c.dim_mults;
           return config;
@@ -84,16 +127,20 @@ class Job {
                 std::vector(std::size_t(c.actions + c.observations), 1.0)},
                0),
         average_(model_.clone()),
-        train_{.batch = kBatch, .lr = 2e-4},
+        train_{.batch = c.batch, .lr = 2e-4},
         windows_(data_, model_.layout(), false),
         pool_(windows_, {0, 1, 2, 3, 4, 5, 6, 7}),
         batches_(model_.impl(), windows_, train_),
         optimizer_(model_.impl().net->parameters, average_.impl().net->parameters),
         guide_(c),
-        start_{{0, std::vector(std::size_t(c.observations), 0.5f)}} {}
+        start_{{0, std::vector(std::size_t(c.observations), 0.5f)}},
+        rho_mlp_("mlp", c),
+        rho_unet_("unet", c) {}
 
   void run(const std::string& what) {
     if (what == "train") return train();
+    if (what == "rho_mlp") return rho_mlp_.step();
+    if (what == "rho_unet") return rho_unet_.step();
     if (what == "forward") {
       const torch::NoGradGuard no_grad;
       const auto& layout = model_.layout();
@@ -103,7 +150,7 @@ class Job {
     } else if (what == "ddim") {
       (void)average_.sample(1, start_, {.sampler = "ddim", .steps = config_.timesteps / 4});
     } else if (what == "guided") {
-      (void)average_.sample(kBatch, start_, {.sampler = "ddpm", .scale = 0.1, .guide_at = "x_t", .guide_steps = 2}, &guide_);
+      (void)average_.sample(train_.batch, start_, {.sampler = "ddpm", .scale = 0.1, .guide_at = "x_t", .guide_steps = 2}, &guide_);
     } else {
       throw std::runtime_error("unknown: " + what);
     }
@@ -111,7 +158,7 @@ class Job {
 
  private:
   void train() {
-    const Batch batch = batches_.make(pool_, kBatch, 0, step_++);
+    const Batch batch = batches_.make(pool_, train_.batch, 0, step_++);
     const torch::Tensor output = model_.impl().net->forward(batch.x_t, batch.t);
     torch::autograd::backward({output}, {weighted_square_error(output, batch).gradient});
     optimizer_.step(train_, 0);
@@ -127,6 +174,7 @@ class Job {
   Optimizer optimizer_;
   HalfUnetGuide guide_;
   std::vector<Condition> start_;
+  Matching rho_mlp_, rho_unet_;
   std::uint64_t step_ = 0;
 };
 
@@ -148,12 +196,16 @@ double median_ms(const std::function<void()>& call, double seconds) {
 
 int main(int argc, char** argv) {
   using namespace diffreward;
-  if (argc != 3 || !kCases.contains(argv[1])) {
-    std::cerr << "usage: denoiser_throughput hopper|halfcheetah|umaze|large THREADS\n";
+  std::unique_ptr<Job> made;
+  try {
+    torch::set_num_threads(std::stoi(argc == 3 ? argv[2] : ""));
+    made = std::make_unique<Job>(parse(argv[1]));
+  } catch (const std::exception& error) {
+    std::cerr << "denoiser_throughput: " << error.what()
+              << "\nusage: denoiser_throughput hopper|halfcheetah|umaze|large[:horizon=H][:batch=B][:dim=D] THREADS\n";
     return 2;
   }
-  torch::set_num_threads(std::stoi(argv[2]));
-  Job job(kCases.at(argv[1]));
+  Job& job = *made;
   std::cout << "ready" << std::endl;
   std::string what;
   for (double seconds = 0; std::cin >> what >> seconds;) {

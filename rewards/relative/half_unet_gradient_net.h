@@ -1,8 +1,10 @@
-// HalfUnet's gradient in the input, on a CPU, without a graph.
+// HalfUnet's gradient in the input, on a CPU: without a graph for guidance, or as one node of it for gradient matching,
+// where it is differentiable in the parameters.
 #pragma once
 
 #include <torch/torch.h>
 
+#include <functional>
 #include <memory>
 
 #include "agents/diffusion/denoiser_net.h"
@@ -12,16 +14,21 @@ namespace diffreward {
 
 class FusedHalfUnetGradient {
  public:
+  /// The same as ATen operations, by which higher derivatives go.
+  using Plain = std::function<torch::Tensor(const torch::Tensor& x, const torch::Tensor& features)>;
+
   FusedHalfUnetGradient(const HalfUnetShape& shape, const Parameters& parameters);
   ~FusedHalfUnetGradient();
 
-  /// Whether this computes it: kernels are on, everything is float on the CPU, and no graph is wanted.
-  bool takes(const torch::Tensor& x, const torch::Tensor& t) const;
-  /// x: [n, rows, channels], features: [n, time_features] or [1, time_features] where all are equal -> as x.
-  torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& features) const;
+  /// Whether this computes it: kernels are on, and everything is float on the CPU.
+  bool takes(const torch::Tensor& x, const torch::Tensor& features) const;
+  /// x: [n, rows, channels], features: [n, time_features] or, without a graph, [1, time_features] where all are equal
+  /// -> as x. Differentiable in the parameters where gradients are enabled.
+  torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& features, const Plain& plain) const;
 
  private:
   struct Side;
+  struct Node;
   const Parameters& parameters_;
   std::unique_ptr<Side> side_;
 };

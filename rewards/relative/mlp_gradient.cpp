@@ -90,7 +90,7 @@ void MlpGradient<T>::backward(const Weights& weights, const T* above, const std:
     const auto [inputs, outputs] = sizes_[l];
     const auto mark = tape.arena_.mark();
     T* const product = tape.arena_.take(std::size_t(inputs) * std::size_t(outputs));
-    k.conv_weight_gradient(shape(sizes_[l]), count, x, inputs, dy, outputs, product);
+    k.conv_weight_gradient(shape(sizes_[l]), count, x, inputs, dy, outputs, false, product);
     for (int o = 0; o < outputs; ++o)
       for (int i = 0; i < inputs; ++i) out[l].weight[o * inputs + i] += product[i * outputs + o];
     tape.arena_.rewind(mark);

@@ -30,9 +30,8 @@ class RewardNet {
   // x: [n, rows, channels], t: [n] int64
   /// The scalar, [n], or the field, [n, rows, channels]. Differentiable in x and in the parameters.
   virtual torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const = 0;
-  /// d scalar / d x, [n, rows, channels]; differentiable in the parameters where gradients are enabled. Here
-  /// a backward pass through forward().
-  virtual torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const;
+  /// d scalar / d x, [n, rows, channels]; differentiable in the parameters where gradients are enabled.
+  virtual torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const = 0;
 
   Parameters parameters;
 
@@ -85,10 +84,13 @@ class HalfUnet final : public RewardNet {
  public:
   HalfUnet(const ExtractConfig& config, const RewardNetShape& shape, Head head, Parameters parameters);
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const override;
-  /// By HalfUnetEngine where no graph is wanted.
+  /// By HalfUnetEngine, or as a backward pass through forward().
   torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const override;
 
  private:
+  torch::Tensor output(const torch::Tensor& x, const torch::Tensor& features) const;
+  torch::Tensor gradient_by_aten(const torch::Tensor& x, const torch::Tensor& features) const;
+
   // h' = skip(h) + SiLU(norm(conv(SiLU(norm(conv(h))) + time))); first and skip halve the rows
   struct Block {
     torch::Tensor first, second, skip;  // [out, in, 5], [out, out, 5], [out, in, 1]

@@ -8,9 +8,11 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "agents/kernels/enabled.h"
 #include "core/rng.h"
 
 namespace diffreward::kernels {
@@ -95,7 +97,7 @@ void convolutions(double tolerance) {
           for (std::size_t j = 0; j < y.size(); ++j) y[j] += dy[j] + bias[j % out];
           expect_near(found, y, tolerance, what + ", on top");
           std::vector<T> gradient(w.size(), T(0));
-          k.conv_weight_gradient(s, n, x.data(), s.in, dy.data(), s.out, gradient.data());
+          k.conv_weight_gradient(s, n, x.data(), s.in, dy.data(), s.out, false, gradient.data());
           expect_near(gradient, dw, tolerance, what + ", gradient of the weight");
         }
       }
@@ -154,6 +156,95 @@ TEST(Kernels, LargeAndStrangeNumbersPassThrough) {
         EXPECT_NEAR(y[i], x[i] > 20 ? x[i] : mish(std::max(x[i], -700.0f)), 1e-6 * std::max(1.0f, std::abs(x[i])));
     }
   });
+}
+
+/// Group normalisation with SiLU, its tangent and what becomes of a scalar of both, by the kernels in double.
+struct NormSilu {
+  static constexpr int kRows = 3, kSequences = 2, kChannels = 16, kGroups = 4;
+  static constexpr std::size_t kSize = kRows * kSequences * kChannels, kStats = kSequences * kGroups;
+  std::vector<double> u = normals<double>(kSize, 1), gain = normals<double>(kChannels, 2),
+                      bias = normals<double>(kChannels, 3), du = normals<double>(kSize, 4);
+  std::vector<double> y, dy, mean, rstd, du_mean, du_slope;
+
+  void run(bool tangent) {
+    y.resize(kSize), dy.resize(kSize);
+    for (auto* stats : {&mean, &rstd, &du_mean, &du_slope}) stats->resize(kStats);
+    const auto& k = kernels<double>();
+    k.norm_act(Activation::kSilu, kRows, kSequences, kChannels, kGroups, u.data(), gain.data(), bias.data(), nullptr, 0,
+               nullptr, y.data(), mean.data(), rstd.data());
+    if (tangent)
+      k.norm_silu_tangent(kRows, kSequences, kChannels, kGroups, u.data(), gain.data(), bias.data(), mean.data(),
+                          rstd.data(), du.data(), nullptr, dy.data(), du_mean.data(), du_slope.data());
+  }
+};
+
+double dot(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+TEST(Kernels, TheTangentOfANormIsItsDifferenceQuotient) {
+  with_every_target([] {
+    NormSilu here;
+    here.run(true);
+    constexpr double h = 1e-5;
+    std::vector<double> expected(NormSilu::kSize);
+    NormSilu up = here, down = here;
+    for (std::size_t i = 0; i < NormSilu::kSize; ++i) up.u[i] += h * here.du[i], down.u[i] -= h * here.du[i];
+    up.run(false), down.run(false);
+    for (std::size_t i = 0; i < NormSilu::kSize; ++i) expected[i] = (up.y[i] - down.y[i]) / (2 * h);
+    expect_near(here.dy, expected, 1e-8, "dy");
+  });
+}
+
+TEST(Kernels, TheGradientOfANormAndItsTangentIsTheirDifferenceQuotient) {
+  with_every_target([] {
+    const auto y_adjoint = normals<double>(NormSilu::kSize, 5), dy_adjoint = normals<double>(NormSilu::kSize, 6);
+    NormSilu here;
+    here.run(true);
+    constexpr int kChannels = NormSilu::kChannels;
+    std::vector<double> u_adjoint(NormSilu::kSize), dgain(kChannels, 0), dbias(kChannels, 0),
+        dshift(NormSilu::kSequences * std::size_t(kChannels));
+    kernels<double>().norm_silu_tangent_gradient(
+        NormSilu::kRows, NormSilu::kSequences, kChannels, NormSilu::kGroups, here.u.data(), here.gain.data(),
+        here.bias.data(), here.mean.data(), here.rstd.data(), here.du.data(), here.du_mean.data(), here.du_slope.data(),
+        y_adjoint.data(), dy_adjoint.data(), u_adjoint.data(), dgain.data(), dbias.data(), dshift.data());
+    const auto quotients = [&](std::vector<double> NormSilu::*of) {
+      std::vector<double> out;
+      for (std::size_t i = 0; i < (here.*of).size(); ++i) {
+        const auto scalar = [&](double h) {
+          NormSilu moved = here;
+          (moved.*of)[i] += h;
+          moved.run(true);
+          return dot(moved.y, y_adjoint) + dot(moved.dy, dy_adjoint);
+        };
+        constexpr double h = 1e-5;
+        out.push_back((scalar(h) - scalar(-h)) / (2 * h));
+      }
+      return out;
+    };
+    expect_near(u_adjoint, quotients(&NormSilu::u), 1e-7, "u");
+    expect_near(dgain, quotients(&NormSilu::gain), 1e-7, "gain");
+    expect_near(dbias, quotients(&NormSilu::bias), 1e-7, "bias");
+    for (int i = 0; i < NormSilu::kSequences; ++i)
+      for (int c = 0; c < kChannels; ++c) {
+        double sum = 0;
+        for (int s = 0; s < NormSilu::kRows; ++s)
+          sum += y_adjoint[std::size_t((s * NormSilu::kSequences + i) * kChannels + c)];
+        EXPECT_NEAR(dshift[std::size_t(i * kChannels + c)], sum, 1e-12);
+      }
+  });
+}
+
+TEST(Kernels, AreLeftAloneWithoutVectors) {
+  std::ostringstream log;
+  for (const char* good : {"SSE2", "SSE4", "AVX2", "AVX3", "NEON", "SVE"}) EXPECT_TRUE(kernels_fit(good, log));
+  EXPECT_EQ(log.str(), "");
+  EXPECT_FALSE(kernels_fit("EMU128", log));
+  const std::string line = log.str();
+  EXPECT_NE(line.find("EMU128"), std::string::npos);
+  EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1);
 }
 
 TEST(Kernels, AdamIsItsFormula) {

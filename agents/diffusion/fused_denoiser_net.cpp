@@ -1,4 +1,4 @@
-#include "agents/diffusion/fused_unet_net.h"
+#include "agents/diffusion/fused_denoiser_net.h"
 
 #include <torch/torch.h>
 
@@ -27,18 +27,18 @@ constexpr torch::ScalarType kType = std::is_same_v<T, float> ? torch::kFloat : t
 
 }  // namespace
 
+template <template <class> class Engine>
 template <class T>
-struct FusedUnet::Side : EngineSide<T, UnetEngine<T>> {
-  using EngineSide<T, UnetEngine<T>>::EngineSide;
+struct FusedDenoiser<Engine>::Side : EngineSide<T, Engine<T>> {
+  using EngineSide<T, Engine<T>>::EngineSide;
 };
 
 /// LibTorch's graph node, and what it keeps: a tape for each part of the batch.
-struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
-  using Plain = std::function<torch::Tensor(const torch::Tensor&, const torch::Tensor&)>;
-
+template <template <class> class Engine>
+struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDenoiser<Engine>::Node> {
   template <class T>
   struct Kept : torch::CustomClassHolder {
-    const FusedUnet* net;
+    const FusedDenoiser* net;
     Side<T>* side;
     std::shared_ptr<const PackedWeights<T>> weights;
     std::vector<std::int64_t> begins;  // of the parts
@@ -61,7 +61,7 @@ struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
     const torch::Tensor times = t.contiguous();
     const auto* const level = times.const_data_ptr<std::int64_t>();
     const bool one = std::all_of(level, level + n, [&](std::int64_t v) { return v == level[0]; });
-    const std::int64_t dim = side.engine.shape().dim;
+    const std::int64_t dim = side.engine.time_features();
     const torch::Tensor embedding =
         sinusoidal_embedding(one ? times.narrow(0, 0, 1) : times, dim).to(kType<T>).contiguous();
 
@@ -92,7 +92,7 @@ struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
   }
 
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x, const torch::Tensor& t,
-                               const FusedUnet* net, const Plain& plain, at::TensorList parameters) {
+                               const FusedDenoiser* net, const Plain& plain, at::TensorList parameters) {
     torch::autograd::variable_list saved = {x, t};
     saved.insert(saved.end(), parameters.begin(), parameters.end());
     context->save_for_backward(std::move(saved));  // whose versions LibTorch will check
@@ -176,15 +176,18 @@ struct FusedUnet::Node : torch::autograd::Function<FusedUnet::Node> {
   }
 };
 
-FusedUnet::FusedUnet(const UnetShape& shape, const Parameters& parameters)
+template <template <class> class Engine>
+FusedDenoiser<Engine>::FusedDenoiser(const Shape& shape, const Parameters& parameters)
     : shape_(shape),
       parameters_(parameters),
       float_(std::make_unique<Side<float>>(shape, parameters)),
       double_(std::make_unique<Side<double>>(shape, parameters)) {}
-FusedUnet::~FusedUnet() = default;
+template <template <class> class Engine>
+FusedDenoiser<Engine>::~FusedDenoiser() = default;
 
-bool FusedUnet::takes(const torch::Tensor& x, const torch::Tensor& t) const {
-  if (!kernels_enabled() || parameters_.named().empty()) return false;
+template <template <class> class Engine>
+bool FusedDenoiser<Engine>::takes(const torch::Tensor& x, const torch::Tensor& t) const {
+  if (!kernels_enabled() || !Engine<float>::supports(shape_)) return false;
   const torch::ScalarType type = x.scalar_type();
   const torch::Tensor& first = parameters_.named().front().second;
   return (type == torch::kFloat || type == torch::kDouble) && first.scalar_type() == type && x.is_cpu() && t.is_cpu() &&
@@ -193,7 +196,8 @@ bool FusedUnet::takes(const torch::Tensor& x, const torch::Tensor& t) const {
          x.layout() == torch::kStrided;
 }
 
-torch::Tensor FusedUnet::forward(const torch::Tensor& x, const torch::Tensor& t, const Node::Plain& plain) const {
+template <template <class> class Engine>
+torch::Tensor FusedDenoiser<Engine>::forward(const torch::Tensor& x, const torch::Tensor& t, const Plain& plain) const {
   torch::autograd::variable_list parameters;
   bool graph = torch::GradMode::is_enabled() && x.requires_grad();
   for (const auto& [name, parameter] : parameters_.named()) {
@@ -201,8 +205,11 @@ torch::Tensor FusedUnet::forward(const torch::Tensor& x, const torch::Tensor& t,
     graph = graph || (torch::GradMode::is_enabled() && parameter.requires_grad());
   }
   if (graph) return Node::apply(x, t, this, plain, at::TensorList(parameters));
-  return x.scalar_type() == torch::kDouble ? Node::run<double>(x, t, *double_, nullptr)
-                                           : Node::run<float>(x, t, *float_, nullptr);
+  return x.scalar_type() == torch::kDouble ? Node::template run<double>(x, t, *double_, nullptr)
+                                           : Node::template run<float>(x, t, *float_, nullptr);
 }
+
+template class FusedDenoiser<UnetEngine>;
+template class FusedDenoiser<ResidualMlpEngine>;
 
 }  // namespace diffreward

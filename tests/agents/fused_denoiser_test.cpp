@@ -1,5 +1,5 @@
-// The kernels' Temporal U-Net against the plain ATen one: outputs and gradients over random shapes, odd ones too.
-#include "agents/diffusion/fused_unet_net.h"
+// The kernels' denoisers against the plain ATen ones: outputs and gradients over random shapes, odd ones too.
+#include "agents/diffusion/fused_denoiser_net.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "agents/diffusion/temporal_unet_net.h"
 #include "agents/kernels/enabled.h"
 #include "core/rng.h"
 
@@ -33,18 +32,20 @@ struct Case {
   std::vector<int> dim_mults;
   bool attention;
   int n;
+  int layers = 0;  // of a residual MLP; 0: a U-Net
   std::string name() const {
-    std::string text = "h" + std::to_string(horizon) + "w" + std::to_string(width) + "d" + std::to_string(dim) + "x";
+    std::string text = (layers > 0 ? "mlp" + std::to_string(layers) : "unet") + "_h" + std::to_string(horizon) + "w" + std::to_string(width) + "d" + std::to_string(dim) + "x";
     for (const int m : dim_mults) text += std::to_string(m);
     return text + (attention ? "a" : "") + "n" + std::to_string(n);
   }
 };
 
-std::unique_ptr<TemporalUnet> make(const Case& c, torch::ScalarType type) {
-  DiffusionConfig config{.horizon = c.horizon, .stride = 1, .net = "unet", .dim = c.dim, .attention = c.attention};
+std::unique_ptr<DenoiserNet> make(const Case& c, torch::ScalarType type) {
+  DiffusionConfig config{.horizon = c.horizon, .stride = 1, .net = c.layers > 0 ? "mlp" : "unet", .dim = c.dim,
+                         .attention = c.attention};
   config.dim_mults = c.dim_mults;
-  auto net = std::make_unique<TemporalUnet>(config, WindowLayout{c.horizon, 1, 1, c.width - 1},
-                                            Parameters(1, torch::kCPU));
+  config.layers = c.layers;
+  auto net = make_denoiser(config, WindowLayout{c.horizon, 1, 1, c.width - 1}, 1, torch::kCPU);
   torch::Generator rng = at::detail::createCPUGenerator(2);
   for (const auto& [name, parameter] : net->parameters.named()) {
     // Gains and offsets of normalisations that are not 1 and 0, so that no gradient hides.
@@ -60,7 +61,7 @@ struct Outcome {
   std::vector<torch::Tensor> gradients;
 };
 
-Outcome run(const TemporalUnet& net, const torch::Tensor& x, const torch::Tensor& t, const torch::Tensor& above,
+Outcome run(const DenoiserNet& net, const torch::Tensor& x, const torch::Tensor& t, const torch::Tensor& above,
             bool kernels) {
   const Kernels guard(kernels);
   const torch::Tensor input = x.detach().clone().requires_grad_(true);
@@ -76,11 +77,11 @@ double relative_error(const torch::Tensor& a, const torch::Tensor& b) {
   return (a - b).abs().max().item<double>() / (scale > 0 ? scale : 1);
 }
 
-class FusedUnetShapes : public ::testing::TestWithParam<Case> {};
+class FusedDenoiserShapes : public ::testing::TestWithParam<Case> {};
 
 void compare(const Case& c, torch::ScalarType type, double forward, double backward) {
   const auto made = make(c, type);
-  const TemporalUnet& net = *made;
+  const DenoiserNet& net = *made;
   torch::Generator rng = at::detail::createCPUGenerator(3);
   const auto options = torch::dtype(torch::kFloat);
   const torch::Tensor x = torch::randn({c.n, c.horizon, c.width}, rng, options).to(type);
@@ -103,20 +104,27 @@ void compare(const Case& c, torch::ScalarType type, double forward, double backw
   }
 }
 
-TEST_P(FusedUnetShapes, EqualsPlainInFloat) { compare(GetParam(), torch::kFloat, 1e-5, 1e-4); }
-TEST_P(FusedUnetShapes, EqualsPlainInDouble) { compare(GetParam(), torch::kDouble, 1e-10, 1e-10); }
+TEST_P(FusedDenoiserShapes, EqualsPlainInFloat) { compare(GetParam(), torch::kFloat, 1e-5, 1e-4); }
+TEST_P(FusedDenoiserShapes, EqualsPlainInDouble) { compare(GetParam(), torch::kDouble, 1e-10, 1e-10); }
 
-INSTANTIATE_TEST_SUITE_P(Some, FusedUnetShapes,
+INSTANTIATE_TEST_SUITE_P(Some, FusedDenoiserShapes,
                          ::testing::Values(Case{8, 6, 16, {1, 2}, false, 5}, Case{8, 6, 16, {1, 2}, true, 5},
                                            Case{16, 3, 8, {1, 3, 2}, false, 1}, Case{16, 3, 8, {1, 3, 2}, true, 1},
                                            Case{4, 23, 32, {1, 4, 8}, true, 7}, Case{32, 14, 32, {1, 2, 4, 8}, false, 9},
                                            Case{12, 2, 24, {1}, true, 3}, Case{6, 5, 40, {2, 1}, false, 2},
-                                           Case{1, 2, 32, {1}, true, 33}, Case{20, 7, 16, {1, 2, 1}, false, 70}),
+                                           Case{1, 2, 32, {1}, true, 33}, Case{20, 7, 16, {1, 2, 1}, false, 70},
+                                           Case{1, 6, 64, {}, false, 1, 3}, Case{5, 3, 40, {}, false, 70, 2},
+                                           Case{2, 2, 8, {}, false, 7, 1}),
                          [](const auto& test) { return test.param.name(); });
 
-TEST(FusedUnetFaults, NotANumberStaysInItsSequence) {
-  const auto made = make({8, 6, 16, {1, 2}, true, 5}, torch::kFloat);
-  const TemporalUnet& net = *made;
+class FusedDenoiserOf : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Each, FusedDenoiserOf,
+                         ::testing::Values(Case{8, 6, 16, {1, 2}, true, 5}, Case{8, 6, 16, {}, false, 5, 2}),
+                         [](const auto& test) { return test.param.name(); });
+
+TEST_P(FusedDenoiserOf, NotANumberStaysInItsSequence) {
+  const auto made = make(GetParam(), torch::kFloat);
+  const DenoiserNet& net = *made;
   const Kernels on(true);
   torch::Tensor x = torch::randn({3, 8, 6});
   x[1][2][3] = std::numeric_limits<float>::quiet_NaN();
@@ -126,9 +134,9 @@ TEST(FusedUnetFaults, NotANumberStaysInItsSequence) {
   EXPECT_FALSE(y[0].isnan().any().item<bool>() || y[2].isnan().any().item<bool>());
 }
 
-TEST(FusedUnetFaults, OtherInputsMeetTheErrorsOfPlainAten) {
-  const auto made = make({8, 6, 16, {1, 2}, false, 5}, torch::kFloat);
-  const TemporalUnet& net = *made;
+TEST_P(FusedDenoiserOf, OtherInputsMeetTheErrorsOfPlainAten) {
+  const auto made = make(GetParam(), torch::kFloat);
+  const DenoiserNet& net = *made;
   const auto message = [&](bool kernels, const torch::Tensor& x, const torch::Tensor& t) -> std::string {
     const Kernels guard(kernels);
     try {
@@ -149,9 +157,9 @@ TEST(FusedUnetFaults, OtherInputsMeetTheErrorsOfPlainAten) {
   }
 }
 
-TEST(FusedUnetGraph, SeesChangedWeightsAndRefusesStaleGraphs) {
-  const auto made = make({8, 6, 16, {1, 2}, false, 5}, torch::kFloat);
-  const TemporalUnet& net = *made;
+TEST_P(FusedDenoiserOf, SeesChangedWeightsAndRefusesStaleGraphs) {
+  const auto made = make(GetParam(), torch::kFloat);
+  const DenoiserNet& net = *made;
   const Kernels on(true);
   const torch::Tensor x = torch::randn({2, 8, 6}), t = torch::tensor({1, 2}, torch::kLong);
   const torch::Tensor before = net.forward(x, t);
@@ -163,8 +171,8 @@ TEST(FusedUnetGraph, SeesChangedWeightsAndRefusesStaleGraphs) {
   EXPECT_THROW(before.sum().backward(), c10::Error);
 }
 
-TEST(FusedUnetGraph, SeesWeightsThatChangeAsOneFlatVector) {
-  const auto made = make({8, 6, 16, {1, 2}, false, 5}, torch::kFloat);
+TEST_P(FusedDenoiserOf, SeesWeightsThatChangeAsOneFlatVector) {
+  const auto made = make(GetParam(), torch::kFloat);
   const Kernels on(true);
   const torch::Tensor flat = made->parameters.flatten();
   const torch::Tensor x = torch::randn({2, 8, 6}), t = torch::tensor({1, 2}, torch::kLong);
@@ -177,10 +185,10 @@ TEST(FusedUnetGraph, SeesWeightsThatChangeAsOneFlatVector) {
   EXPECT_LE(relative_error(after, made->forward(x, t)), 1e-5);
 }
 
-TEST(FusedUnetGraph, CollectsTheGradientsOfPlainAten) {
-  const auto made = make({16, 6, 16, {1, 2}, true, 5}, torch::kFloat);
+TEST_P(FusedDenoiserOf, CollectsTheGradientsOfPlainAten) {
+  const auto made = make(GetParam(), torch::kFloat);
   const torch::Tensor collected = made->parameters.collect_gradients();
-  const torch::Tensor x = torch::randn({40, 16, 6}), t = torch::randint(0, 50, {40}, torch::kLong);
+  const torch::Tensor x = torch::randn({40, 8, 6}), t = torch::randint(0, 50, {40}, torch::kLong);
   const auto gradient = [&](bool kernels) {
     const Kernels guard(kernels);
     collected.zero_();
@@ -192,9 +200,9 @@ TEST(FusedUnetGraph, CollectsTheGradientsOfPlainAten) {
   EXPECT_GT(plain.abs().max().item<double>(), 0);
 }
 
-TEST(FusedUnetGraph, GradientsOfGradientsAreThoseOfPlainAten) {
-  const auto made = make({8, 6, 16, {1, 2}, true, 5}, torch::kDouble);
-  const TemporalUnet& net = *made;
+TEST_P(FusedDenoiserOf, GradientsOfGradientsAreThoseOfPlainAten) {
+  const auto made = make(GetParam(), torch::kDouble);
+  const DenoiserNet& net = *made;
   const torch::Tensor x0 = torch::randn({2, 8, 6}, torch::kDouble), t = torch::tensor({1, 2}, torch::kLong);
   const auto second = [&](bool kernels) {
     const Kernels guard(kernels);
@@ -206,9 +214,9 @@ TEST(FusedUnetGraph, GradientsOfGradientsAreThoseOfPlainAten) {
   for (std::size_t i = 0; i < 2; ++i) EXPECT_LE(relative_error(fused[i], plain[i]), 1e-10);
 }
 
-TEST(FusedUnetGraph, CanBeWalkedTwiceAndBySeveralThreads) {
-  const auto made = make({8, 6, 16, {1, 2}, true, 5}, torch::kFloat);
-  const TemporalUnet& net = *made;
+TEST_P(FusedDenoiserOf, CanBeWalkedTwiceAndBySeveralThreads) {
+  const auto made = make(GetParam(), torch::kFloat);
+  const DenoiserNet& net = *made;
   const Kernels on(true);
   const torch::Tensor x = torch::randn({70, 8, 6}).requires_grad_(true), t = torch::randint(0, 50, {70}, torch::kLong);
   const int before = torch::get_num_threads();

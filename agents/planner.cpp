@@ -1,0 +1,121 @@
+#include "agents/planner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+
+namespace diffreward {
+
+Planner::Planner(const DenoisingModel& model, const SampleConfig& sample, const PlannerConfig& config, const Guide* guide)
+    : model_(model), guide_(guide), sample_(sample), config_(config) {
+  validate(sample);
+  validate(config);
+  const WindowLayout& layout = model.layout();
+  require(layout.action_dim > 0, "Planner: expected a model with actions, got one of observations alone");
+  const int reach = layout.horizon * layout.stride;
+  require(config.replan_every <= reach, "replan_every: expected at most the ", reach,
+          " environment steps that a plan covers, got ", config.replan_every);
+  require(config.warm_level < model.schedule().timesteps, "warm_level: expected a noise level below the model's ",
+          model.schedule().timesteps, ", got ", config.warm_level);
+  require(config.warm_level < 0 || config.replan_every % layout.stride == 0,
+          "replan_every: expected a multiple of the model's stride of ", layout.stride,
+          " to start plans warm, by whole rows, got ", config.replan_every);
+}
+
+std::span<const float> Planner::plan(std::size_t i) const {
+  if (i >= age_.size() || age_[i] < 0) return {};
+  const auto size = static_cast<std::size_t>(model_.layout().size());
+  return std::span(plans_of_).subspan(i * size, size);
+}
+
+void Planner::set_conditions(std::vector<Condition> conditions) {
+  for (const Condition& condition : conditions)
+    require(condition.time > 0, "set_conditions: row 0 is what is observed, got a condition on it");
+  conditions_ = std::move(conditions);
+}
+
+void Planner::reset(std::span<const unsigned char> mask) {
+  require(mask.empty() || age_.empty() || mask.size() == age_.size(), "Planner::reset: expected a mask of ", age_.size(),
+          " instances, got ", mask.size());
+  for (std::size_t i = 0; i < age_.size(); ++i)
+    if (mask.empty() || mask[i]) age_[i] = -1;
+}
+
+void Planner::resize(std::size_t n) {
+  if (age_.size() == n) return;
+  age_.assign(n, -1);
+  plans_of_.assign(n * static_cast<std::size_t>(model_.layout().size()), 0.0F);
+}
+
+void Planner::act(std::span<const double> obs, std::span<double> actions) {
+  const WindowLayout& layout = model_.layout();
+  const auto obs_dim = static_cast<std::size_t>(layout.observation_dim),
+             action_dim = static_cast<std::size_t>(layout.action_dim),
+             width = static_cast<std::size_t>(layout.width()), size = static_cast<std::size_t>(layout.size());
+  const std::size_t n = obs.size() / obs_dim;
+  require(n * obs_dim == obs.size() && n * action_dim == actions.size(), "Planner::act: expected observations of ",
+          obs_dim, " and actions of ", action_dim, " numbers each, got ", obs.size(), " and ", actions.size(),
+          " numbers");
+  resize(n);
+  std::vector<std::size_t> cold, warm;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (age_[i] < 0 || (age_[i] >= config_.replan_every && config_.warm_level < 0))
+      cold.push_back(i);
+    else if (age_[i] >= config_.replan_every)
+      warm.push_back(i);
+  }
+  make_plans(cold, false, obs);
+  make_plans(warm, true, obs);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t row = static_cast<std::size_t>(age_[i]++ / layout.stride);
+    const auto from = plans_of_.begin() + static_cast<std::ptrdiff_t>(i * size + row * width);
+    std::copy_n(from, action_dim, actions.begin() + static_cast<std::ptrdiff_t>(i * action_dim));
+  }
+}
+
+void Planner::make_plans(const std::vector<std::size_t>& instances, bool warm, std::span<const double> obs) {
+  if (instances.empty()) return;
+  const WindowLayout& layout = model_.layout();
+  const auto obs_dim = static_cast<std::size_t>(layout.observation_dim), size = static_cast<std::size_t>(layout.size()),
+             width = static_cast<std::size_t>(layout.width());
+  const auto of_instances = [&](const auto& from, std::size_t count) {
+    std::vector<float> out;
+    out.reserve(instances.size() * count);
+    for (const std::size_t i : instances)
+      for (std::size_t k = 0; k < count; ++k) out.push_back(static_cast<float>(from[i * count + k]));
+    return out;
+  };
+  std::vector<Condition> conditions = {{0, of_instances(obs, obs_dim)}};
+  for (const Condition& condition : conditions_) {
+    const bool one = condition.observations.size() == obs_dim;
+    require(one || condition.observations.size() == age_.size() * obs_dim, "condition at time ", condition.time,
+            ": expected observations of ", obs_dim, " numbers for 1 or ", age_.size(), " instances, got ",
+            condition.observations.size(), " numbers");
+    conditions.push_back({condition.time, one ? condition.observations : of_instances(condition.observations, obs_dim)});
+  }
+  std::vector<float> start;
+  if (warm) {
+    const auto moved = static_cast<std::size_t>(config_.replan_every / layout.stride),
+               rows = static_cast<std::size_t>(layout.horizon);
+    start.reserve(instances.size() * size);
+    for (const std::size_t i : instances)
+      for (std::size_t row = 0; row < rows; ++row) {
+        const auto from = plans_of_.begin() + static_cast<std::ptrdiff_t>(i * size + std::min(row + moved, rows - 1) * width);
+        start.insert(start.end(), from, from + static_cast<std::ptrdiff_t>(width));
+      }
+  }
+  SampleConfig sample = sample_;
+  sample.seed += calls_++;
+  const std::vector<float> plans =
+      warm ? model_.sample_from(start, config_.warm_level, conditions, sample, guide_)
+           : model_.sample(static_cast<int>(instances.size()), conditions, sample, guide_);
+  for (std::size_t k = 0; k < instances.size(); ++k) {
+    std::copy_n(plans.begin() + static_cast<std::ptrdiff_t>(k * size), size,
+                plans_of_.begin() + static_cast<std::ptrdiff_t>(instances[k] * size));
+    age_[instances[k]] = 0;
+  }
+  plans_ += static_cast<std::int64_t>(instances.size());
+}
+
+}  // namespace diffreward

@@ -1,0 +1,65 @@
+// Receding-horizon control with a diffusion model (Janner et al. 2022): from what an instance observes a window of
+// behaviour is sampled, its first actions are carried out, and some steps later it is sampled anew. All instances of an
+// environment are planned as one batch.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "agents/agent.h"
+#include "agents/diffusion/denoising_model.h"
+#include "core/config.h"
+
+namespace diffreward {
+
+struct PlannerConfig {
+  int replan_every = 1;  // environment steps that a plan is followed for
+  int warm_level = -1;   // noise level from which a plan starts out of the one before; -1: from pure noise
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("replan_every", self.replan_every, "environment steps that a plan is followed for", Bounds{1, 1e6});
+    field("warm_level", self.warm_level, "noise level from which a plan starts out of the one before, -1: pure noise",
+          Bounds{-1, 9999});
+  }
+};
+
+/// An agent that plans. The model must hold actions, take its first observation as a condition
+/// (DiffusionTrainConfig::condition_probability), and have the environment's observations and actions.
+///
+/// Between rows of a model with a stride the row's action is held. With warm_level a plan begins as the plan before it,
+/// moved on by the steps that were taken, its last row repeated, noised to that level: only the sampler's levels below
+/// are visited (Janner et al. 2022, section 5.4).
+class Planner final : public Agent {
+ public:
+  /// The model and the guide must live as long as the planner. Throws InvalidArgument for settings that the model cannot
+  /// follow.
+  Planner(const DenoisingModel& model, const SampleConfig& sample, const PlannerConfig& config,
+          const Guide* guide = nullptr);
+
+  void act(std::span<const double> obs, std::span<double> actions) override;
+  void reset(std::span<const unsigned char> mask) override;
+  /// Fixed rows besides the first, as a goal at the last; see DenoisingModel::sample. Holds from the next plan on.
+  void set_conditions(std::vector<Condition> conditions);
+
+  /// The present plan of instance i, [horizon, width] in data units; empty before its first.
+  std::span<const float> plan(std::size_t i) const;
+  std::int64_t plans() const { return plans_; }  ///< windows sampled so far, all instances
+
+ private:
+  void resize(std::size_t n);
+  void make_plans(const std::vector<std::size_t>& instances, bool warm, std::span<const double> obs);
+
+  const DenoisingModel& model_;
+  const Guide* guide_;
+  SampleConfig sample_;
+  PlannerConfig config_;
+  std::vector<Condition> conditions_;  // observations of n instances or one
+  std::vector<float> plans_of_;        // [n, horizon, width]
+  std::vector<int> age_;               // [n] environment steps since the plan was made; -1: none
+  std::int64_t plans_ = 0;
+  std::uint64_t calls_ = 0;  // of sample(), each with a seed of its own
+};
+
+}  // namespace diffreward

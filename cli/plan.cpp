@@ -1,0 +1,67 @@
+// diffreward plan: a diffusion model acts in an environment, by itself or led by a reward.
+#include <chrono>
+#include <cmath>
+
+#include "agents/device.h"
+#include "cli/command.h"
+#include "cli/stage.h"
+#include "cli/stages.h"
+#include "core/statistics.h"
+#include "envs/maze2d/maze2d.h"
+#include "rewards/learned_reward.h"
+
+namespace diffreward::cli {
+
+Json run_plan(const PlanConfig& config) {
+  std::vector<std::filesystem::path> inputs = {config.model};
+  if (!config.reward.empty()) inputs.emplace_back(config.reward);
+  return run_stage("plan", config.run.out, to_json(config), inputs, config.run.reuse, [&] {
+    check_device(config.device);
+    set_torch_threads(config.run.threads);
+    const DiffusionModel model = open_model(config.model, config.device);
+    LearnedReward reward;
+    if (!config.reward.empty()) reward = load_reward(product(config.reward, "reward.safetensors"), config.device);
+    Json options = Json::object();
+    if (!config.map.empty()) options["map"] = config.map;
+    if (!config.goal_cell.empty()) options["goal_cell"] = config.goal_cell;
+    const auto env = make_vector(config.env,
+                                 {.count = config.count,
+                                  .threads = config.run.threads,
+                                  .autoreset = "same_step",
+                                  .max_steps = config.episode_steps > 0 ? config.episode_steps : -1},
+                                 options);
+    Planner planner(model, config.sample, config.planner, reward.guide.get());
+    const auto begin = std::chrono::steady_clock::now();
+    const auto outcomes = evaluate_agent(*env, planner, config.episodes, config.sample.seed + 1'000'000);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+
+    std::vector<double> returns, success, distances;
+    std::vector<int> steps;
+    const auto* const maze = dynamic_cast<Maze2D*>(&env->env(0));
+    for (const EpisodeOutcome& outcome : outcomes) {
+      returns.push_back(outcome.task_return);
+      steps.push_back(outcome.steps);
+      if (!maze) continue;
+      distances.push_back(std::hypot(outcome.last_observation[0] - maze->goal()[0],
+                                     outcome.last_observation[1] - maze->goal()[1]));
+      success.push_back(distances.back() <= Maze2D::kGoalRadius);
+    }
+    Json result = {{"return", bootstrap_mean({returns, {}}, {}).json()},
+                   {"plans", planner.plans()},
+                   {"milliseconds_per_plan", 1e3 * seconds / static_cast<double>(planner.plans())},
+                   {"episodes", {{"return", returns}, {"steps", steps}}}};
+    if (maze) {
+      result["success"] = bootstrap_mean({success, {}}, {}).json();
+      result["episodes"]["final_distance"] = distances;
+    }
+    return result;
+  });
+}
+
+void print_plan(const Json& result, std::ostream& out) {
+  Json summary = result;
+  summary.erase("episodes");  // a number per episode each; stage.json has them
+  print_result(summary, out);
+}
+
+}  // namespace diffreward::cli

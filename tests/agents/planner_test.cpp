@@ -1,0 +1,175 @@
+// Planner over a model whose plans can be told in advance: from an observation v it predicts in row k the action
+// v + k and the observation v + 10 k.
+#include "agents/planner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+
+namespace diffreward {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr int kHorizon = 5, kTimesteps = 20;
+
+class CountingModel final : public DenoisingModel {
+ public:
+  explicit CountingModel(int stride = 1) : layout_{kHorizon, stride, 1, 1} {}
+  const WindowLayout& layout() const override { return layout_; }
+  const Normalizer& normalizer() const override { return normalizer_; }
+  const NoiseSchedule& schedule() const override { return schedule_; }
+  const std::string& device() const override { return device_; }
+
+  at::Tensor predict_x0(const at::Tensor& x_t, const at::Tensor&) const override {
+    seen.push_back(x_t.clone());
+    torch::Tensor x0 = torch::empty_like(x_t);
+    const torch::Tensor row = torch::arange(kHorizon, torch::kFloat);
+    x0.select(2, 0).copy_(x_t.select(1, 0).narrow(1, 1, 1) + row);
+    x0.select(2, 1).copy_(x_t.select(1, 0).narrow(1, 1, 1) + 10 * row);
+    return x0;
+  }
+  mutable std::vector<torch::Tensor> seen;  // what predict_x0 was asked for
+
+ private:
+  WindowLayout layout_;
+  Normalizer normalizer_{"gaussian", {0, 0}, {1, 1}};
+  NoiseSchedule schedule_{"cosine", kTimesteps};
+  std::string device_ = "cpu";
+};
+
+std::vector<double> act(Planner& planner, const std::vector<double>& obs) {
+  std::vector<double> actions(obs.size());
+  planner.act(obs, actions);
+  return actions;
+}
+
+TEST(Planner, FollowsItsPlanAndThenLooksAgain) {
+  const CountingModel model;
+  Planner planner(model, {.sampler = "ddim"}, {.replan_every = 3});
+  EXPECT_THAT(act(planner, {100}), ElementsAre(100));
+  EXPECT_THAT(act(planner, {200}), ElementsAre(101));
+  EXPECT_THAT(act(planner, {200}), ElementsAre(102));
+  EXPECT_THAT(act(planner, {300}), ElementsAre(300));
+  EXPECT_EQ(planner.plans(), 2);
+  EXPECT_EQ(planner.plan(0)[0], 300);
+  EXPECT_EQ(planner.plan(0)[2 * 4 + 1], 340);
+}
+
+TEST(Planner, HoldsActionsBetweenTheRowsOfAStride) {
+  const CountingModel model(2);
+  Planner planner(model, {.sampler = "ddim"}, {.replan_every = 5});
+  std::vector<double> actions;
+  for (int step = 0; step < 6; ++step) actions.push_back(act(planner, {100.0 + step})[0]);
+  EXPECT_THAT(actions, ElementsAre(100, 100, 101, 101, 102, 105));
+}
+
+TEST(Planner, AnInstanceThatWasResetPlansAloneAndTheOthersGoOn) {
+  const CountingModel model;
+  Planner planner(model, {.sampler = "ddim"}, {.replan_every = 4});
+  act(planner, {10, 20, 30});
+  const std::vector<unsigned char> mask = {0, 1, 0};
+  planner.reset(mask);
+  EXPECT_TRUE(planner.plan(1).empty());
+  EXPECT_THAT(act(planner, {0, 50, 0}), ElementsAre(11, 50, 31));
+  EXPECT_EQ(planner.plans(), 4);
+  EXPECT_THAT(act(planner, {0, 0, 0}), ElementsAre(12, 51, 32));
+}
+
+TEST(Planner, WarmPlansBeginWithTheOneBeforeMovedOn) {
+  const CountingModel model;
+  Planner planner(model, {.sampler = "ddim", .steps = 5}, {.replan_every = 2, .warm_level = 10});
+  act(planner, {100});
+  EXPECT_EQ(model.seen.size(), 5U) << "a first plan starts from noise";
+  act(planner, {101});
+  model.seen.clear();
+  EXPECT_THAT(act(planner, {102}), ElementsAre(102));
+  ASSERT_EQ(model.seen.size(), 3U) << "levels 10, 5 and 0 of 19, 14, 10, 5, 0";
+  const torch::Tensor first = model.seen[0][0];
+  EXPECT_EQ(first[0][1].item<float>(), 102) << "what is observed is given";
+  // Rows 2, 3, 4, 4, 4 of the plan before, shrunk by sqrt(abar) and with noise of a variance below 1.
+  const double shrink = std::sqrt(model.schedule().alpha_bar[10]);
+  for (int row = 1; row < kHorizon; ++row) {
+    const int from = std::min(row + 2, kHorizon - 1);
+    EXPECT_NEAR(first[row][0].item<double>(), shrink * (100 + from), 5) << row;
+    EXPECT_NEAR(first[row][1].item<double>(), shrink * (100 + 10 * from), 5) << row;
+  }
+}
+
+TEST(Planner, EachPlanHasNoiseOfItsOwnAndSeedsRepeat) {
+  const CountingModel model;
+  const auto noise = [&](std::uint64_t seed) {
+    model.seen.clear();
+    Planner planner(model, {.sampler = "ddim", .steps = 1, .seed = seed}, {});
+    act(planner, {0});
+    act(planner, {0});
+    return std::pair{model.seen[0], model.seen[1]};
+  };
+  const auto [a, b] = noise(1);
+  const auto [c, d] = noise(1);
+  EXPECT_FALSE(torch::equal(a, b));
+  EXPECT_TRUE(torch::equal(a, c));
+  EXPECT_TRUE(torch::equal(b, d));
+}
+
+TEST(Planner, ConditionsReachTheirInstances) {
+  const CountingModel model;
+  Planner planner(model, {.sampler = "ddim"}, {.replan_every = 4});
+  planner.set_conditions({{kHorizon - 1, {7, 8, 9}}});
+  act(planner, {10, 20, 30});
+  EXPECT_EQ(planner.plan(1)[2 * (kHorizon - 1) + 1], 8);
+  const std::vector<unsigned char> mask = {0, 0, 1};
+  planner.reset(mask);
+  act(planner, {0, 0, 50});
+  EXPECT_EQ(planner.plan(2)[2 * (kHorizon - 1) + 1], 9) << "also when it is planned alone";
+  EXPECT_EQ(planner.plan(2)[0], 50);
+}
+
+template <class Call>
+std::string refusal(const Call& call) {
+  try {
+    call();
+  } catch (const InvalidArgument& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Planner, RefusesWhatItCannotDo) {
+  const CountingModel model, strided(2);
+  EXPECT_THAT(refusal([&] { Planner(model, {}, {.replan_every = 6}); }), HasSubstr("replan_every: expected at most the 5"));
+  EXPECT_THAT(refusal([&] { Planner(model, {}, {.warm_level = 20}); }), HasSubstr("warm_level"));
+  EXPECT_THAT(refusal([&] { Planner(strided, {}, {.replan_every = 3, .warm_level = 4}); }), HasSubstr("multiple"));
+  Planner planner(model, {}, {});
+  EXPECT_THAT(refusal([&] { planner.set_conditions({{0, {1}}}); }), HasSubstr("row 0"));
+  std::vector<double> obs(3), actions(2);
+  EXPECT_THAT(refusal([&] { planner.act(obs, actions); }), HasSubstr("got 3 and 2 numbers"));
+  planner.set_conditions({{1, {1, 2}}});
+  actions.resize(3);
+  EXPECT_THAT(refusal([&] { planner.act(obs, actions); }), HasSubstr("for 1 or 3 instances, got 2 numbers"));
+}
+
+TEST(SampleFrom, KeepsTheLevelAndRefusesWhatDoesNotFit) {
+  const CountingModel model;
+  const std::vector<float> start(std::size_t(2 * kHorizon) * 2, 1.0F);
+  (void)model.sample_from(start, 3, {}, {.sampler = "ddpm"});
+  EXPECT_EQ(model.seen.size(), 4U) << "levels 3, 2, 1, 0";
+  EXPECT_EQ(model.seen[0].size(0), 2);
+  const auto from = [&](std::size_t numbers, int level, int steps) {
+    return refusal([&] {
+      (void)model.sample_from(std::vector<float>(numbers), level, {}, {.sampler = "ddim", .steps = steps});
+    });
+  };
+  EXPECT_THAT(from(7, 3, 0), HasSubstr("expected windows of 10 numbers"));
+  EXPECT_THAT(from(10, 20, 0), HasSubstr("level: expected a noise level"));
+  EXPECT_THAT(from(10, 3, 1), HasSubstr("lowest"));
+}
+
+}  // namespace
+}  // namespace diffreward
