@@ -379,13 +379,29 @@ void silu(std::size_t count, const T* a, T* value, T* slope) {
 }
 
 template <class T>
-void silu_curvature(std::size_t count, const T* a, const T* b, const T* c, T* y) {
-  each<T>(count, [&](auto d, std::size_t i) {
-    const auto one = hn::Set(d, 1), two = hn::Set(d, 2);
-    const auto x = hn::LoadU(d, a + i), p = sigmoid(d, x);
-    const auto bend = hn::Mul(hn::NegMulAdd(p, p, p), hn::MulAdd(x, hn::NegMulAdd(two, p, one), two));
-    hn::StoreU(hn::Mul(bend, hn::Mul(hn::LoadU(d, b + i), hn::LoadU(d, c + i))), d, y + i);
-  });
+void silu_shifted(int n, int rows, int channels, const T* shift, std::ptrdiff_t shift_stride, T* a, T* value, T* slope) {
+  for (int i = 0; i < n; ++i, shift += shift_stride)
+    for (int s = 0; s < rows; ++s, a += channels, value += channels, slope += channels)
+      each<T>(std::size_t(channels), [&](auto d, std::size_t c) {
+        const auto x = hn::Add(hn::LoadU(d, a + c), hn::LoadU(d, shift + c)), p = sigmoid(d, x), y = hn::Mul(x, p);
+        hn::StoreU(x, d, a + c);
+        hn::StoreU(y, d, value + c);
+        hn::StoreU(hn::NegMulAdd(y, p, hn::Add(p, y)), d, slope + c);
+      });
+}
+
+template <class T>
+void silu_tangent_gradient(std::ptrdiff_t rows, int channels, const T* a, const T* da, const T* u, std::ptrdiff_t u_stride,
+                           const T* slope, T* da_a, T* da_u) {
+  const std::ptrdiff_t step = channels;
+  for (std::ptrdiff_t r = 0; r < rows; ++r, a += step, da += step, u += u_stride, slope += step, da_a += step, da_u += step)
+    each<T>(std::size_t(channels), [&](auto d, std::size_t c) {
+      const auto one = hn::Set(d, 1), two = hn::Set(d, 2);
+      const auto x = hn::LoadU(d, a + c), move = hn::LoadU(d, da + c), p = sigmoid(d, x);
+      const auto bend = hn::Mul(hn::NegMulAdd(p, p, p), hn::MulAdd(x, hn::NegMulAdd(two, p, one), two));
+      hn::StoreU(hn::Mul(bend, hn::Mul(move, hn::LoadU(d, u + c))), d, da_a + c);
+      hn::StoreU(hn::Mul(move, hn::LoadU(d, slope + c)), d, da_u + c);
+    });
 }
 
 template <class T>
@@ -881,7 +897,7 @@ const Kernels<T>& table() {
       panel<T>, packed_size<T>, pack<T>, conv<T>, conv_weight_gradient<T>, add_column_sums<T>, norm_act<T>, norm_act_gradient<T>,
       norm_silu_tangent<T>, norm_silu_tangent_gradient<T>,
       channel_norm<T>, channel_norm_gradient<T>, linear_attention<T>, linear_attention_gradient<T>, mish<T>,
-      mish_gradient<T>, silu<T>, silu_curvature<T>, multiply<T>, multiply_add<T>, adam<T>, add<T>};
+      mish_gradient<T>, silu<T>, silu_shifted<T>, silu_tangent_gradient<T>, multiply<T>, multiply_add<T>, adam<T>, add<T>};
   return functions;
 }
 const Kernels<float>& float_table() { return table<float>(); }

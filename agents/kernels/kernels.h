@@ -114,8 +114,13 @@ struct Kernels {
   void (*mish_gradient)(std::size_t count, const T* x, const T* dy, T* dx);
   /// value = silu(a), slope = silu'(a), count numbers.  Elfwing et al. 2018
   void (*silu)(std::size_t count, const T* a, T* value, T* slope);
-  /// y = silu''(a) b c.
-  void (*silu_curvature)(std::size_t count, const T* a, const T* b, const T* c, T* y);
+  /// The same over [n][rows][channels] after a += shift, sequence i's at shift + i * shift_stride.
+  void (*silu_shifted)(int n, int rows, int channels, const T* shift, std::ptrdiff_t shift_stride, T* a, T* value,
+                       T* slope);
+  /// What becomes of u silu'(a) da, the tangent of silu weighted by u: with da given, its derivatives in a and in u, over
+  /// [rows][channels], row r of u at u + r * u_stride.  da_a = silu''(a) da u,  da_u = slope da
+  void (*silu_tangent_gradient)(std::ptrdiff_t rows, int channels, const T* a, const T* da, const T* u,
+                                std::ptrdiff_t u_stride, const T* slope, T* da_a, T* da_u);
   /// y = a b; y may be a or b.
   void (*multiply)(std::size_t count, const T* a, const T* b, T* y);
   /// y = a b + y.

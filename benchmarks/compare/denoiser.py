@@ -113,8 +113,8 @@ def make_reward_mlp(rows: int, channels: int, timesteps: int):
     class RewardMlp(nn.Module):
         def __init__(self):
             super().__init__()
-            self.time, self.input = nn.Linear(8, 128), nn.Linear(channels, 128, bias=False)
-            self.rest = nn.Sequential(nn.SiLU(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, 1))
+            self.time, self.input = nn.Linear(8, 64), nn.Linear(channels, 64, bias=False)
+            self.rest = nn.Sequential(nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
 
         def forward(self, x, t):
             return self.rest(self.input(x) + self.time(table[t])[:, None]).mean((1, 2)) * rows

@@ -95,7 +95,7 @@ class HalfUnetGuide final : public Guide {
 class Matching {
  public:
   Matching(const std::string& net, const Case& c)
-      : config_{.net = net, .hidden = {128, 128}, .batch = c.batch},
+      : config_{.net = net, .batch = c.batch},
         shape_{c.horizon, c.width(), c.timesteps},
         kept_(make_reward_net(config_, shape_, Head::kScalar)),
         learner_(config_, shape_, Head::kScalar, *kept_),

@@ -63,7 +63,7 @@ void spread_rows(int n, int rows, int width, T scale, const T* y, int joined, T*
 }  // namespace
 
 template <class T>
-void HalfUnetEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times,
+void HalfUnetEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, int, const T* x, const T* time, int times,
                                        T* dx, Tape& tape) const {
   tape.begin(n, times);
   tape.blocks.clear();
@@ -183,11 +183,10 @@ void HalfUnetEngine<T>::parameter_gradient(const PackedWeights<T>& weights, cons
   std::fill_n(dpooled, N * std::size_t(joined), T(0));  // the embedding does not move
   sum_rows(k, n, rows, width, T(1), dh, joined, dpooled);
   pass.apply_tangent(hidden_, n, dpooled, false, dz);
-  k.multiply(hidden, tape.slope, dz, dvalue);
   std::fill_n(ones, n, head_weight());
-  pass.weight_gradient(out_, n, dvalue, ones);
   pass.input_gradient(out_, n, ones, false, weight);
-  k.silu_curvature(hidden, tape.z, weight, dz, z_adjoint);
+  k.silu_tangent_gradient(n, width, tape.z, dz, weight, width, tape.slope, z_adjoint, dvalue);
+  pass.weight_gradient(out_, n, dvalue, ones);
   pass.weight_gradient(hidden_, n, tape.pooled, z_adjoint);
   pass.add_weight_gradient(hidden_, n, dpooled, tape.dz);
   pass.input_gradient(hidden_, n, z_adjoint, false, pooled_adjoint);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "agents/kernels/conv_program.h"
@@ -19,6 +20,7 @@ struct HalfUnetShape {
 template <class T>
 class HalfUnetEngine {
  public:
+  using Shape = HalfUnetShape;
   /// What input_gradient() leaves for parameter_gradient(). Of a block: its input, the outputs of its three steps before
   /// and after normalisation, and the scalar's derivatives in them. Of the head: what goes in and what comes out.
   struct Tape : ConvTape<T> {
@@ -31,13 +33,19 @@ class HalfUnetEngine {
     T *pooled, *z, *slope, *dz;
   };
 
-  HalfUnetEngine(const HalfUnetShape& shape, ParameterIndex index);
-  const HalfUnetShape& shape() const { return shape_; }
-  const ConvProgram<T>& program() const { return program_; }
+  /// Sequences of a batch whose activations stay in the cache, and into how many such parts a batch may fall.
+  static std::int64_t part(std::int64_t /*rows*/) { return 32; }
+  static constexpr std::int64_t kMostParts = 8;
 
-  /// The gradient of each sequence's scalar.  x, dx: [n][rows][channels]; time: [times][time_features], times = n or 1
-  /// where all are equal.
-  void input_gradient(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times, T* dx,
+  HalfUnetEngine(const HalfUnetShape& shape, ParameterIndex index);
+  const ConvProgram<T>& program() const { return program_; }
+  bool takes(std::int64_t rows, std::int64_t channels) const {
+    return rows == shape_.rows && channels == shape_.channels;
+  }
+
+  /// The gradient of each sequence's scalar.  x, dx: [n][rows][channels], rows as takes() says; time:
+  /// [times][time_features], times = n or 1 where all are equal.
+  void input_gradient(const PackedWeights<T>& weights, int n, int rows, const T* x, const T* time, int times, T* dx,
                       Tape& tape) const;
   /// Of sum over sequences of <v, dx>, the gradient in the parameters: the scalar's tangent along v, pass by pass
   /// beside the scalar, and its reverse (docs/design/0007-kernels.md). After an input_gradient() with times = n.

@@ -60,7 +60,7 @@ WindowMlp::WindowMlp(const ExtractConfig& config, const RewardNetShape& shape, H
         return layers;
       }()),
       out_(parameters, "out", config.hidden.back(), head == Head::kScalar ? 1 : window_ * channels_),
-      fused_(parameters, time_, input_, hidden_, out_.weight) {}
+      fused_({.in = window_ * channels_, .time_features = kTimeFeatures, .hidden = config.hidden}, parameters) {}
 
 torch::Tensor WindowMlp::windows(const torch::Tensor& x) const {
   if (window_ == 1) return x;

@@ -15,8 +15,7 @@
 #include <vector>
 
 #include "agents/diffusion/denoiser_net.h"
-#include "rewards/relative/half_unet_gradient_net.h"
-#include "rewards/relative/mlp_gradient_net.h"
+#include "rewards/relative/fused_gradient_net.h"
 #include "rewards/relative/relative_reward.h"
 
 namespace diffreward {
@@ -59,7 +58,7 @@ class WindowMlp final : public RewardNet {
  public:
   WindowMlp(const ExtractConfig& config, const RewardNetShape& shape, Head head, Parameters parameters);
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const override;
-  /// In closed form (docs/design/0002-training-rho.md), by MlpGradient or as ordinary tensor operations:
+  /// In closed form (docs/design/0002-training-rho.md), by WindowMlpEngine or as ordinary tensor operations:
   ///   d m / d x = W_1^T (s'(a_1) * W_2^T (s'(a_2) * ... w_out)),  s' = sigma + s (1 - sigma)
   torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const override;
 
@@ -77,7 +76,7 @@ class WindowMlp final : public RewardNet {
   torch::Tensor input_;  // [hidden, window * channels]
   std::vector<Linear> hidden_;
   Linear out_;
-  FusedMlpGradient fused_;
+  FusedGradient<WindowMlpEngine> fused_;
 };
 
 class HalfUnet final : public RewardNet {
@@ -104,7 +103,7 @@ class HalfUnet final : public RewardNet {
   Linear time_;
   std::vector<Block> blocks_;
   Linear hidden_, out_;
-  FusedHalfUnetGradient fused_;
+  FusedGradient<HalfUnetEngine> fused_;
 };
 
 }  // namespace diffreward

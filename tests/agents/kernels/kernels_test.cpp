@@ -136,7 +136,9 @@ TEST(Kernels, ActivationsAndTheirSlopes) {
     k.silu(x.size(), x.data(), y.data(), dy.data());
     expect_near(y, expected, 1e-13, "silu");
     expect_near(dy, expected_slope, 1e-9, "silu'");
-    k.silu_curvature(x.size(), x.data(), two.data(), one.data(), y.data());
+    const std::vector<double> slopes = dy;
+    k.silu_tangent_gradient(1, int(x.size()), x.data(), two.data(), one.data(), 0, slopes.data(), y.data(), dy.data());
+    for (std::size_t i = 0; i < x.size(); ++i) EXPECT_EQ(dy[i], 2 * slopes[i]);
     for (std::size_t i = 0; i < x.size(); ++i)
       expected[i] = 2 * (slope(silu, x[i] + 1e-3) - slope(silu, x[i] - 1e-3)) / 2e-3;
     expect_near(y, expected, 1e-5, "silu''");

@@ -1,4 +1,4 @@
-#include "rewards/relative/half_unet_gradient_net.h"
+#include "rewards/relative/fused_gradient_net.h"
 
 #include <torch/torch.h>
 
@@ -13,25 +13,24 @@
 namespace diffreward {
 namespace {
 
-constexpr std::int64_t kPart = 32;      // sequences whose activations stay in the cache
-constexpr std::int64_t kMostParts = 8;  // of a training batch; they depend on its size alone, and so does every bit
-
 std::int64_t divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-struct FusedHalfUnetGradient::Side : EngineSide<float, HalfUnetEngine<float>> {
-  using EngineSide::EngineSide;
+template <template <class> class Engine>
+struct FusedGradient<Engine>::Side : EngineSide<float, Engine<float>> {
+  using EngineSide<float, Engine<float>>::EngineSide;
 };
 
-struct FusedHalfUnetGradient::Node : torch::autograd::Function<FusedHalfUnetGradient::Node> {
+template <template <class> class Engine>
+struct FusedGradient<Engine>::Node : torch::autograd::Function<typename FusedGradient<Engine>::Node> {
   /// What the pass back needs, part by part of the batch.
   struct Kept : torch::CustomClassHolder {
-    const FusedHalfUnetGradient* net;
+    const FusedGradient* net;
     Plain plain;
-    std::shared_ptr<const Side::Weights> weights;
+    std::shared_ptr<const PackedWeights<float>> weights;
     std::int64_t length = 0;  // of a part
-    std::vector<std::unique_ptr<Side::Tape>> tapes;
+    std::vector<std::unique_ptr<typename Side::Tape>> tapes;
     ~Kept() override {
       for (auto& tape : tapes)
         if (tape) net->side_->give_back(std::move(tape));
@@ -44,8 +43,11 @@ struct FusedHalfUnetGradient::Node : torch::autograd::Function<FusedHalfUnetGrad
     const std::int64_t n = x.size(0), size = x.size(1) * x.size(2);
     const bool one = times.size(0) == 1;
     const auto weights = side.packed(/*adjoint=*/true);
-    const std::int64_t length = kept ? std::max(kPart, divide(n, kMostParts))
-                                     : std::clamp<std::int64_t>(divide(n, at::get_num_threads()), 1, kPart);
+    // The parts of a training batch depend on its size alone, and so does every bit.
+    using Net = Engine<float>;
+    const std::int64_t part_size = Net::part(x.size(1));
+    const std::int64_t length = kept ? std::max(part_size, divide(n, Net::kMostParts))
+                                     : std::clamp<std::int64_t>(divide(n, at::get_num_threads()), 1, part_size);
     const std::int64_t parts = divide(n, length);
     if (kept) {
       kept->weights = weights;
@@ -57,7 +59,7 @@ struct FusedHalfUnetGradient::Node : torch::autograd::Function<FusedHalfUnetGrad
     parallel_each(static_cast<std::size_t>(parts), [&](std::size_t part) {
       const std::int64_t begin = static_cast<std::int64_t>(part) * length, count = std::min(length, n - begin);
       auto tape = side.take_tape();
-      side.engine.input_gradient(*weights, static_cast<int>(count), from + begin * size,
+      side.engine.input_gradient(*weights, static_cast<int>(count), static_cast<int>(x.size(1)), from + begin * size,
                                  when + (one ? 0 : begin * times.size(1)), one ? 1 : static_cast<int>(count),
                                  to + begin * size, *tape);
       if (kept)
@@ -69,7 +71,7 @@ struct FusedHalfUnetGradient::Node : torch::autograd::Function<FusedHalfUnetGrad
   }
 
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
-                               const torch::Tensor& features, const FusedHalfUnetGradient* net, const Plain& plain,
+                               const torch::Tensor& features, const FusedGradient* net, const Plain& plain,
                                at::TensorList parameters) {
     torch::autograd::variable_list saved = {x, features};
     saved.insert(saved.end(), parameters.begin(), parameters.end());
@@ -121,20 +123,23 @@ struct FusedHalfUnetGradient::Node : torch::autograd::Function<FusedHalfUnetGrad
   }
 };
 
-FusedHalfUnetGradient::FusedHalfUnetGradient(const HalfUnetShape& shape, const Parameters& parameters)
+template <template <class> class Engine>
+FusedGradient<Engine>::FusedGradient(const Shape& shape, const Parameters& parameters)
     : parameters_(parameters), side_(std::make_unique<Side>(shape, parameters)) {}
-FusedHalfUnetGradient::~FusedHalfUnetGradient() = default;
+template <template <class> class Engine>
+FusedGradient<Engine>::~FusedGradient() = default;
 
-bool FusedHalfUnetGradient::takes(const torch::Tensor& x, const torch::Tensor& features) const {
+template <template <class> class Engine>
+bool FusedGradient<Engine>::takes(const torch::Tensor& x, const torch::Tensor& features) const {
   const torch::Tensor& first = parameters_.named().front().second;
-  const HalfUnetShape& shape = side_->engine.shape();
   return kernels_enabled() && x.is_cpu() && x.scalar_type() == torch::kFloat && x.dim() == 3 && x.size(0) > 0 &&
-         x.size(1) == shape.rows && x.size(2) == shape.channels && features.is_cpu() && features.dim() == 2 &&
+         side_->engine.takes(x.size(1), x.size(2)) && features.is_cpu() && features.dim() == 2 &&
          (features.size(0) == x.size(0) || features.size(0) == 1) && first.is_cpu() &&
          first.scalar_type() == torch::kFloat && !first.is_inference();
 }
 
-torch::Tensor FusedHalfUnetGradient::operator()(const torch::Tensor& x, const torch::Tensor& features,
+template <template <class> class Engine>
+torch::Tensor FusedGradient<Engine>::operator()(const torch::Tensor& x, const torch::Tensor& features,
                                                 const Plain& plain) const {
   torch::autograd::variable_list parameters;
   bool graph = false;
@@ -145,5 +150,8 @@ torch::Tensor FusedHalfUnetGradient::operator()(const torch::Tensor& x, const to
   if (!graph) return Node::run(x, features, *side_, nullptr);
   return Node::apply(x.detach(), features.expand({x.size(0), -1}), this, plain, at::TensorList(parameters));
 }
+
+template class FusedGradient<HalfUnetEngine>;
+template class FusedGradient<WindowMlpEngine>;
 
 }  // namespace diffreward
