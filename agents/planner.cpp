@@ -21,6 +21,9 @@ Planner::Planner(const DenoisingModel& model, const SampleConfig& sample, const 
   require(config.warm_level < 0 || config.replan_every % layout.stride == 0,
           "replan_every: expected a multiple of the model's stride of ", layout.stride,
           " to start plans warm, by whole rows, got ", config.replan_every);
+  require(config.follow == "actions" || layout.observation_dim >= 2 * layout.action_dim,
+          "follow: expected observations that begin with ", layout.action_dim, " positions and as many velocities, got ",
+          layout.observation_dim, " numbers");
 }
 
 std::span<const float> Planner::plan(std::size_t i) const {
@@ -68,9 +71,32 @@ void Planner::act(std::span<const double> obs, std::span<double> actions) {
   make_plans(cold, false, obs);
   make_plans(warm, true, obs);
   for (std::size_t i = 0; i < n; ++i) {
+    if (config_.follow == "states") {
+      follow_states(i, obs.subspan(i * obs_dim, obs_dim), actions.subspan(i * action_dim, action_dim));
+      ++age_[i];
+      continue;
+    }
     const std::size_t row = static_cast<std::size_t>(age_[i]++ / layout.stride);
     const auto from = plans_of_.begin() + static_cast<std::ptrdiff_t>(i * size + row * width);
     std::copy_n(from, action_dim, actions.begin() + static_cast<std::ptrdiff_t>(i * action_dim));
+  }
+}
+
+void Planner::follow_states(std::size_t i, std::span<const double> obs, std::span<double> actions) const {
+  const WindowLayout& layout = model_.layout();
+  const auto last = static_cast<std::size_t>(layout.horizon - 1), width = static_cast<std::size_t>(layout.width()),
+             axes = static_cast<std::size_t>(layout.action_dim);
+  const std::span<const float> rows = plan(i);
+  const auto step = static_cast<std::size_t>(age_[i] + 1), stride = static_cast<std::size_t>(layout.stride);
+  const std::size_t before = std::min(step / stride, last), after = std::min(before + 1, last);
+  const double share = static_cast<double>(step % stride) / static_cast<double>(stride);
+  const auto planned = [&](std::size_t k) {
+    return (1 - share) * rows[before * width + axes + k] + share * rows[after * width + axes + k];
+  };
+  for (std::size_t axis = 0; axis < axes; ++axis) {
+    const double pull = config_.gain * (planned(axis) - obs[axis]) +
+                        config_.damping * (planned(axes + axis) - obs[axes + axis]);
+    actions[axis] = std::clamp(pull, -1.0, 1.0);
   }
 }
 

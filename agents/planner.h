@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "agents/agent.h"
@@ -16,19 +17,28 @@ namespace diffreward {
 struct PlannerConfig {
   int replan_every = 1;  // environment steps that a plan is followed for
   int warm_level = -1;   // noise level from which a plan starts out of the one before; -1: from pure noise
+  std::string follow = "actions";  // the plan's actions, or its states by a PD controller (point masses)
+  double gain = 10;                // of the controller: action per distance ...
+  double damping = 1;              // ... and per difference in velocity; D4RL's for Maze2D
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("replan_every", self.replan_every, "environment steps that a plan is followed for", Bounds{1, 1e6});
     field("warm_level", self.warm_level, "noise level from which a plan starts out of the one before, -1: pure noise",
           Bounds{-1, 9999});
+    field("follow", self.follow, "the plan's actions, or its states by a PD controller", Choices{"actions", "states"});
+    field("gain", self.gain, "of the controller, action per distance", Bounds{0, 1e6});
+    field("damping", self.damping, "of the controller, action per difference in velocity", Bounds{0, 1e6});
   }
 };
 
 /// An agent that plans. The model must hold actions, take its first observation as a condition
 /// (DiffusionTrainConfig::condition_probability), and have the environment's observations and actions.
 ///
-/// Between rows of a model with a stride the row's action is held. With warm_level a plan begins as the plan before it,
+/// Between rows of a model with a stride the row's action is held. With follow = "states" the action is
+///   clip(gain (position planned for the next step - position) + damping (velocity planned - velocity), -1, 1),
+/// rows interpolated: as Diffuser acts in mazes. Observations must begin with positions, then velocities, one each per
+/// action. With warm_level a plan begins as the plan before it,
 /// moved on by the steps that were taken, its last row repeated, noised to that level: only the sampler's levels below
 /// are visited (Janner et al. 2022, section 5.4).
 class Planner final : public Agent {
@@ -49,6 +59,7 @@ class Planner final : public Agent {
 
  private:
   void resize(std::size_t n);
+  void follow_states(std::size_t i, std::span<const double> obs, std::span<double> actions) const;
   void make_plans(const std::vector<std::size_t>& instances, bool warm, std::span<const double> obs);
 
   const DenoisingModel& model_;

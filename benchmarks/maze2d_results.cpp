@@ -252,7 +252,7 @@ void plans(const ResultsConfig& config, Figures& figures) {
       plan.episodes = config.tiny ? 4 : 256;
       plan.count = config.tiny ? 4 : 64;
       plan.episode_steps = config.tiny ? 16 : 200;
-      plan.planner = {.replan_every = 8, .warm_level = ways[i].warm_level};
+      plan.planner = {.replan_every = 8, .warm_level = ways[i].warm_level, .follow = "states"};
       plan.sample = {.sampler = ways[i].sampler, .steps = ways[i].steps, .seed = static_cast<std::uint64_t>(seed)};
       plan.run = model.run;
       plan.run.out = std::filesystem::path(model.run.out).replace_filename(ways[i].folder);

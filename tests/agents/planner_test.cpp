@@ -70,6 +70,46 @@ TEST(Planner, HoldsActionsBetweenTheRowsOfAStride) {
   EXPECT_THAT(actions, ElementsAre(100, 100, 101, 101, 102, 105));
 }
 
+/// From a position p at rest: row k is planned at p + k with velocity 2.
+class MovingModel final : public DenoisingModel {
+ public:
+  const WindowLayout& layout() const override { return layout_; }
+  const Normalizer& normalizer() const override { return normalizer_; }
+  const NoiseSchedule& schedule() const override { return schedule_; }
+  const std::string& device() const override { return device_; }
+  at::Tensor predict_x0(const at::Tensor& x_t, const at::Tensor&) const override {
+    torch::Tensor x0 = torch::full_like(x_t, 2);
+    x0.select(2, 1).copy_(x_t.select(1, 0).narrow(1, 1, 1) + torch::arange(kHorizon, torch::kFloat));
+    return x0;
+  }
+
+ private:
+  WindowLayout layout_{kHorizon, 4, 1, 2};
+  Normalizer normalizer_{"gaussian", {0, 0, 0}, {1, 1, 1}};
+  NoiseSchedule schedule_{"cosine", kTimesteps};
+  std::string device_ = "cpu";
+};
+
+TEST(Planner, TracksStatesBetweenRowsWithinTheActionsLimits) {
+  const MovingModel model;
+  Planner planner(model, {.sampler = "ddim"}, {.replan_every = 20, .follow = "states", .gain = 0.5, .damping = 0.1});
+  std::vector<double> action(1);
+  const auto next = [&](double position, double velocity) {
+    const std::vector<double> obs = {position, velocity};
+    planner.act(obs, action);
+    return action[0];
+  };
+  // The first row is what was seen, velocity 0; the next row, 4 steps on, is at 11 with velocity 2.
+  EXPECT_NEAR(next(10, 0), 0.5 * 0.25 + 0.1 * 0.5, 1e-5);
+  EXPECT_NEAR(next(10.25, 0.5), 0.5 * 0.25 + 0.1 * 0.5, 1e-5);
+  EXPECT_NEAR(next(9, 0), 1, 1e-9) << "limited";
+  EXPECT_NEAR(next(11.5, 3), 0.5 * (11 - 11.5) + 0.1 * (2 - 3), 1e-5);
+  for (int step = 4; step < 18; ++step) next(0, 0);
+  EXPECT_NEAR(next(14, 2), 0, 1e-5) << "the last row is held";
+  const CountingModel blind;
+  EXPECT_THROW(Planner(blind, {}, {.follow = "states"}), InvalidArgument);
+}
+
 TEST(Planner, AnInstanceThatWasResetPlansAloneAndTheOthersGoOn) {
   const CountingModel model;
   Planner planner(model, {.sampler = "ddim"}, {.replan_every = 4});
