@@ -55,7 +55,7 @@ bench: build build/peers/.stamp
 	for program in $(BUILD)/benchmarks/*_benchmark; do $$program || exit 1; done
 
 bench-denoiser: build
-	$(PYTHON) benchmarks/compare/denoiser.py $(BUILD) --compiled --growth
+	$(PYTHON) benchmarks/compare/denoiser.py $(BUILD) --compiled --growth --readme README.md
 
 results: build
 	$(BUILD)/benchmarks/maze2d_results --readme README.md

@@ -80,14 +80,12 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.base.train.seed = config.seed;
   job.base.train.device = config.device;
   job.base.run = shared("base_model");
-  job.base.run.threads = 1;  // the nets are too small for more
   job.expert = job.base;
   job.expert.data = job.expert_data.run.out;
   job.expert.start = job.base.run.out;
   job.expert.train.steps = config.tiny ? 20 : 1000;
   job.expert.train.seed = config.seed + 1;
   job.expert.run = at("expert_model");
-  job.expert.run.threads = 1;
   job.base_path = job.base;
   job.base_path.model.horizon = maze.path.horizon;
   job.base_path.model.stride = maze.path.stride;

@@ -3,10 +3,9 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <map>
-#include <mutex>
-#include <string>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "agents/diffusion/engine_side_net.h"
 #include "agents/kernels/enabled.h"
@@ -18,9 +17,39 @@ namespace {
 
 constexpr std::int64_t kInferencePart = 32;  // sequences whose activations stay in the cache
 constexpr std::int64_t kFewSequences = 8;
-// A training batch falls into parts, whose weight gradients are summed: by its size alone, so that no bit depends on
-// the number of threads.
-constexpr std::int64_t kTrainingPart = 32, kMostParts = 8;
+
+/// The distinct noise levels of each part of a batch: each is embedded once.
+class Times {
+ public:
+  Times(const torch::Tensor& t, std::int64_t length) {
+    const torch::Tensor all = t.contiguous();
+    const std::span<const std::int64_t> level(all.const_data_ptr<std::int64_t>(), std::size_t(t.size(0)));
+    which_.resize(level.size());
+    for (std::size_t begin = 0; begin < level.size(); begin += std::size_t(length)) {
+      const auto part = level.subspan(begin, std::min(std::size_t(length), level.size() - begin));
+      std::vector<std::int64_t> sorted(part.begin(), part.end());
+      std::ranges::sort(sorted);
+      const auto [first, last] = std::ranges::unique(sorted);
+      sorted.erase(first, last);
+      for (std::size_t i = 0; i < part.size(); ++i)
+        which_[begin + i] = int(std::ranges::lower_bound(sorted, part[i]) - sorted.begin());
+      begins_.push_back(std::int64_t(levels_.size()));
+      levels_.insert(levels_.end(), sorted.begin(), sorted.end());
+    }
+    begins_.push_back(std::int64_t(levels_.size()));
+  }
+  torch::Tensor levels() const { return torch::tensor(levels_, torch::kLong); }
+  struct Range {
+    std::int64_t first, count;
+  };
+  /// A part's rows of levels(), of which which(begin of the part) tells each sequence's.
+  Range of_part(std::size_t p) const { return {begins_[p], begins_[p + 1] - begins_[p]}; }
+  const int* which(std::int64_t begin) const { return which_.data() + begin; }
+
+ private:
+  std::vector<std::int64_t> levels_, begins_;
+  std::vector<int> which_;
+};
 
 template <class T>
 constexpr torch::ScalarType kType = std::is_same_v<T, float> ? torch::kFloat : torch::kDouble;
@@ -57,19 +86,18 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     torch::Tensor y = torch::empty_like(input);
     if (n == 0) return y;
     const auto weights = side.packed(kept != nullptr);
-    // One level of noise for all, as samplers have it: its embedding is computed once.
-    const torch::Tensor times = t.contiguous();
-    const auto* const level = times.const_data_ptr<std::int64_t>();
-    const bool one = std::all_of(level, level + n, [&](std::int64_t v) { return v == level[0]; });
-    const std::int64_t dim = side.engine.time_features();
-    const torch::Tensor embedding =
-        sinusoidal_embedding(one ? times.narrow(0, 0, 1) : times, dim).to(kType<T>).contiguous();
-
     const auto divide = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
     // A few sequences stay together: their threads share the layers' weights, which are most of the memory read then.
     const std::int64_t share = n < kFewSequences ? n : divide(n, at::get_num_threads());
-    const std::int64_t length = kept ? std::max(kTrainingPart, divide(n, kMostParts)) : std::min(share, kInferencePart);
+    // A training batch falls into parts, whose weight gradients are summed: by its size alone, so that no bit depends on
+    // the number of threads.
+    using Net = Engine<T>;
+    const std::int64_t length =
+        kept ? std::max(Net::kTrainingPart, divide(n, Net::kMostParts)) : std::min(share, kInferencePart);
     const std::int64_t parts = divide(n, length);
+    const Times times(t, length);
+    const std::int64_t dim = side.engine.time_features();
+    const torch::Tensor embedding = sinusoidal_embedding(times.levels(), dim).to(kType<T>).contiguous();
     if (kept) {
       kept->weights = weights;
       kept->tapes.resize(std::size_t(parts));
@@ -80,8 +108,9 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     parallel_each(std::size_t(parts), [&](std::size_t p) {
       const std::int64_t begin = std::int64_t(p) * length, count = std::min(length, n - begin);
       auto tape = side.take_tape();
-      side.engine.forward(*weights, int(count), from + begin * size, when + (one ? 0 : begin * dim),
-                          one ? 1 : int(count), to + begin * size, *tape, kept != nullptr,
+      const auto [first, distinct] = times.of_part(p);
+      side.engine.forward(*weights, int(count), from + begin * size, when + first * dim, int(distinct),
+                          times.which(begin), to + begin * size, *tape, kept != nullptr,
                           parts == 1 ? at::get_num_threads() : 1);
       if (kept)
         kept->tapes[p] = std::move(tape);

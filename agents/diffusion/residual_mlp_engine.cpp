@@ -30,9 +30,9 @@ ResidualMlpEngine<T>::ResidualMlpEngine(const ResidualMlpShape& shape, Parameter
 }
 
 template <class T>
-void ResidualMlpEngine<T>::forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times, T* y,
-                                   Tape& tape, bool keep, int threads) const {
-  tape.begin(n, times);
+void ResidualMlpEngine<T>::forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times,
+                                   const int* which, T* y, Tape& tape, bool keep, int threads) const {
+  tape.begin(n, times, which);
   ConvPass<T> pass(program_, weights, tape, threads);
   const auto& k = pass.k;
   const int dim = shape_.dim, all = dim * shape_.layers, features = shape_.time_features;
@@ -57,8 +57,7 @@ void ResidualMlpEngine<T>::forward(const PackedWeights<T>& weights, int n, const
     T *normed = pass.take(N * D), *u = pass.take(N * D), *a = pass.take(N * D);
     k.channel_norm(n, dim, h, pass.plain(block.norm.gain), pass.plain(block.norm.bias), normed);
     pass.apply(block.first, normed, u);
-    for (int i = 0; i < n; ++i)
-      k.add(D, shifts + (times == 1 ? 0 : std::ptrdiff_t(i) * all) + std::ptrdiff_t(b) * dim, u + std::ptrdiff_t(i) * dim);
+    for (int i = 0; i < n; ++i) k.add(D, shifts + tape.row_of(i) * all + std::ptrdiff_t(b) * dim, u + std::ptrdiff_t(i) * dim);
     k.mish(N * D, u, a);
     if (keep) {
       std::copy_n(h, N * D, next);
@@ -102,8 +101,7 @@ void ResidualMlpEngine<T>::gradient(const PackedWeights<T>& weights, const T* dy
     k.mish_gradient(N * D, u, da, da);
     if (pass.wants_parameters())
       for (int i = 0; i < n; ++i)
-        k.add(D, da + std::ptrdiff_t(i) * dim,
-              dshifts + (times == 1 ? 0 : std::ptrdiff_t(i) * all) + std::ptrdiff_t(b) * dim);
+        k.add(D, da + std::ptrdiff_t(i) * dim, dshifts + tape.row_of(i) * all + std::ptrdiff_t(b) * dim);
     pass.weight_gradient(block.first, n, normed, da);
     pass.input_gradient(block.first, n, da, false, dnormed);
     k.channel_norm_gradient(n, dim, h, pass.plain(block.norm.gain), dnormed, dh, pass.gradient_of(block.norm.gain),

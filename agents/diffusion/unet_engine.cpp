@@ -88,7 +88,7 @@ UnetEngine<T>::UnetEngine(const UnetShape& shape, ParameterIndex index) : shape_
 template <class T>
 struct UnetEngine<T>::Pass : ConvPass<T> {
   using Base = ConvPass<T>;
-  using Base::apply, Base::gradient_of, Base::input_gradient, Base::k, Base::mark, Base::n, Base::norm, Base::norm_gradient,
+  using Base::apply, Base::by_sequence, Base::by_time, Base::gradient_of, Base::input_gradient, Base::k, Base::mark, Base::n, Base::norm, Base::norm_gradient,
       Base::plain, Base::pop, Base::push, Base::rewind, Base::size, Base::take, Base::take_stats, Base::times,
       Base::wants_parameters, Base::weight_gradient;
 
@@ -108,7 +108,7 @@ struct UnetEngine<T>::Pass : ConvPass<T> {
     T* const shift = take(std::size_t(times()) * std::size_t(b.out));
     apply(b.time, times(), tape.activated_time, false, shift);
     apply(b.first, x, u1);
-    norm(b.first_norm, b.rows, b.out, u1, shift, nullptr, a, stats1);
+    norm(b.first_norm, b.rows, b.out, u1, by_sequence(shift, b.out), nullptr, a, stats1);
     apply(b.second, a, u2);
     const T* residual = x;
     if (b.shortcut != kNone) {
@@ -136,12 +136,7 @@ struct UnetEngine<T>::Pass : ConvPass<T> {
     norm_gradient(b.first_norm, b.rows, b.out, u1, stats1, da, du, wants_parameters() ? dshift : nullptr);
     weight_gradient(b.first, n(), x, du);
     if (wants_parameters()) {
-      if (times() == 1 && n() > 1) {
-        T* const sum = take(std::size_t(b.out));
-        std::fill_n(sum, b.out, T(0));
-        k.add_column_sums(n(), b.out, dshift, sum);
-        dshift = sum;
-      }
+      dshift = by_time(dshift, b.out);
       weight_gradient(b.time, times(), tape.activated_time, dshift);
       input_gradient(b.time, times(), dshift, true, time_gradient);
     }
@@ -262,9 +257,9 @@ void part(std::size_t rows, int width, const T* both, T* left, T* right) {
 }  // namespace
 
 template <class T>
-void UnetEngine<T>::forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times, T* y, Tape& tape,
-                            bool keep, int threads) const {
-  tape.begin(n, times);
+void UnetEngine<T>::forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times,
+                            const int* which, T* y, Tape& tape, bool keep, int threads) const {
+  tape.begin(n, times, which);
   Pass pass(*this, weights, tape, threads);
   pass.embed_time(time, keep);
   T* h = pass.take(pass.size(shape_.horizon, shape_.width));

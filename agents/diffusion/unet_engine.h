@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -26,16 +27,19 @@ class UnetEngine {
     const T* activated_time = nullptr;
   };
 
+  /// Least sequences of a part of a training batch, and into how many parts it may fall.
+  static constexpr std::int64_t kTrainingPart = 32, kMostParts = 8;
+
   /// Whether the kernels take such a net.
   static bool supports(const UnetShape&) { return true; }
   UnetEngine(const UnetShape& shape, ParameterIndex index);
   int time_features() const { return shape_.dim; }
   const ConvProgram<T>& program() const { return program_; }
 
-  /// x, y: [n][horizon][width]; time: [times][dim], the sinusoidal embedding, times = n or 1 where all are equal.
-  /// With keep = false the tape serves as scratch memory only. `threads` share the channels of each large layer.
-  void forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times, T* y, Tape& tape, bool keep,
-               int threads = 1) const;
+  /// x, y: [n][horizon][width]; time: [times][dim], sinusoidal embeddings; which: [n], each sequence's, or null where
+  /// every one has its own or all have the only one. With keep = false the tape serves as scratch memory only. `threads` share the channels of each large layer.
+  void forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times, const int* which, T* y, Tape& tape,
+               bool keep, int threads = 1) const;
   /// dy: [n][horizon][width] of the tape's pass. Writes `gradients` unless null, and dx, as x, unless null.
   void gradient(const PackedWeights<T>& weights, const T* dy, T* dx, T* gradients, Tape& tape) const;
 

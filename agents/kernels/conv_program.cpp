@@ -105,6 +105,27 @@ void ConvProgram<T>::add_gradients(std::size_t job, const std::vector<const T*>&
 }
 
 template <class T>
+const T* ConvPass<T>::by_sequence(const T* rows, int width) {
+  if (tape_.which.empty()) return rows;
+  T* const out = take(std::size_t(n()) * std::size_t(width));
+  for (int i = 0; i < n(); ++i)
+    std::copy_n(rows + tape_.row_of(i) * width, width, out + std::ptrdiff_t(i) * width);
+  return out;
+}
+
+template <class T>
+T* ConvPass<T>::by_time(T* rows, int width) {
+  if (tape_.which.empty() && times() == n()) return rows;
+  const std::size_t size = std::size_t(times()) * std::size_t(width);
+  T* const out = take(size);
+  std::fill_n(out, size, T(0));
+  for (int i = 0; i < n(); ++i) {
+    k.add(std::size_t(width), rows + std::ptrdiff_t(i) * width, out + tape_.row_of(i) * width);
+  }
+  return out;
+}
+
+template <class T>
 void ConvPass<T>::apply(std::size_t which, int count, const T* x, bool add, T* y) const {
   const auto& conv = program_.convs_[which];
   const kernels::ConvShape& shape = conv.shape;

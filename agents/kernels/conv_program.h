@@ -94,14 +94,20 @@ template <class T>
 struct ConvTape {
   Arena<T> arena;
   std::vector<T*> saved;
-  int n = 0, times = 0;  // sequences; time embeddings, n or one for all
+  int n = 0, times = 0;    // sequences; time embeddings
+  std::vector<int> which;  // [n] the embedding that each sequence has; empty: its own, or the only one
 
-  void begin(int sequences, int embeddings) {
+  /// `of` is null, or tells [n] which embedding each sequence has.
+  void begin(int sequences, int embeddings, const int* of = nullptr) {
     arena.clear();
     saved.clear();
     n = sequences;
     times = embeddings;
+    which.clear();
+    if (of && embeddings > 1) which.assign(of, of + sequences);
   }
+  /// The embedding of sequence i.
+  std::ptrdiff_t row_of(int i) const { return !which.empty() ? which[std::size_t(i)] : times == 1 ? 0 : i; }
 };
 
 /// One pass over a part of a batch. Activations are [rows][n][channels].
@@ -136,6 +142,11 @@ class ConvPass {
   T* gradient_of(std::size_t vector) const {
     return gradients_ ? gradients_ + program_.vectors_[vector].gradient : nullptr;
   }
+
+  /// Rows of time embeddings, [times][width], as each sequence has them: [n][width], or [1][width] for one for all.
+  const T* by_sequence(const T* rows, int width);
+  /// Its reverse: sums of the rows of sequences, [n][width], by embedding, [times][width].
+  T* by_time(T* rows, int width);
 
   /// y (+)= conv(x), over `count` sequences.
   void apply(std::size_t conv, int count, const T* x, bool add, T* y) const;

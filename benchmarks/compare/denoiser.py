@@ -277,6 +277,7 @@ def main() -> int:
     parser.add_argument("--growth", action="store_true", help="also measure hopper at other horizons, batches and widths")
     parser.add_argument("--compiled", action="store_true", help="measure torch.compile, too (minutes of compiling)")
     parser.add_argument("--file", type=pathlib.Path, default=ROOT / "benchmarks" / "results" / "denoiser.json")
+    parser.add_argument("--readme", type=pathlib.Path, help="README whose table is replaced")
     args = parser.parse_args()
     figures: list[tuple] = []
 
@@ -284,13 +285,33 @@ def main() -> int:
         figures.append((name, value, unit, bar, note))
         print(f"{name}: {value:,.4g} {unit}  {bar}  {note}", flush=True)
 
-    for case in args.cases:
+    for case in args.cases if args.what else []:
         measure(case, args, add)
         results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"))
     if args.growth:
         grow(args, add)
         results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"))
+    if args.readme:
+        write_table(args.readme, args.file)
     return 0
+
+
+def write_table(readme: pathlib.Path, results_file: pathlib.Path) -> None:
+    """The README's table: a column per case, a row per quantity."""
+    rows = [(NAMES[what], f"{NAMES[what]}, {{}}: {{}}") for what in NAMES]
+    found = results.load(results_file)
+    table = [["PyTorch / ours", *CASES]]
+    for label, name in rows:
+        table.append([label] + [results.cell(found, name.format(case, "PyTorch / ours")) for case in CASES])
+    for label, name in rows:
+        cells = [results.cell(found, name.format(case, "torch.compile / ours")) for case in CASES]
+        if any(cells):
+            table.append([f"{label}, `torch.compile` / ours", *cells])
+    share = "share of the sgemm limit"
+    table.append([f"optimiser step: {share}"] + [results.cell(found, f"optimiser step, {case}: {share}") for case in CASES])
+    memory = "peak memory of training, {}: ours / PyTorch"
+    table.append(["peak memory of training, ours / PyTorch"] + [results.cell(found, memory.format(case)) for case in CASES])
+    results.replace_table(readme, "denoiser", table)
 
 
 def torch_side(side: str, case: str, args) -> Side:

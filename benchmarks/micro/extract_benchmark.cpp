@@ -43,7 +43,7 @@ void closed_form(const RewardNet& net, const Batch& batch) {
 }
 
 void double_backward(const RewardNet& net, const Batch& batch) {
-  (net.RewardNet::gradient(batch.x, batch.t) - batch.target).square().mean().backward();
+  (net.autograd_gradient(batch.x, batch.t) - batch.target).square().mean().backward();
 }
 
 /// The loss's gradient is that of 2 <v, d rho / d x> / size at fixed v = d rho / d x - target: the derivative
@@ -52,7 +52,7 @@ void forward_over_reverse(const RewardNet& net, const Batch& batch) {
   torch::Tensor v;
   {
     const torch::NoGradGuard no_grad;
-    v = net.RewardNet::gradient(batch.x, batch.t) - batch.target;
+    v = net.autograd_gradient(batch.x, batch.t) - batch.target;
   }
   const auto level = torch::autograd::ForwardADLevel::get_next_idx();
   const torch::Tensor out =

@@ -36,6 +36,13 @@ struct Activation {
 RewardNet::RewardNet(Parameters initial, int timesteps)
     : parameters(std::move(initial)), time_table_(time_table(timesteps).to(parameters.device())) {}
 
+torch::Tensor RewardNet::autograd_gradient(const torch::Tensor& x, const torch::Tensor& t) const {
+  const bool differentiable = torch::GradMode::is_enabled();
+  const torch::AutoGradMode on(true);
+  const torch::Tensor input = x.detach().requires_grad_(true);
+  return torch::autograd::grad({forward(input, t).sum()}, {input}, {}, differentiable, differentiable)[0];
+}
+
 std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const RewardNetShape& shape,
                                            Head head) {
   Parameters parameters(config.seed, torch::Device(config.device));
@@ -148,25 +155,12 @@ torch::Tensor HalfUnet::gradient(const torch::Tensor& x, const torch::Tensor& t)
   require(head_ == Head::kScalar, "gradient: expected a net with a scalar head");
   const bool one = t.is_cpu() && t.numel() > 0 && !torch::GradMode::is_enabled() && (t == t[0]).all().item<bool>();
   const torch::Tensor features = time_features(one ? t.narrow(0, 0, 1) : t);
-  if (!fused_.takes(x, features)) return gradient_by_aten(x, features);
-  return fused_(x, features, [this](const torch::Tensor& rows, const torch::Tensor& when) {
-    return gradient_by_aten(rows, when);
-  });
-}
-
-torch::Tensor HalfUnet::gradient_by_aten(const torch::Tensor& x, const torch::Tensor& features) const {
-  const bool differentiable = torch::GradMode::is_enabled();
-  const torch::AutoGradMode on(true);
-  const torch::Tensor input = x.detach().requires_grad_(true);
-  return torch::autograd::grad({output(input, features).sum()}, {input}, {}, differentiable, differentiable)[0];
+  if (!fused_.takes(x, features)) return autograd_gradient(x, t);
+  return fused_(x, features, [this, t](const torch::Tensor& rows, const torch::Tensor&) { return autograd_gradient(rows, t); });
 }
 
 torch::Tensor HalfUnet::forward(const torch::Tensor& x, const torch::Tensor& t) const {
-  return output(x, time_features(t));
-}
-
-torch::Tensor HalfUnet::output(const torch::Tensor& x, const torch::Tensor& features) const {
-  const torch::Tensor time = torch::silu(time_(features));
+  const torch::Tensor time = torch::silu(time_(time_features(t)));
   torch::Tensor h = x.transpose(1, 2);  // [n, channels, rows]
   for (const Block& block : blocks_) {
     const torch::Tensor narrow = torch::conv1d(h, block.first, torch::Tensor(), 2, 2);

@@ -31,6 +31,8 @@ class RewardNet {
   virtual torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const = 0;
   /// d scalar / d x, [n, rows, channels]; differentiable in the parameters where gradients are enabled.
   virtual torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const = 0;
+  /// The same as a backward pass through forward(): double backward, where it is differentiated.
+  torch::Tensor autograd_gradient(const torch::Tensor& x, const torch::Tensor& t) const;
 
   Parameters parameters;
 
@@ -83,13 +85,10 @@ class HalfUnet final : public RewardNet {
  public:
   HalfUnet(const ExtractConfig& config, const RewardNetShape& shape, Head head, Parameters parameters);
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const override;
-  /// By HalfUnetEngine, or as a backward pass through forward().
+  /// By HalfUnetEngine or autograd_gradient().
   torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const override;
 
  private:
-  torch::Tensor output(const torch::Tensor& x, const torch::Tensor& features) const;
-  torch::Tensor gradient_by_aten(const torch::Tensor& x, const torch::Tensor& features) const;
-
   // h' = skip(h) + SiLU(norm(conv(SiLU(norm(conv(h))) + time))); first and skip halve the rows
   struct Block {
     torch::Tensor first, second, skip;  // [out, in, 5], [out, out, 5], [out, in, 1]

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iostream>
 #include <sstream>
 
 #include "agents/diffusion/diffusion_model.h"
@@ -13,6 +15,7 @@
 #include "core/file.h"
 #include "core/progress.h"
 #include "core/rng.h"
+#include "core/statistics.h"
 
 namespace diffreward {
 namespace {
@@ -297,6 +300,34 @@ TEST_F(Training, KernelsAndPlainAtenTrainAlike) {
   // old would cost a quarter.
   EXPECT_NEAR(fused, plain, 0.1 * plain);
   EXPECT_LT(plain, 1);
+}
+
+TEST_F(Training, LongRunsByKernelsAndByPlainAtenEndWithinTheNoiseOfSeeds) {
+  DiffusionConfig config = kConfig;
+  config.net = "unet";
+  config.dim = 16;
+  config.dim_mults = {1, 2};
+  const auto losses = [&](bool kernels) {
+    enable_kernels(kernels);
+    std::vector<double> all;
+    for (const std::uint64_t seed : {0, 1, 2}) {
+      DiffusionTrainConfig train = training(2000);
+      train.seed = seed;
+      train.lr = 1e-3;
+      all.push_back(train_diffusion(circles(), config, train).provenance().at("last").at("held_out_loss"));
+    }
+    enable_kernels(true);
+    return all;
+  };
+  const std::vector<double> fused = losses(true), plain = losses(false);
+  const auto [least, most] = std::ranges::minmax(plain);
+  std::cout << "held-out loss after 2,000 steps, seeds 0, 1, 2: kernels";
+  for (const double loss : fused) std::cout << " " << loss;
+  std::cout << ", plain ATen";
+  for (const double loss : plain) std::cout << " " << loss;
+  std::cout << "\n";
+  EXPECT_NEAR(mean(fused), mean(plain), most - least);
+  EXPECT_LT(most, 0.5);
 }
 
 TEST_F(Training, BatchesComeFromTheirEpisodesAndAreNoisedByTheSchedule) {
