@@ -1,8 +1,9 @@
+#include "agents/device.h"
+
 #include <torch/torch.h>
 
 #include <thread>
 
-#include "agents/device.h"
 #include "core/error.h"
 
 namespace diffreward {
@@ -13,7 +14,8 @@ void set_torch_threads(int threads) {
 
 void check_device(const std::string& device) {
   if (device == "cuda" && !torch::cuda::is_available())
-    throw Error("device: expected a working CUDA device for 'cuda', found none (this LibTorch or machine has none)");
+    throw Error(
+        "device: expected a working CUDA device for 'cuda', found none (this LibTorch or machine has none)");
   require(device == "cpu" || device == "cuda", "device: expected cpu or cuda, got '", device, "'");
 }
 

@@ -1,6 +1,6 @@
-#include <torch/torch.h>
-
 #include "agents/guide.h"
+
+#include <torch/torch.h>
 
 namespace diffreward {
 

@@ -1,5 +1,5 @@
-// A guide: a differentiable preference over noised windows, used to steer sampling. Declared here so that planners
-// need not know rewards; RelativeReward and the discriminator (rewards/) implement it.
+// A guide: a differentiable preference over noised windows, used to steer sampling. Declared here so that
+// planners need not know rewards; RelativeReward and the discriminator (rewards/) implement it.
 #pragma once
 
 #include "agents/tensor.h"

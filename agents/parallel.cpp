@@ -1,6 +1,7 @@
 #include "agents/parallel.h"
 
 #include <ATen/Parallel.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +15,11 @@ void parallel_each(std::size_t count, const std::function<void(std::size_t)>& bo
   at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {
     for (std::size_t i = next++; i < count; i = next++) body(i);
   });
+}
+
+void stay_in_this_thread() {
+  at::init_num_threads();  // which would set their number later
+  omp_set_num_threads(1);
 }
 
 }  // namespace diffreward

@@ -7,7 +7,8 @@
 
 namespace diffreward {
 
-Planner::Planner(const DenoisingModel& model, const SampleConfig& sample, const PlannerConfig& config, const Guide* guide)
+Planner::Planner(const DenoisingModel& model, const SampleConfig& sample, const PlannerConfig& config,
+                 const Guide* guide)
     : model_(model), guide_(guide), sample_(sample), config_(config) {
   validate(sample);
   validate(config);
@@ -16,14 +17,15 @@ Planner::Planner(const DenoisingModel& model, const SampleConfig& sample, const 
   const int reach = layout.horizon * layout.stride;
   require(config.replan_every <= reach, "replan_every: expected at most the ", reach,
           " environment steps that a plan covers, got ", config.replan_every);
-  require(config.warm_level < model.schedule().timesteps, "warm_level: expected a noise level below the model's ",
-          model.schedule().timesteps, ", got ", config.warm_level);
+  require(config.warm_level < model.schedule().timesteps,
+          "warm_level: expected a noise level below the model's ", model.schedule().timesteps, ", got ",
+          config.warm_level);
   require(config.warm_level < 0 || config.replan_every % layout.stride == 0,
           "replan_every: expected a multiple of the model's stride of ", layout.stride,
           " to start plans warm, by whole rows, got ", config.replan_every);
   require(config.follow == "actions" || layout.observation_dim >= 2 * layout.action_dim,
-          "follow: expected observations that begin with ", layout.action_dim, " positions and as many velocities, got ",
-          layout.observation_dim, " numbers");
+          "follow: expected observations that begin with ", layout.action_dim,
+          " positions and as many velocities, got ", layout.observation_dim, " numbers");
 }
 
 std::span<const float> Planner::plan(std::size_t i) const {
@@ -39,8 +41,8 @@ void Planner::set_conditions(std::vector<Condition> conditions) {
 }
 
 void Planner::reset(std::span<const unsigned char> mask) {
-  require(mask.empty() || age_.empty() || mask.size() == age_.size(), "Planner::reset: expected a mask of ", age_.size(),
-          " instances, got ", mask.size());
+  require(mask.empty() || age_.empty() || mask.size() == age_.size(), "Planner::reset: expected a mask of ",
+          age_.size(), " instances, got ", mask.size());
   for (std::size_t i = 0; i < age_.size(); ++i)
     if (mask.empty() || mask[i]) age_[i] = -1;
 }
@@ -57,9 +59,9 @@ void Planner::act(std::span<const double> obs, std::span<double> actions) {
              action_dim = static_cast<std::size_t>(layout.action_dim),
              width = static_cast<std::size_t>(layout.width()), size = static_cast<std::size_t>(layout.size());
   const std::size_t n = obs.size() / obs_dim;
-  require(n * obs_dim == obs.size() && n * action_dim == actions.size(), "Planner::act: expected observations of ",
-          obs_dim, " and actions of ", action_dim, " numbers each, got ", obs.size(), " and ", actions.size(),
-          " numbers");
+  require(n * obs_dim == obs.size() && n * action_dim == actions.size(),
+          "Planner::act: expected observations of ", obs_dim, " and actions of ", action_dim,
+          " numbers each, got ", obs.size(), " and ", actions.size(), " numbers");
   resize(n);
   std::vector<std::size_t> cold, warm;
   for (std::size_t i = 0; i < n; ++i) {
@@ -84,7 +86,8 @@ void Planner::act(std::span<const double> obs, std::span<double> actions) {
 
 void Planner::follow_states(std::size_t i, std::span<const double> obs, std::span<double> actions) const {
   const WindowLayout& layout = model_.layout();
-  const auto last = static_cast<std::size_t>(layout.horizon - 1), width = static_cast<std::size_t>(layout.width()),
+  const auto last = static_cast<std::size_t>(layout.horizon - 1),
+             width = static_cast<std::size_t>(layout.width()),
              axes = static_cast<std::size_t>(layout.action_dim);
   const std::span<const float> rows = plan(i);
   const auto step = static_cast<std::size_t>(age_[i] + 1), stride = static_cast<std::size_t>(layout.stride);
@@ -103,8 +106,8 @@ void Planner::follow_states(std::size_t i, std::span<const double> obs, std::spa
 void Planner::make_plans(const std::vector<std::size_t>& instances, bool warm, std::span<const double> obs) {
   if (instances.empty()) return;
   const WindowLayout& layout = model_.layout();
-  const auto obs_dim = static_cast<std::size_t>(layout.observation_dim), size = static_cast<std::size_t>(layout.size()),
-             width = static_cast<std::size_t>(layout.width());
+  const auto obs_dim = static_cast<std::size_t>(layout.observation_dim),
+             size = static_cast<std::size_t>(layout.size()), width = static_cast<std::size_t>(layout.width());
   const auto of_instances = [&](const auto& from, std::size_t count) {
     std::vector<float> out;
     out.reserve(instances.size() * count);
@@ -115,10 +118,11 @@ void Planner::make_plans(const std::vector<std::size_t>& instances, bool warm, s
   std::vector<Condition> conditions = {{0, of_instances(obs, obs_dim)}};
   for (const Condition& condition : conditions_) {
     const bool one = condition.observations.size() == obs_dim;
-    require(one || condition.observations.size() == age_.size() * obs_dim, "condition at time ", condition.time,
-            ": expected observations of ", obs_dim, " numbers for 1 or ", age_.size(), " instances, got ",
-            condition.observations.size(), " numbers");
-    conditions.push_back({condition.time, one ? condition.observations : of_instances(condition.observations, obs_dim)});
+    require(one || condition.observations.size() == age_.size() * obs_dim, "condition at time ",
+            condition.time, ": expected observations of ", obs_dim, " numbers for 1 or ", age_.size(),
+            " instances, got ", condition.observations.size(), " numbers");
+    conditions.push_back(
+        {condition.time, one ? condition.observations : of_instances(condition.observations, obs_dim)});
   }
   std::vector<float> start;
   if (warm) {
@@ -127,7 +131,8 @@ void Planner::make_plans(const std::vector<std::size_t>& instances, bool warm, s
     start.reserve(instances.size() * size);
     for (const std::size_t i : instances)
       for (std::size_t row = 0; row < rows; ++row) {
-        const auto from = plans_of_.begin() + static_cast<std::ptrdiff_t>(i * size + std::min(row + moved, rows - 1) * width);
+        const auto from = plans_of_.begin() +
+                          static_cast<std::ptrdiff_t>(i * size + std::min(row + moved, rows - 1) * width);
         start.insert(start.end(), from, from + static_cast<std::ptrdiff_t>(width));
       }
   }

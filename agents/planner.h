@@ -1,6 +1,6 @@
-// Receding-horizon control with a diffusion model (Janner et al. 2022): from what an instance observes a window of
-// behaviour is sampled, its first actions are carried out, and some steps later it is sampled anew. All instances of an
-// environment are planned as one batch.
+// Receding-horizon control with a diffusion model (Janner et al. 2022): from what an instance observes a
+// window of behaviour is sampled, its first actions are carried out, and some steps later it is sampled anew.
+// All instances of an environment are planned as one batch.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,10 @@ struct PlannerConfig {
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("replan_every", self.replan_every, "environment steps that a plan is followed for", Bounds{1, 1e6});
-    field("warm_level", self.warm_level, "noise level from which a plan starts out of the one before, -1: pure noise",
-          Bounds{-1, 9999});
-    field("follow", self.follow, "the plan's actions, or its states by a PD controller", Choices{"actions", "states"});
+    field("warm_level", self.warm_level,
+          "noise level from which a plan starts out of the one before, -1: pure noise", Bounds{-1, 9999});
+    field("follow", self.follow, "the plan's actions, or its states by a PD controller",
+          Choices{"actions", "states"});
     field("gain", self.gain, "of the controller, action per distance", Bounds{0, 1e6});
     field("damping", self.damping, "of the controller, action per difference in velocity", Bounds{0, 1e6});
   }
@@ -36,21 +37,23 @@ struct PlannerConfig {
 /// (DiffusionTrainConfig::condition_probability), and have the environment's observations and actions.
 ///
 /// Between rows of a model with a stride the row's action is held. With follow = "states" the action is
-///   clip(gain (position planned for the next step - position) + damping (velocity planned - velocity), -1, 1),
-/// rows interpolated: as Diffuser acts in mazes. Observations must begin with positions, then velocities, one each per
-/// action. With warm_level a plan begins as the plan before it,
-/// moved on by the steps that were taken, its last row repeated, noised to that level: only the sampler's levels below
-/// are visited (Janner et al. 2022, section 5.4).
+///   clip(gain (position planned for the next step - position) + damping (velocity planned - velocity), -1,
+///   1),
+/// rows interpolated: as Diffuser acts in mazes. Observations must begin with positions, then velocities, one
+/// each per action. With warm_level a plan begins as the plan before it, moved on by the steps that were
+/// taken, its last row repeated, noised to that level: only the sampler's levels below are visited (Janner et
+/// al. 2022, section 5.4).
 class Planner final : public Agent {
  public:
-  /// The model and the guide must live as long as the planner. Throws InvalidArgument for settings that the model cannot
-  /// follow.
+  /// The model and the guide must live as long as the planner. Throws InvalidArgument for settings that the
+  /// model cannot follow.
   Planner(const DenoisingModel& model, const SampleConfig& sample, const PlannerConfig& config,
           const Guide* guide = nullptr);
 
   void act(std::span<const double> obs, std::span<double> actions) override;
   void reset(std::span<const unsigned char> mask) override;
-  /// Fixed rows besides the first, as a goal at the last; see DenoisingModel::sample. Holds from the next plan on.
+  /// Fixed rows besides the first, as a goal at the last; see DenoisingModel::sample. Holds from the next
+  /// plan on.
   void set_conditions(std::vector<Condition> conditions);
 
   /// The present plan of instance i, [horizon, width] in data units; empty before its first.

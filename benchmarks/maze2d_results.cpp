@@ -1,7 +1,8 @@
 // The README's figures on Maze2D: runs the main job over mazes, goals and seeds, and writes
 // benchmarks/results/maze2d.json. Finished stages are reused, so it can be stopped and started again.
 //
-//   maze2d_results [--readme README.md] [--only heatmap|ppo|steer|unet|plan] [--seeds 0,1,2] [--out results/maze2d]
+//   maze2d_results [--readme README.md] [--only heatmap|ppo|steer|unet|plan] [--seeds 0,1,2] [--out
+//   results/maze2d]
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -55,8 +56,9 @@ class Figures {
 
   void add(const std::string& group, const std::string& name, double value, const std::string& unit,
            const std::string& bar, const std::string& note = {}) {
-    Result result{name,    value,   unit, bar, "build/release/benchmarks/maze2d_results --only " + group + options_,
-                  commit_, machine_};
+    Result result{
+        name,    value,   unit, bar, "build/release/benchmarks/maze2d_results --only " + group + options_,
+        commit_, machine_};
     result.seeds = seeds_;
     result.note = note;
     results.push_back(result);
@@ -180,7 +182,8 @@ void steering(const ResultsConfig& config, Figures& figures) {
       const MazeJob job = job_of(config, "umaze", goal, seed);
       run_generate(job.base_data);
       run_generate(job.expert_data);
-      for (const TrainConfig* train : {&job.base_path, &job.expert_path, &job.base_steered, &job.expert_steered})
+      for (const TrainConfig* train :
+           {&job.base_path, &job.expert_path, &job.base_steered, &job.expert_steered})
         run_train(*train);
       run_extract(job.guide);
       const Json found = run_steer(job.steer);
@@ -219,19 +222,20 @@ void unet(const ResultsConfig& config, Figures& figures) {
   figures.add_mean("unet", "Temporal U-Net, 64 consecutive steps: Spearman, umaze", correlation, "", "");
 }
 
-/// A Temporal U-Net of the expert's walks acts: by all denoising steps, by a quarter of them, and by those of a quarter
-/// that are left when a plan starts from the one before. Episodes have equal starts: differences are paired.
+/// A Temporal U-Net of the expert's walks acts: by all denoising steps, by a quarter of them, and by those of
+/// a quarter that are left when a plan starts from the one before. Episodes have equal starts: differences
+/// are paired.
 void plans(const ResultsConfig& config, Figures& figures) {
   struct Way {
     std::string name, folder, sampler;
     int steps, warm_level;
   };
   constexpr int kTimesteps = 20;
-  const std::vector<Way> ways = {{"all steps (DDPM)", "plan_all", "ddpm", 0, -1},
-                                 {"a quarter of the steps (DDIM)", "plan_quarter", "ddim", kTimesteps / 4, -1},
-                                 {"a quarter of the steps, started warm", "plan_warm", "ddim", kTimesteps / 4, kTimesteps / 2}};
-  std::vector<std::vector<double>> success(ways.size());
-  std::vector<std::vector<double>> times(ways.size());
+  const std::vector<Way> ways = {
+      {"all steps (DDPM)", "plan_all", "ddpm", 0, -1},
+      {"a quarter of the steps (DDIM)", "plan_quarter", "ddim", kTimesteps / 4, -1},
+      {"a quarter of the steps, started warm", "plan_warm", "ddim", kTimesteps / 4, kTimesteps / 2}};
+  std::vector<std::vector<double>> success(ways.size()), at_goal(ways.size()), times(ways.size());
   for (const std::int64_t seed : config.seeds) {
     const MazeJob job = job_of(config, "umaze", kGoals[0].second[0], seed);
     run_generate(job.expert_data);
@@ -253,26 +257,35 @@ void plans(const ResultsConfig& config, Figures& figures) {
       plan.count = config.tiny ? 4 : 64;
       plan.episode_steps = config.tiny ? 16 : 200;
       plan.planner = {.replan_every = 8, .warm_level = ways[i].warm_level, .follow = "states"};
-      plan.sample = {.sampler = ways[i].sampler, .steps = ways[i].steps, .seed = static_cast<std::uint64_t>(seed)};
+      plan.sample = {
+          .sampler = ways[i].sampler, .steps = ways[i].steps, .seed = static_cast<std::uint64_t>(seed)};
       plan.run = model.run;
       plan.run.out = std::filesystem::path(model.run.out).replace_filename(ways[i].folder);
       const Json found = run_plan(plan);
       times[i].push_back(found.at("milliseconds_per_plan"));
       for (const double distance : found.at("episodes").at("final_distance"))
         success[i].push_back(distance <= Maze2D::kGoalRadius);
+      for (const double steps : found.at("episodes").at("return")) at_goal[i].push_back(steps);
     }
   }
-  for (std::size_t i = 0; i < ways.size(); ++i) {
-    const std::string note = concat(format_number(mean(times[i])), " ms a plan, 64 at a time; ", success[i].size(), " episodes");
-    figures.add("plan", "planning on umaze: episodes that end at the goal, " + ways[i].name, mean(success[i]), "", "", note);
-    if (i == 0) continue;
-    std::vector<double> difference;
-    for (std::size_t k = 0; k < success[i].size(); ++k) difference.push_back(success[i][k] - success[0][k]);
-    const Estimate interval = bootstrap_mean({difference, {}}, {});
-    figures.add("plan", "planning on umaze: the same minus all steps, " + ways[i].name, interval.value, "", "",
-                concat(difference.size(), " paired episodes"));
-    figures.results.back().interval = {interval.low, interval.high};
-  }
+  const auto report = [&](const std::string& what, const std::string& unit,
+                          const std::vector<std::vector<double>>& values) {
+    for (std::size_t i = 0; i < ways.size(); ++i) {
+      const std::string note =
+          concat(format_number(mean(times[i])), " ms a plan, 64 at a time; ", values[i].size(), " episodes");
+      figures.add("plan", "planning on umaze: " + what + ", " + ways[i].name, mean(values[i]), unit, "",
+                  note);
+      if (i == 0) continue;
+      std::vector<double> difference;
+      for (std::size_t k = 0; k < values[i].size(); ++k) difference.push_back(values[i][k] - values[0][k]);
+      const Estimate interval = bootstrap_mean({difference, {}}, {});
+      figures.add("plan", "planning on umaze: " + what + ", " + ways[i].name + ", minus all steps",
+                  interval.value, unit, "", concat(difference.size(), " paired episodes"));
+      figures.results.back().interval = {interval.low, interval.high};
+    }
+  };
+  report("episodes that end at the goal", "", success);
+  report("steps at the goal, of 200", "steps", at_goal);
 }
 
 Json run_results(const ResultsConfig& config) {

@@ -10,14 +10,15 @@
 
 namespace diffreward::python {
 
-/// An object with threads. Views of its arrays (NumPy's `base`) keep it alive. Threads do not survive a fork: a
-/// child process can neither use nor destroy it, and is told so.
+/// An object with threads. Views of its arrays (NumPy's `base`) keep it alive. Threads do not survive a fork:
+/// a child process can neither use nor destroy it, and is told so.
 template <class Envs>
 class Threaded {
  public:
   explicit Threaded(std::unique_ptr<Envs> envs) : envs_(std::move(envs)), process_(::getpid()) {}
   ~Threaded() {
-    if (process_ != ::getpid()) (void)envs_.release();  // its destructor would wait for threads that are not here
+    if (process_ != ::getpid())
+      (void)envs_.release();  // its destructor would wait for threads that are not here
   }
   Threaded(const Threaded&) = delete;
   Threaded& operator=(const Threaded&) = delete;
@@ -25,8 +26,9 @@ class Threaded {
   /// Throws Error in a forked process, or after take().
   Envs& get() const {
     if (process_ != ::getpid())
-      throw Error("this environment was made before the process forked, and its threads stayed behind: make it in "
-                  "the child process, or start processes by 'spawn' or 'forkserver'");
+      throw Error(
+          "this environment was made before the process forked, and its threads stayed behind: make it in "
+          "the child process, or start processes by 'spawn' or 'forkserver'");
     if (!envs_) throw Error("this batch of environments became part of another one");
     return *envs_;
   }

@@ -1,11 +1,10 @@
 // diffreward._envs, the part about data sets.
-#include "datasets/dataset.h"
-
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
 #include "bindings/module.h"
+#include "datasets/dataset.h"
 
 namespace diffreward::python {
 namespace {
@@ -17,7 +16,8 @@ template <class T>
 py::array column(std::span<const T> values, std::size_t rows, std::size_t dim, const py::handle& owner) {
   std::vector<py::ssize_t> shape = {py::ssize_t(rows)};
   if (dim) shape.push_back(py::ssize_t(dim));
-  py::array array(std::is_same_v<T, float> ? py::dtype("float32") : py::dtype("bool"), shape, {}, values.data(), owner);
+  py::array array(std::is_same_v<T, float> ? py::dtype("float32") : py::dtype("bool"), shape, {},
+                  values.data(), owner);
   array.attr("flags").attr("writeable") = false;
   return array;
 }
@@ -25,9 +25,10 @@ py::array column(std::span<const T> values, std::size_t rows, std::size_t dim, c
 }  // namespace
 
 void bind_datasets(py::module_& m) {
-  py::class_<Dataset>(m, "Dataset",
-                      "Recorded experience: rows are transitions in time order, episodes one after the other.\n\n"
-                      "The arrays are read-only views of the memory-mapped file and keep it open.")
+  py::class_<Dataset>(
+      m, "Dataset",
+      "Recorded experience: rows are transitions in time order, episodes one after the other.\n\n"
+      "The arrays are read-only views of the memory-mapped file and keep it open.")
       .def("__len__", &Dataset::size)
       .def_property_readonly(
           "observations",

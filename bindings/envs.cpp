@@ -77,24 +77,34 @@ py::array copy_of_flags(std::span<const std::uint8_t> values) {
 using Async = Threaded<AsyncEnv>;
 using Ids = py::array_t<int, py::array::c_style | py::array::forcecast>;
 
-std::span<const int> span_of(const Ids& ids) { return {ids.data(), static_cast<std::size_t>(ids.size())}; }
+std::span<const int> span_of(const Ids& ids) {
+  return {ids.data(), static_cast<std::size_t>(ids.size())};
+}
 
 void bind_async(py::module_& m) {
   py::class_<Async>(m, "Async", "Many environments that do not wait for each other.")
       .def_property_readonly("size", [](const Async& self) { return self.get().size(); })
-      .def_property_readonly("in_flight", [](const Async& self) { return self.get().in_flight(); },
-                             "Results that recv has yet to deliver.")
+      .def_property_readonly(
+          "in_flight", [](const Async& self) { return self.get().in_flight(); },
+          "Results that recv has yet to deliver.")
       .def_property_readonly(
           "spec", [](const Async& self) { return self.get().spec().json().dump(); }, "EnvSpec as JSON text.")
-      .def("reset", [](Async& self, std::uint64_t seed) { self.get().reset(seed); }, py::arg("seed"))
+      .def(
+          "reset", [](Async& self, std::uint64_t seed) { self.get().reset(seed); }, py::arg("seed"))
       .def(
           "send_reset",
           [](Async& self, const Ids& ids, const std::vector<std::uint64_t>& seeds,
-             const std::vector<ResetOptions>& options) { self.get().send_reset(span_of(ids), seeds, options); },
+             const std::vector<ResetOptions>& options) {
+            self.get().send_reset(span_of(ids), seeds, options);
+          },
           py::arg("ids"), py::arg("seeds"), py::arg("options"), "Sends instances to a reset.")
       .def(
-          "send", [](Async& self, const Ids& ids, const Vector& actions) { self.get().send(span_of(ids), span_of(actions)); },
-          py::arg("ids"), py::arg("actions").noconvert(), "Sends instances to a step; actions: [ids, act_dim].")
+          "send",
+          [](Async& self, const Ids& ids, const Vector& actions) {
+            self.get().send(span_of(ids), span_of(actions));
+          },
+          py::arg("ids"), py::arg("actions").noconvert(),
+          "Sends instances to a step; actions: [ids, act_dim].")
       .def(
           "recv",
           [](Async& self, int min) {
@@ -113,7 +123,8 @@ void bind_async(py::module_& m) {
                                   copy_of_rows(batch->final_info, n, info_dim));
           },
           py::arg("min"),
-          "Waits for at least `min` results: ids, obs, final_obs, reward, terminated, truncated, reset, info, "
+          "Waits for at least `min` results: ids, obs, final_obs, reward, terminated, truncated, reset, "
+          "info, "
           "final_info.");
 
   m.def(
@@ -140,10 +151,12 @@ void bind_envs(py::module_& m) {
       .def_property_readonly(
           "spec", [](const Batch& self) { return self.get().spec().json().dump(); }, "EnvSpec as JSON text.")
       // The arrays below are views: they show the latest step or reset, and keep the batch alive.
-      .def_property_readonly("obs", &observations<&StepView::obs>, "[size, obs_dim] what the next action answers to.")
+      .def_property_readonly("obs", &observations<&StepView::obs>,
+                             "[size, obs_dim] what the next action answers to.")
       .def_property_readonly("final_obs", &observations<&StepView::final_obs>,
                              "[size, obs_dim] what the step reached, before any automatic reset.")
-      .def_property_readonly("info", &observations<&StepView::info>, "[size, info_size] of the states of obs.")
+      .def_property_readonly("info", &observations<&StepView::info>,
+                             "[size, info_size] of the states of obs.")
       .def_property_readonly("final_info", &observations<&StepView::final_info>,
                              "[size, info_size] of the states of final_obs.")
       .def_property_readonly("reward", &numbers<&StepView::reward>, "[size]")
@@ -219,14 +232,20 @@ void bind_envs(py::module_& m) {
       "One line about an environment.");
   m.def(
       "env_spec",
-      [](const std::string& id, const std::string& options) { return env_spec(id, Json::parse(options)).json().dump(); },
-      py::arg("id"), py::arg("options") = "{}", "EnvSpec of an environment made with these options, as JSON text.");
+      [](const std::string& id, const std::string& options) {
+        return env_spec(id, Json::parse(options)).json().dump();
+      },
+      py::arg("id"), py::arg("options") = "{}",
+      "EnvSpec of an environment made with these options, as JSON text.");
   m.def(
       "env_options",
       [](const std::string& id) {
         Json all = Json::array();
         for (const FieldInfo& field : env_entry(id).options_help())
-          all.push_back({{"name", field.name}, {"kind", field.kind}, {"help", field.help}, {"default", field.value},
+          all.push_back({{"name", field.name},
+                         {"kind", field.kind},
+                         {"help", field.help},
+                         {"default", field.value},
                          {"choices", field.choices}});
         return all.dump();
       },

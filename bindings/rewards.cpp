@@ -18,17 +18,23 @@ using Model = std::shared_ptr<RewardModel>;
 
 void bind_rewards(py::module_& m) {
   py::class_<RewardModel, Model>(m, "RewardModel", "Scores windows of behaviour.")
-      .def_property_readonly("horizon", [](const RewardModel& self) { return self.layout().horizon; }, "Rows of a window.")
-      .def_property_readonly("stride", [](const RewardModel& self) { return self.layout().stride; },
-                             "Environment steps between rows.")
+      .def_property_readonly(
+          "horizon", [](const RewardModel& self) { return self.layout().horizon; }, "Rows of a window.")
+      .def_property_readonly(
+          "stride", [](const RewardModel& self) { return self.layout().stride; },
+          "Environment steps between rows.")
       .def_property_readonly("action_dim", [](const RewardModel& self) { return self.layout().action_dim; })
-      .def_property_readonly("observation_dim", [](const RewardModel& self) { return self.layout().observation_dim; })
-      .def_property_readonly("reads_actions", &RewardModel::reads_actions, "Whether any action enters the score.")
+      .def_property_readonly("observation_dim",
+                             [](const RewardModel& self) { return self.layout().observation_dim; })
+      .def_property_readonly("reads_actions", &RewardModel::reads_actions,
+                             "Whether any action enters the score.")
       .def(
           "score",
-          [](const RewardModel& self, const py::array_t<float, py::array::c_style | py::array::forcecast>& windows) {
+          [](const RewardModel& self,
+             const py::array_t<float, py::array::c_style | py::array::forcecast>& windows) {
             const WindowLayout& layout = self.layout();
-            require(windows.ndim() == 3 && windows.shape(1) == layout.horizon && windows.shape(2) == layout.width(),
+            require(windows.ndim() == 3 && windows.shape(1) == layout.horizon &&
+                        windows.shape(2) == layout.width(),
                     "score: expected windows [n, ", layout.horizon, ", ", layout.width(), "]");
             py::array_t<float> scores(windows.shape(0));
             const std::span<const float> in(windows.data(), std::size_t(windows.size()));
@@ -37,7 +43,8 @@ void bind_rewards(py::module_& m) {
             self.score(in, out);
             return scores;
           },
-          py::arg("windows"), "Scores [n] of windows [n, horizon, action_dim + observation_dim], higher is preferred.");
+          py::arg("windows"),
+          "Scores [n] of windows [n, horizon, action_dim + observation_dim], higher is preferred.");
 
   m.def(
       "load_reward",
@@ -55,7 +62,8 @@ void bind_rewards(py::module_& m) {
       [](Batch& batch, Model reward) {
         return std::make_unique<Batch>(std::make_unique<RewardedEnv>(batch.take(), std::move(reward)));
       },
-      py::arg("batch"), py::arg("reward"), "The batch with its reward replaced; `batch` cannot be used any more.");
+      py::arg("batch"), py::arg("reward"),
+      "The batch with its reward replaced; `batch` cannot be used any more.");
 }
 
 }  // namespace

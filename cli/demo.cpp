@@ -1,6 +1,10 @@
 // diffreward demo: the main job on one maze, stage by stage, and its report.
+#include <cmath>
+#include <filesystem>
+
 #include "cli/maze_job.h"
 #include "cli/report.h"
+#include "core/file.h"
 
 namespace diffreward::cli {
 
@@ -24,7 +28,18 @@ Json run_demo(const MazeJobConfig& config) {
   run_rl(job.rl_best);
   run_extract(job.guide);
   run_steer(job.steer);
-  return run_report({config.run.out, ""});
+  Json result = run_report({config.run.out, ""});
+  Json& seconds = result["seconds"] = Json::object();  // of each stage, when it was made
+  for (const RunConfig* run :
+       {&job.base_data.run, &job.expert_data.run, &job.base_test.run, &job.expert_test.run, &job.base.run,
+        &job.expert.run, &job.base_path.run, &job.expert_path.run, &job.base_steered.run,
+        &job.expert_steered.run, &job.reward.run, &job.discriminator.run, &job.evaluate.run, &job.rl_true.run,
+        &job.rl_plain.run, &job.rl_best.run, &job.guide.run, &job.steer.run}) {
+    const std::filesystem::path folder = run->out;
+    const double value = Json::parse(read_file(folder / "stage.json")).at("seconds");
+    seconds[folder.filename().string()] = std::round(10 * value) / 10;
+  }
+  return result;
 }
 
 }  // namespace diffreward::cli

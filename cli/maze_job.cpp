@@ -22,7 +22,7 @@ struct MazeSettings {
   WindowSettings path;  // of the models that are steered
   int ppo_iterations;
   const char* reading;  // the best documented one ...
-  double beta;          // ... and its inverse temperature: a reward that is too steep is not found in a long maze
+  double beta;  // ... and its inverse temperature: a reward that is too steep is not found in a long maze
 };
 
 MazeSettings settings_of(const std::string& maze) {

@@ -20,7 +20,8 @@ Json run_plan(const PlanConfig& config) {
     set_torch_threads(config.run.threads);
     const DiffusionModel model = open_model(config.model, config.device);
     LearnedReward reward;
-    if (!config.reward.empty()) reward = load_reward(product(config.reward, "reward.safetensors"), config.device);
+    if (!config.reward.empty())
+      reward = load_reward(product(config.reward, "reward.safetensors"), config.device);
     Json options = Json::object();
     if (!config.map.empty()) options["map"] = config.map;
     if (!config.goal_cell.empty()) options["goal_cell"] = config.goal_cell;
@@ -30,6 +31,11 @@ Json run_plan(const PlanConfig& config) {
                                   .autoreset = "same_step",
                                   .max_steps = config.episode_steps > 0 ? config.episode_steps : -1},
                                  options);
+    const auto observation = env->spec().observation.size(), action = env->spec().action.size();
+    require(observation == static_cast<std::size_t>(model.layout().observation_dim) &&
+                action == static_cast<std::size_t>(model.layout().action_dim),
+            "model: expected one of ", config.env, "'s ", observation, " observations and ", action,
+            " actions, found ", model.layout().observation_dim, " and ", model.layout().action_dim);
     Planner planner(model, config.sample, config.planner, reward.guide.get());
     const auto begin = std::chrono::steady_clock::now();
     const auto outcomes = evaluate_agent(*env, planner, config.episodes, config.sample.seed + 1'000'000);

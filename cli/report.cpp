@@ -234,10 +234,10 @@ Json run_report(const ReportConfig& config) {
   agents(page, stages);
   steering(page, stages);
   double total = 0;
-  for (const char* stage : {"base_data", "expert_data", "base_test", "expert_test", "base_model",
-                            "expert_model", "base_path_model", "expert_path_model", "base_steered_model",
-                            "expert_steered_model", "reward", "discriminator", "guide", "evaluate", "rl_true",
-                            "rl_plain", "rl_best", "steer"})
+  for (const char* stage :
+       {"base_data", "expert_data", "base_test", "expert_test", "base_model", "expert_model",
+        "base_path_model", "expert_path_model", "base_steered_model", "expert_steered_model", "reward",
+        "discriminator", "guide", "evaluate", "rl_true", "rl_plain", "rl_best", "steer"})
     total += stages.seconds(stage);
   page.footer(concat("diffreward ", DIFFREWARD_VERSION, ", ", machine_description(), ", ", number(total / 60),
                      " minutes in all. Settings of every stage: config.toml in its folder."));

@@ -20,8 +20,8 @@ Json run_stage(const std::string& command, const std::filesystem::path& folder, 
                const std::vector<std::filesystem::path>& inputs, bool reuse,
                const std::function<Json()>& work);
 
-/// The product `name` when `path` is a stage's folder, else `path` itself. Throws Error for a folder without it, but
-/// leaves a folder that may be a Minari data set.
+/// The product `name` when `path` is a stage's folder, else `path` itself. Throws Error for a folder without
+/// it, but leaves a folder that may be a Minari data set.
 std::filesystem::path product(const std::filesystem::path& path, const std::string& name);
 
 }  // namespace diffreward::cli

@@ -162,9 +162,10 @@ struct SteerConfig {
   std::string reward;          // guide
   std::string base_data;       // what steps look like, and where starts are
   std::vector<int> goal_cell;  // row, column; empty: the map's own
-  std::string units = "reward";  // of the guide: grad rho as it is, or difference: s_t grad rho, an expert's step
-  int samples = 512;                 // trajectories per model
-  int width = 480;             // of pictures, pixels
+  std::string units =
+      "reward";       // of the guide: grad rho as it is, or difference: s_t grad rho, an expert's step
+  int samples = 512;  // trajectories per model
+  int width = 480;    // of pictures, pixels
   SampleConfig sample{.scale = 1, .stop_guide_below = 5};
   std::string device = "cpu";
   RunConfig run;
@@ -188,14 +189,14 @@ struct SteerConfig {
 Json run_steer(const SteerConfig& config);
 
 struct PlanConfig {
-  std::string model;           // takes a first observation (train --condition-probability)
-  std::string reward;          // guide; empty: the model acts by itself
+  std::string model;   // takes a first observation (train --condition-probability)
+  std::string reward;  // guide; empty: the model acts by itself
   std::string env = "Maze2D-UMaze-v0";
   std::string map;             // a map file or text in place of the environment's own
   std::vector<int> goal_cell;  // row, column; empty: the map's own
   int count = 64;              // instances planned side by side
   int episodes = 256;
-  int episode_steps = 0;       // 0: the environment's own limit
+  int episode_steps = 0;  // 0: the environment's own limit
   PlannerConfig planner;
   SampleConfig sample{.scale = 1};
   std::string device = "cpu";
@@ -210,7 +211,8 @@ struct PlanConfig {
     field("goal_cell", self.goal_cell, "row,column of the goal; empty for the map's own");
     field("count", self.count, "instances planned side by side", Bounds{1, 1 << 20});
     field("episodes", self.episodes, "episodes", Bounds{1, 1e6});
-    field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own", Bounds{0, 1e9});
+    field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own",
+          Bounds{0, 1e9});
     PlannerConfig::visit(self.planner, field);
     SampleConfig::visit(self.sample, field);
     field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});

@@ -44,7 +44,8 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
   return best;
 }
 
-std::string unknown_name(std::string_view what, std::string_view name, const std::vector<std::string>& candidates) {
+std::string unknown_name(std::string_view what, std::string_view name,
+                         const std::vector<std::string>& candidates) {
   const std::string near = nearest_name(name, candidates);
   std::string text = concat("unknown ", what, " '", name, "'");
   if (!near.empty()) return concat(text, "; did you mean '", near, "'?");
@@ -53,18 +54,19 @@ std::string unknown_name(std::string_view what, std::string_view name, const std
   return text;
 }
 
-void detail::check_value(const std::string& name, const std::string& kind, const Json& value, const Bounds& bounds,
-                         const std::vector<std::string>& choices) {
+void detail::check_value(const std::string& name, const std::string& kind, const Json& value,
+                         const Bounds& bounds, const std::vector<std::string>& choices) {
   if (kind.ends_with("[]")) {
     require(value.is_array(), name, ": expected a list, got ", value.dump());
     for (const Json& item : value) check_value(name, kind.substr(0, kind.size() - 2), item, bounds, choices);
     return;
   }
-  require(has_kind(value, kind), name, ": expected ", kind == "text" ? "a text" : kind, ", got ", value.dump());
+  require(has_kind(value, kind), name, ": expected ", kind == "text" ? "a text" : kind, ", got ",
+          value.dump());
   if (value.is_number()) {
     const double number = value.get<double>();
-    require(std::isfinite(number) && number >= bounds.low && number <= bounds.high, name, ": expected a number in [",
-            bounds.low, ", ", bounds.high, "], got ", value.dump());
+    require(std::isfinite(number) && number >= bounds.low && number <= bounds.high, name,
+            ": expected a number in [", bounds.low, ", ", bounds.high, "], got ", value.dump());
   }
   if (value.is_string() && !choices.empty()) {
     const auto text = value.get<std::string>();

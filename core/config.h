@@ -10,9 +10,10 @@
 //     }
 //   };
 //
-// That one `visit` gives the JSON form stored beside every result, the config-file keys, the command-line flags,
-// Python's keyword arguments, range checks, the refusal of unknown keys and the table in the documentation.
-// Field types: bool, int, std::int64_t, std::uint64_t, double, std::string, std::vector of these, nested configs.
+// That one `visit` gives the JSON form stored beside every result, the config-file keys, the command-line
+// flags, Python's keyword arguments, range checks, the refusal of unknown keys and the table in the
+// documentation. Field types: bool, int, std::int64_t, std::uint64_t, double, std::string, std::vector of
+// these, nested configs.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +40,8 @@ struct Choices {
   explicit Choices(std::vector<std::string> list) : names(std::move(list)) {}
 };
 
-/// One field as shown to people: `name` is dotted for nested configs, `kind` is "bool", "int", "float", "text",
-/// or one of these with "[]".
+/// One field as shown to people: `name` is dotted for nested configs, `kind` is "bool", "int", "float",
+/// "text", or one of these with "[]".
 struct FieldInfo {
   std::string name, kind, help;
   Json value;                        ///< the current (or default) value
@@ -52,7 +53,8 @@ struct FieldInfo {
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 
 /// "unknown <what> 'nmae'; did you mean 'name'?" with the full list when nothing is near.
-std::string unknown_name(std::string_view what, std::string_view name, const std::vector<std::string>& candidates);
+std::string unknown_name(std::string_view what, std::string_view name,
+                         const std::vector<std::string>& candidates);
 
 namespace detail {
 
@@ -129,17 +131,18 @@ struct ReadFields {
 
   template <class Config>
   static void read_config(const Json& in, Config& config, const std::string& prefix) {
-    require(in.is_object(), prefix.empty() ? "config" : prefix, ": expected a table of keys, got ", in.dump());
+    require(in.is_object(), prefix.empty() ? "config" : prefix, ": expected a table of keys, got ",
+            in.dump());
     std::vector<std::string> known;
     Config::visit(config, ReadFields{in, prefix, known});
     for (const auto& [key, unused] : in.items()) {
       bool found = false;
       for (const std::string& name : known) found = found || name == key;
       require(found, unknown_name("key", prefix + key, [&] {
-        std::vector<std::string> names;
-        for (const std::string& name : known) names.push_back(prefix + name);
-        return names;
-      }()));
+                std::vector<std::string> names;
+                for (const std::string& name : known) names.push_back(prefix + name);
+                return names;
+              }()));
     }
   }
 };
@@ -167,8 +170,8 @@ Json to_json(const Config& config) {
   return out;
 }
 
-/// Overwrites the fields named in `in`. Throws InvalidArgument on an unknown key (with the nearest name), a value
-/// of another type, or one out of range; `config` is then unchanged.
+/// Overwrites the fields named in `in`. Throws InvalidArgument on an unknown key (with the nearest name), a
+/// value of another type, or one out of range; `config` is then unchanged.
 template <class Config>
 void update(Config& config, const Json& in) {
   Config changed = config;

@@ -58,7 +58,8 @@ std::string read_file(const fs::path& path) {
   std::error_code ignored;
   std::ifstream in(path, std::ios::binary);
   if (!in || fs::is_directory(path, ignored))
-    throw Error(concat(path.string(), ": cannot read: ", fs::is_directory(path, ignored) ? "is a folder" : std::strerror(errno)));
+    throw Error(concat(path.string(), ": cannot read: ",
+                       fs::is_directory(path, ignored) ? "is a folder" : std::strerror(errno)));
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();

@@ -7,9 +7,9 @@
 
 namespace diffreward {
 
-/// A file under construction: write to `path()`, a temporary name in the folder of the target, then `commit()`
-/// renames it to its final name. Destroyed without a commit it removes the temporary file, so a crash, a full
-/// disk or an exception never leaves half a file under the final name.
+/// A file under construction: write to `path()`, a temporary name in the folder of the target, then
+/// `commit()` renames it to its final name. Destroyed without a commit it removes the temporary file, so a
+/// crash, a full disk or an exception never leaves half a file under the final name.
 class AtomicFile {
  public:
   /// Creates missing parent folders. Throws Error when that fails.

@@ -22,7 +22,8 @@ void catch_interrupts() {
 }
 
 void check_interrupt() {
-  if (received) throw Interrupted("interrupted: finished stages and checkpoints are kept, run again to resume");
+  if (received)
+    throw Interrupted("interrupted: finished stages and checkpoints are kept, run again to resume");
 }
 
 }  // namespace diffreward

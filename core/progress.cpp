@@ -37,14 +37,20 @@ std::string clock_text(double seconds) {
 }  // namespace
 
 Progress::Progress(std::string stage, std::int64_t total, std::string unit)
-    : stage_(std::move(stage)), unit_(std::move(unit)), total_(total), start_(Clock::now()), drawn_(start_),
+    : stage_(std::move(stage)),
+      unit_(std::move(unit)),
+      total_(total),
+      start_(Clock::now()),
+      drawn_(start_),
       terminal_(::isatty(STDERR_FILENO) != 0) {}
 
 Progress::~Progress() {
   if (std::uncaught_exceptions() == 0 || terminal_) draw(true);
 }
 
-void Progress::silence(bool quiet) { silenced = quiet; }
+void Progress::silence(bool quiet) {
+  silenced = quiet;
+}
 
 void Progress::advance(std::int64_t amount, const std::string& note) {
   check_interrupt();
@@ -63,12 +69,13 @@ void Progress::draw(bool last) {
   const double share = static_cast<double>(done_) / static_cast<double>(total_);
   constexpr int kWidth = 24;
   std::string bar(kWidth, ' ');
-  for (int i = 0; i < kWidth && i < static_cast<int>(share * kWidth); ++i) bar[static_cast<std::size_t>(i)] = '#';
+  for (int i = 0; i < kWidth && i < static_cast<int>(share * kWidth); ++i)
+    bar[static_cast<std::size_t>(i)] = '#';
   const std::string time =
       last ? "in " + clock_text(elapsed)
            : clock_text(rate > 0 ? static_cast<double>(total_ - done_) / rate : 0) + " left";
-  std::fprintf(stderr, "%s%-22s %3.0f %% |%s| %s/%s %s  %s/s  %s%s%s%s", terminal_ ? "\r\033[K" : "", stage_.c_str(),
-               100 * share, bar.c_str(), short_number(static_cast<double>(done_)).c_str(),
+  std::fprintf(stderr, "%s%-22s %3.0f %% |%s| %s/%s %s  %s/s  %s%s%s%s", terminal_ ? "\r\033[K" : "",
+               stage_.c_str(), 100 * share, bar.c_str(), short_number(static_cast<double>(done_)).c_str(),
                short_number(static_cast<double>(total_)).c_str(), unit_.c_str(), short_number(rate).c_str(),
                time.c_str(), note_.empty() ? "" : "  ", note_.c_str(), terminal_ && !last ? "" : "\n");
   std::fflush(stderr);

@@ -7,9 +7,9 @@
 
 namespace diffreward {
 
-/// Draws "stage  42 % |#####     | 4.2k/10k steps  1.3k steps/s  0:04 left  loss 0.12" on standard error: redrawn
-/// in place ten times a second on a terminal, one line per 10 seconds elsewhere. Silent when `total` is 0 or
-/// after `Progress::silence()`. `advance` also checks for Ctrl-C (see interrupt.h).
+/// Draws "stage  42 % |#####     | 4.2k/10k steps  1.3k steps/s  0:04 left  loss 0.12" on standard error:
+/// redrawn in place ten times a second on a terminal, one line per 10 seconds elsewhere. Silent when `total`
+/// is 0 or after `Progress::silence()`. `advance` also checks for Ctrl-C (see interrupt.h).
 class Progress {
  public:
   Progress(std::string stage, std::int64_t total, std::string unit);

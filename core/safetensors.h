@@ -1,5 +1,5 @@
-// The safetensors file format: named arrays and a text map, no code. 8 bytes header length (little endian), a JSON
-// header {name: {dtype, shape, data_offsets}, "__metadata__": {text: text}}, then the bytes, row-major.
+// The safetensors file format: named arrays and a text map, no code. 8 bytes header length (little endian), a
+// JSON header {name: {dtype, shape, data_offsets}, "__metadata__": {text: text}}, then the bytes, row-major.
 // Files come from strangers: every length, offset, overlap and shape is checked before a byte is used.
 #pragma once
 
@@ -41,7 +41,8 @@ class Safetensors {
   std::shared_ptr<const void> mapping_;  // keeps the file mapped
 };
 
-/// Writes atomically (see file.h); entries sorted by name, 8-byte aligned, so equal content gives equal bytes.
+/// Writes atomically (see file.h); entries sorted by name, 8-byte aligned, so equal content gives equal
+/// bytes.
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, TensorBytes>& tensors,
                        const std::map<std::string, std::string>& metadata);
 

@@ -13,9 +13,10 @@
 
 namespace diffreward {
 // A loop is published under the mutex with a new generation number; every thread, the caller included, then
-// takes chunks until none is left: large ones first, to keep the counter cool, and single iterations at the end, so
-// that no thread waits long for another. Workers enter a loop under the mutex while it is open. The caller closes it
-// when no chunk is left and waits for those who entered: a worker that wakes late costs nothing.
+// takes chunks until none is left: large ones first, to keep the counter cool, and single iterations at the
+// end, so that no thread waits long for another. Workers enter a loop under the mutex while it is open. The
+// caller closes it when no chunk is left and waits for those who entered: a worker that wakes late costs
+// nothing.
 struct ThreadPool::Shared {
   std::mutex mutex;
   std::condition_variable wake, idle;

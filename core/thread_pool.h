@@ -24,7 +24,9 @@ class ThreadPool {
   template <class Body>
   void parallel_for(std::size_t n, Body&& body) {
     using Fn = std::remove_reference_t<Body>;
-    run(n, [](void* context, std::size_t begin, std::size_t end) { (*static_cast<Fn*>(context))(begin, end); },
+    run(
+        n,
+        [](void* context, std::size_t begin, std::size_t end) { (*static_cast<Fn*>(context))(begin, end); },
         const_cast<std::remove_const_t<Fn>*>(&body));
   }
 

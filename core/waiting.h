@@ -18,9 +18,9 @@ inline void relax() {
 #endif
 }
 
-/// How often one of `threads` threads that work at the same time may look for a change before it sleeps: longer than
-/// waking it would take, and than a caller in Python needs between two steps. Never with more threads than cores,
-/// where a spinning thread would keep a working one off its core.
+/// How often one of `threads` threads that work at the same time may look for a change before it sleeps:
+/// longer than waking it would take, and than a caller in Python needs between two steps. Never with more
+/// threads than cores, where a spinning thread would keep a working one off its core.
 inline int spins_for(int threads) {
   return threads <= static_cast<int>(std::thread::hardware_concurrency()) ? 8000 : 0;
 }

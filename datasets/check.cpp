@@ -13,8 +13,8 @@
 //   unmarked-goal-switch     the goal changes inside an episode and infos/goal_switched does not tell
 //   reward-all-zero          no reward at all, though a goal was reached or the file knows no goal
 //   reward-shifted           rewards are those of the row before or after (D4RL#194)
-//   stale-goal               beside a goal switch a reward is paid for the other goal (Gymnasium-Robotics#258)
-//   reward-mismatch          other rewards than those of the recorded goal
+//   stale-goal               beside a goal switch a reward is paid for the other goal
+//   (Gymnasium-Robotics#258) reward-mismatch          other rewards than those of the recorded goal
 //
 // "Continues" means: equal to next_observations of the row before where the file has that column; else, in
 // mazes, not further than the ball flies in one step; else within the 99 % quantile of the changes of every
@@ -218,9 +218,8 @@ class RowChecks {
     report_.rows("terminal-inside-episode",
                  "terminals: expected marks where the task ended, found the simulation running on after them",
                  n_ - 1, [&](std::size_t i) { return data_.terminals()[i] && continues(i); });
-    report_.rows("unmarked-reset",
-                 "expected the next row to continue, found another state and no end marked", n_ - 1,
-                 [&](std::size_t i) { return !marked(i) && restarts(i); });
+    report_.rows("unmarked-reset", "expected the next row to continue, found another state and no end marked",
+                 n_ - 1, [&](std::size_t i) { return !marked(i) && restarts(i); });
   }
 
   void goal_switches() {

@@ -16,8 +16,8 @@ struct Fault {
   std::vector<std::size_t> rows;  ///< the first of them, at most 20
 };
 
-/// Looks at a D4RL or Minari file as it stands (also one that Dataset::open repairs or refuses) and names each fault.
-/// The list of checks stands in check.cpp and in docs/data.md.
+/// Looks at a D4RL or Minari file as it stands (also one that Dataset::open repairs or refuses) and names
+/// each fault. The list of checks stands in check.cpp and in docs/data.md.
 std::vector<Fault> check_data(const std::filesystem::path& path);
 
 }  // namespace diffreward

@@ -16,16 +16,16 @@ using PolicyFn = std::function<void(VectorEnv& envs, const StepView& view, std::
                                     std::span<double> extra)>;
 
 struct CollectInfo {
-  std::string behaviour;             ///< stored as provenance
-  std::uint64_t seed = 0;            ///< instance i is seeded with seed + i
+  std::string behaviour;   ///< stored as provenance
+  std::uint64_t seed = 0;  ///< instance i is seeded with seed + i
   Json env_options = Json::object();
   Json extra = Json::object();
   std::vector<InfoField> extra_fields;  ///< what the policy writes into `extra`, e.g. {"goal_switched", 1}
 };
 
 /// Records `steps` transitions (rounded up to a multiple of envs.size()) into a D4RL HDF5 file and opens it.
-/// Instance i fills a contiguous block of rows, so the bytes depend on the seed and on the number of instances, not on
-/// threads. Uses same-step autoreset. The file appears under its name only when complete.
+/// Instance i fills a contiguous block of rows, so the bytes depend on the seed and on the number of
+/// instances, not on threads. Uses same-step autoreset. The file appears under its name only when complete.
 Dataset collect(VectorEnv& envs, const PolicyFn& policy, std::size_t steps, const CollectInfo& info,
                 const std::filesystem::path& path);
 

@@ -1,7 +1,8 @@
 // The front door of datasets: recorded experience, immutable, with its provenance.
 //
-// Rows are transitions in time order, episodes one after the other (D4RL's flat layout). Columns live in the file and
-// are memory-mapped where its layout allows, so opening 10 M rows costs no memory. Copying a Dataset copies a pointer.
+// Rows are transitions in time order, episodes one after the other (D4RL's flat layout). Columns live in the
+// file and are memory-mapped where its layout allows, so opening 10 M rows costs no memory. Copying a Dataset
+// copies a pointer.
 #pragma once
 
 #include <cstdint>
@@ -56,12 +57,13 @@ class Dataset {
   std::size_t observation_dim() const;
   std::size_t action_dim() const;
 
-  std::span<const float> observations() const;       // [size, observation_dim]  before the action
-  std::span<const float> next_observations() const;  // [size, observation_dim]  reached by the action, also at ends
-  std::span<const float> actions() const;            // [size, action_dim]
-  std::span<const float> rewards() const;            // [size]  for the state reached
-  std::span<const std::uint8_t> terminals() const;   // [size]  the task ended with this row
-  std::span<const std::uint8_t> timeouts() const;    // [size]  the episode was cut after this row
+  std::span<const float> observations() const;  // [size, observation_dim]  before the action
+  std::span<const float> next_observations()
+      const;                               // [size, observation_dim]  reached by the action, also at ends
+  std::span<const float> actions() const;  // [size, action_dim]
+  std::span<const float> rewards() const;  // [size]  for the state reached
+  std::span<const std::uint8_t> terminals() const;  // [size]  the task ended with this row
+  std::span<const std::uint8_t> timeouts() const;   // [size]  the episode was cut after this row
 
   /// Names of the extra columns ("goal", "qpos", "goal_switched", ...).
   std::vector<std::string> info_names() const;
@@ -74,8 +76,8 @@ class Dataset {
   /// The file, or "" for columns in memory.
   const std::filesystem::path& path() const;
 
-  /// Writes a D4RL HDF5 file: observations, next_observations, actions, rewards, terminals, timeouts, infos/*, and the
-  /// provenance as attributes of `metadata`.
+  /// Writes a D4RL HDF5 file: observations, next_observations, actions, rewards, terminals, timeouts,
+  /// infos/*, and the provenance as attributes of `metadata`.
   void write_d4rl(const std::filesystem::path& path) const;
   /// Writes a Minari data set `<namespace>/<env>/<name>-v0` below `root`; returns its folder.
   std::filesystem::path write_minari(const std::filesystem::path& root, const std::string& id) const;

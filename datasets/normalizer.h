@@ -12,8 +12,9 @@ namespace diffreward {
 
 class Normalizer {
  public:
-  /// "limits": the column's range becomes [-1, 1].  "gaussian": mean 0, standard deviation 1.  Constant columns get
-  /// scale 1. Throws InvalidArgument for another name, and Error naming column and row for values that are not finite.
+  /// "limits": the column's range becomes [-1, 1].  "gaussian": mean 0, standard deviation 1.  Constant
+  /// columns get scale 1. Throws InvalidArgument for another name, and Error naming column and row for values
+  /// that are not finite.
   static Normalizer fit(const std::string& kind, std::span<const float> rows, std::size_t columns);
 
   Normalizer() = default;

@@ -10,11 +10,12 @@
 
 namespace diffreward {
 
-/// One window is [horizon, width]; each row is [action, observation] (Diffuser's order) or the observation alone.
+/// One window is [horizon, width]; each row is [action, observation] (Diffuser's order) or the observation
+/// alone.
 struct WindowLayout {
-  int horizon = 1;          // rows
-  int stride = 1;           // environment steps between rows
-  int action_dim = 0;       // 0: observations only
+  int horizon = 1;     // rows
+  int stride = 1;      // environment steps between rows
+  int action_dim = 0;  // 0: observations only
   int observation_dim = 0;
   int width() const { return action_dim + observation_dim; }
   int size() const { return horizon * width(); }
@@ -23,8 +24,9 @@ struct WindowLayout {
 
 class WindowSampler {
  public:
-  /// All windows that lie in one episode. `pad`: windows may also start closer to the episode's end than their length,
-  /// and then repeat the last observation with zero actions. Throws InvalidArgument when there is no window.
+  /// All windows that lie in one episode. `pad`: windows may also start closer to the episode's end than
+  /// their length, and then repeat the last observation with zero actions. Throws InvalidArgument when there
+  /// is no window.
   WindowSampler(Dataset data, WindowLayout layout, bool pad);
 
   const WindowLayout& layout() const { return layout_; }

@@ -24,8 +24,8 @@ struct Box {
   std::size_t size() const { return low.size(); }
 };
 
-/// A named vector: a part of an observation, or what an environment can tell besides, which data sets store as
-/// a column.
+/// A named vector: a part of an observation, or what an environment can tell besides, which data sets store
+/// as a column.
 struct InfoField {
   std::string name;
   std::size_t size;
@@ -42,7 +42,7 @@ struct EnvSpec {
   double expert_return = std::numeric_limits<double>::quiet_NaN();  ///< reference return of an expert
   std::size_t state_size = 0;                                       ///< numbers in Env::state()
   std::vector<InfoField> info;                                      ///< what Env::info() writes, in order
-  std::vector<InfoField> parts;                                     ///< of the observation; empty for one vector
+  std::vector<InfoField> parts;  ///< of the observation; empty for one vector
 
   /// Normalised return, 100 (R - random) / (expert - random); NaN without reference returns.
   double score(double episode_return) const {
@@ -54,19 +54,19 @@ struct EnvSpec {
     return n;
   }
 
-  /// All fields under their names. Infinities are written as "inf" and "-inf" and not-a-number as null, so that
-  /// a text of it gives the same spec again; lists of InfoField as lists of {"name", "size"}, in order.
+  /// All fields under their names. Infinities are written as "inf" and "-inf" and not-a-number as null, so
+  /// that a text of it gives the same spec again; lists of InfoField as lists of {"name", "size"}, in order.
   Json json() const;
-  /// The spec that json() wrote. Throws InvalidArgument naming the field: for one that is missing, unknown, or of
-  /// another type, and for a box with unequal numbers of lows and highs.
+  /// The spec that json() wrote. Throws InvalidArgument naming the field: for one that is missing, unknown,
+  /// or of another type, and for a box with unequal numbers of lows and highs.
   static EnvSpec from_json(const Json& json);
 };
 
 /// What a caller may fix about one reset. An environment refuses (InvalidArgument) fields it has no use for.
 struct ResetOptions {
   std::optional<std::array<int, 2>> start_cell, goal_cell;  ///< mazes: (row, column)
-  std::optional<std::array<double, 2>> start, goal;  ///< mazes: position, as observed
-  std::vector<double> state;                         ///< exact state as from Env::state(); empty for none
+  std::optional<std::array<double, 2>> start, goal;         ///< mazes: position, as observed
+  std::vector<double> state;  ///< exact state as from Env::state(); empty for none
 };
 
 struct StepResult {

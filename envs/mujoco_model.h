@@ -1,5 +1,5 @@
-// What all environments on MuJoCo share: compiled models and their physical parameters, and warnings that must
-// not pass unseen.
+// What all environments on MuJoCo share: compiled models and their physical parameters, and warnings that
+// must not pass unseen.
 #pragma once
 
 #include <memory>
@@ -36,8 +36,8 @@ struct PhysicsConfig {
 /// applies. Safe from any thread. Throws Error with MuJoCo's message for a text that does not compile.
 ///
 /// Gives MuJoCo handlers for its warnings and errors, unless the program has set its own: warnings pass in
-/// silence (they are counted in mjData, see throw_on_mujoco_warning), errors throw Error. MuJoCo by itself would
-/// write both to MUJOCO_LOG.TXT in the current folder, and end the process at an error.
+/// silence (they are counted in mjData, see throw_on_mujoco_warning), errors throw Error. MuJoCo by itself
+/// would write both to MUJOCO_LOG.TXT in the current folder, and end the process at an error.
 std::shared_ptr<const mjModel_> shared_mujoco_model(const std::string& name, const std::string& mjcf,
                                                     double total_mass = 0, const PhysicsConfig& physics = {});
 

@@ -36,9 +36,9 @@ Function* find(void* library, const char* name) {
 // The few names of EGL that are needed, from its registry; headers are not required to build.
 using EglInt = std::int32_t;
 constexpr EglInt kEglNone = 0x3038, kEglSurfaceType = 0x3033, kEglPbufferBit = 1, kEglRedSize = 0x3024,
-                 kEglGreenSize = 0x3023, kEglBlueSize = 0x3022, kEglDepthSize = 0x3025, kEglStencilSize = 0x3026,
-                 kEglColorBufferType = 0x303F, kEglRgbBuffer = 0x308E, kEglRenderableType = 0x3040,
-                 kEglOpenglBit = 8, kEglWidth = 0x3057, kEglHeight = 0x3056;
+                 kEglGreenSize = 0x3023, kEglBlueSize = 0x3022, kEglDepthSize = 0x3025,
+                 kEglStencilSize = 0x3026, kEglColorBufferType = 0x303F, kEglRgbBuffer = 0x308E,
+                 kEglRenderableType = 0x3040, kEglOpenglBit = 8, kEglWidth = 0x3057, kEglHeight = 0x3056;
 constexpr unsigned kEglOpenglApi = 0x30A2, kEglPlatformDevice = 0x313F, kEglPlatformSurfaceless = 0x31DD;
 
 class EglContext final : public GlContext {
@@ -59,11 +59,13 @@ class EglContext final : public GlContext {
     const auto initialize = find<unsigned(Display, EglInt*, EglInt*)>(egl, "eglInitialize");
     const auto get_display = find<Display(void*)>(egl, "eglGetDisplay");
     const auto bind = find<unsigned(unsigned)>(egl, "eglBindAPI");
-    const auto choose = find<unsigned(Display, const EglInt*, void**, EglInt, EglInt*)>(egl, "eglChooseConfig");
+    const auto choose =
+        find<unsigned(Display, const EglInt*, void**, EglInt, EglInt*)>(egl, "eglChooseConfig");
     const auto surface = find<void*(Display, void*, const EglInt*)>(egl, "eglCreatePbufferSurface");
     const auto context = find<void*(Display, void*, void*, const EglInt*)>(egl, "eglCreateContext");
     make_current_ = find<unsigned(Display, void*, void*, void*)>(egl, "eglMakeCurrent");
-    if (!get_proc || !initialize || !get_display || !bind || !choose || !surface || !context || !make_current_)
+    if (!get_proc || !initialize || !get_display || !bind || !choose || !surface || !context ||
+        !make_current_)
       return false;
     // A graphics card without a screen, then Mesa without a card, then what the display variable says.
     const auto platform_display =
@@ -75,13 +77,28 @@ class EglContext final : public GlContext {
       void* found[8];
       EglInt count = 0;
       if (devices(8, found, &count))
-        for (EglInt i = 0; i < count; ++i) displays.push_back(platform_display(kEglPlatformDevice, found[i], nullptr));
+        for (EglInt i = 0; i < count; ++i)
+          displays.push_back(platform_display(kEglPlatformDevice, found[i], nullptr));
     }
     if (platform_display) displays.push_back(platform_display(kEglPlatformSurfaceless, nullptr, nullptr));
     displays.push_back(get_display(nullptr));
-    const EglInt wanted[] = {kEglSurfaceType, kEglPbufferBit, kEglRedSize,     8, kEglGreenSize,       8,
-                             kEglBlueSize,    8,              kEglDepthSize,   24, kEglStencilSize,    8,
-                             kEglColorBufferType, kEglRgbBuffer, kEglRenderableType, kEglOpenglBit, kEglNone};
+    const EglInt wanted[] = {kEglSurfaceType,
+                             kEglPbufferBit,
+                             kEglRedSize,
+                             8,
+                             kEglGreenSize,
+                             8,
+                             kEglBlueSize,
+                             8,
+                             kEglDepthSize,
+                             24,
+                             kEglStencilSize,
+                             8,
+                             kEglColorBufferType,
+                             kEglRgbBuffer,
+                             kEglRenderableType,
+                             kEglOpenglBit,
+                             kEglNone};
     const EglInt tiny[] = {kEglWidth, 8, kEglHeight, 8, kEglNone};
     for (Display display : displays) {
       EglInt major, minor, count = 0;
@@ -110,7 +127,9 @@ class OsMesaContext final : public GlContext {
     auto context = std::unique_ptr<OsMesaContext>(new OsMesaContext);
     return context->open() ? std::move(context) : nullptr;
   }
-  bool make_current() override { return make_current_(context_, buffer_.data(), kUnsignedByte, kSize, kSize); }
+  bool make_current() override {
+    return make_current_(context_, buffer_.data(), kUnsignedByte, kSize, kSize);
+  }
   void release() override { make_current_(nullptr, nullptr, kUnsignedByte, 0, 0); }
 
  private:
@@ -154,9 +173,11 @@ struct Gl {
     if (name != "osmesa") context = EglContext::make();
     if (!context && name != "egl") context = OsMesaContext::make();
     if (!context)
-      why = name == "egl"      ? "MUJOCO_GL=egl: cannot make an OpenGL context (Debian: libegl1 and libgl1-mesa-dri)"
-            : name == "osmesa" ? "MUJOCO_GL=osmesa: cannot make an OpenGL context (Debian: libosmesa6)"
-                               : "cannot make an OpenGL context by EGL or OSMesa (Debian: libegl1 and libgl1-mesa-dri)";
+      why = name == "egl"
+                ? "MUJOCO_GL=egl: cannot make an OpenGL context (Debian: libegl1 and libgl1-mesa-dri)"
+            : name == "osmesa"
+                ? "MUJOCO_GL=osmesa: cannot make an OpenGL context (Debian: libosmesa6)"
+                : "cannot make an OpenGL context by EGL or OSMesa (Debian: libegl1 and libgl1-mesa-dri)";
   }
 
   static Gl& get() {
@@ -187,18 +208,19 @@ void insert_before(std::string& text, const std::string& mark, const std::string
 
 /// The model with what only pictures need.
 std::string decorated(std::string mjcf) {
-  insert_before(mjcf, "<worldbody>",
-                "<statistic extent=\"60\"/>"
-                "<visual><headlight ambient=\".35 .35 .35\" diffuse=\".45 .45 .45\" specular=\".1 .1 .1\"/>"
-                "<quality shadowsize=\"2048\"/><map znear=\"0.005\"/></visual>"
-                "<asset>"
-                "<texture name=\"picture_sky\" type=\"skybox\" builtin=\"gradient\" rgb1=\".93 .95 .98\" "
-                "rgb2=\".55 .66 .8\" width=\"64\" height=\"384\"/>"
-                "<texture name=\"picture_floor\" type=\"2d\" builtin=\"checker\" rgb1=\".82 .84 .86\" "
-                "rgb2=\".70 .73 .77\" width=\"256\" height=\"256\"/>"
-                "<material name=\"picture_floor\" texture=\"picture_floor\" texrepeat=\"1 1\" texuniform=\"true\" "
-                "reflectance=\"0.1\"/>"
-                "</asset>");
+  insert_before(
+      mjcf, "<worldbody>",
+      "<statistic extent=\"60\"/>"
+      "<visual><headlight ambient=\".35 .35 .35\" diffuse=\".45 .45 .45\" specular=\".1 .1 .1\"/>"
+      "<quality shadowsize=\"2048\"/><map znear=\"0.005\"/></visual>"
+      "<asset>"
+      "<texture name=\"picture_sky\" type=\"skybox\" builtin=\"gradient\" rgb1=\".93 .95 .98\" "
+      "rgb2=\".55 .66 .8\" width=\"64\" height=\"384\"/>"
+      "<texture name=\"picture_floor\" type=\"2d\" builtin=\"checker\" rgb1=\".82 .84 .86\" "
+      "rgb2=\".70 .73 .77\" width=\"256\" height=\"256\"/>"
+      "<material name=\"picture_floor\" texture=\"picture_floor\" texrepeat=\"1 1\" texuniform=\"true\" "
+      "reflectance=\"0.1\"/>"
+      "</asset>");
   const std::string world = "<worldbody>";
   mjcf.insert(mjcf.find(world) + world.size(),
               "<light directional=\"true\" pos=\"0 0 6\" dir=\"-.3 .4 -1\" diffuse=\".5 .5 .5\" "
@@ -253,11 +275,13 @@ Image MujocoRenderer::render(std::span<const double> qpos, const RobotCamera& ca
           "render: expected a size within [1, ", kMaxPixels, "] pixels, got ", width, " x ", height);
   Gl& gl = Gl::get();
   if (!gl.usable())
-    throw Error(concat("MuJoCo's renderer: ", gl.context ? "its OpenGL context stayed with the parent process" : gl.why));
+    throw Error(concat("MuJoCo's renderer: ",
+                       gl.context ? "its OpenGL context stayed with the parent process" : gl.why));
   Impl& m = *impl_;
   const std::lock_guard lock(m.mutex);
   const mjModel* model = m.model.get();
-  require(qpos.size() == std::size_t(model->nq), "render: expected ", model->nq, " positions, got ", qpos.size());
+  require(qpos.size() == std::size_t(model->nq), "render: expected ", model->nq, " positions, got ",
+          qpos.size());
   std::ranges::copy(qpos, m.data->qpos);
   mj_kinematics(model, m.data.get());
   mj_comPos(model, m.data.get());

@@ -1,8 +1,9 @@
 // MuJoCo's own pictures, without a display: an OpenGL context in memory, by EGL or else OSMesa.
 //
-// The libraries are opened when the first picture is asked for, and are not needed otherwise. Mesa's EGL draws
-// without a graphics card (Debian: libegl1, libgl1-mesa-dri). The environment variable MUJOCO_GL chooses as it
-// does for MuJoCo's Python package: egl, osmesa, or disable; unset, both are tried in this order.
+// The libraries are opened when the first picture is asked for, and are not needed otherwise. Mesa's EGL
+// draws without a graphics card (Debian: libegl1, libgl1-mesa-dri). The environment variable MUJOCO_GL
+// chooses as it does for MuJoCo's Python package: egl, osmesa, or disable; unset, both are tried in this
+// order.
 #pragma once
 
 #include <memory>

@@ -18,7 +18,7 @@ class NativeVectorEnv final : public VectorEnv {
       : batch_(std::move(envs), config),
         // More threads than instances would only wait.
         pool_(config.threads == 0 ? 0 : std::min(config.threads, int(batch_.size()))),
-        view_{batch_.obs,        batch_.final_obs, batch_.reward, batch_.reward,    batch_.terminated,
+        view_{batch_.obs,       batch_.final_obs, batch_.reward, batch_.reward,    batch_.terminated,
               batch_.truncated, batch_.reset,     batch_.info,   batch_.final_info} {}
 
   const EnvSpec& spec() const override { return batch_.spec; }
@@ -79,8 +79,9 @@ class NativeVectorEnv final : public VectorEnv {
       const auto append = [&](const double* values, std::size_t n) { rest = std::copy_n(values, n, rest); };
       append(batch_.final_obs.data() + i * batch_.obs_dim, batch_.obs_dim);
       append(batch_.final_info.data() + i * batch_.info_dim, batch_.info_dim);
-      const std::array<double, 5> counts = {batch_.reward[i], double(batch_.steps[i]), double(batch_.terminated[i]),
-                                            double(batch_.truncated[i]), double(batch_.reset[i])};
+      const std::array<double, 5> counts = {batch_.reward[i], double(batch_.steps[i]),
+                                            double(batch_.terminated[i]), double(batch_.truncated[i]),
+                                            double(batch_.reset[i])};
       append(counts.data(), counts.size());
     }
     return out;
@@ -92,7 +93,8 @@ class NativeVectorEnv final : public VectorEnv {
     run([&](std::size_t i) {
       const std::span<const double> row = state.subspan(i * state_size(), state_size());
       const std::span<const double> final_obs = row.subspan(spec().state_size, batch_.obs_dim),
-                                    final_info = row.subspan(spec().state_size + batch_.obs_dim, batch_.info_dim),
+                                    final_info =
+                                        row.subspan(spec().state_size + batch_.obs_dim, batch_.info_dim),
                                     counts = row.last(5);
       require(counts[1] >= 0 && counts[1] <= 1e15, spec().id, ": set_state: expected a step count, got ",
               counts[1]);

@@ -21,18 +21,19 @@ enum class Autoreset {
 };
 
 /// The outcome of the latest reset or step. The spans stay valid, and change, until the VectorEnv is
-/// destroyed. A reset sets final_obs = obs, final_info = info, reward 0 and no end for its instances and leaves the others'
-/// entries as they were.
+/// destroyed. A reset sets final_obs = obs, final_info = info, reward 0 and no end for its instances and
+/// leaves the others' entries as they were.
 struct StepView {
   std::span<const double> obs;          // [n, obs_dim]  what the next action answers to
   std::span<const double> final_obs;    // [n, obs_dim]  what this step reached, before any automatic reset
   std::span<const double> reward;       // [n]  what the agent is paid
   std::span<const double> task_reward;  // [n]  the environment's own reward; equals reward unless wrapped
   std::span<const std::uint8_t> terminated;  // [n]  the task ended with this step
-  std::span<const std::uint8_t> truncated;   // [n]  the episode reached its step limit; `terminated` may be set as well
-  std::span<const std::uint8_t> reset;       // [n]  obs is the first of an episode
-  std::span<const double> info;              // [n, info_size]  what Env::info tells of obs
-  std::span<const double> final_info;        // [n, info_size]  and of final_obs
+  std::span<const std::uint8_t>
+      truncated;  // [n]  the episode reached its step limit; `terminated` may be set as well
+  std::span<const std::uint8_t> reset;  // [n]  obs is the first of an episode
+  std::span<const double> info;         // [n, info_size]  what Env::info tells of obs
+  std::span<const double> final_info;   // [n, info_size]  and of final_obs
 };
 
 struct VectorConfig {
@@ -74,10 +75,11 @@ class VectorEnv {
                                 std::span<const ResetOptions> options) = 0;
 
   /// Steps all instances. actions: [n, act_dim]. Throws InvalidArgument, stepping nothing, for a wrong size
-  /// or a value that is not finite, naming its instance. When an instance throws, the others finish their step,
-  /// the error of the first one is rethrown (an Error with the instance's number in its message), the entries
-  /// of all that failed in view() are not-a-number, and step() and state() refuse to go on until reset() has
-  /// covered the failed instances or set_state() has replaced all. A reset is needed before the first step, too.
+  /// or a value that is not finite, naming its instance. When an instance throws, the others finish their
+  /// step, the error of the first one is rethrown (an Error with the instance's number in its message), the
+  /// entries of all that failed in view() are not-a-number, and step() and state() refuse to go on until
+  /// reset() has covered the failed instances or set_state() has replaced all. A reset is needed before the
+  /// first step, too.
   virtual const StepView& step(std::span<const double> actions) = 0;
 
   /// The latest outcome again.
@@ -92,10 +94,11 @@ class VectorEnv {
 };
 
 /// A VectorEnv of native environments on a thread pool. No allocation per step after the first. `options` are
-/// those of make_env (envs/catalog.h): one object for all instances, or a list of config.count objects, one an
-/// instance, so that physical parameters, maps and goals may differ. Throws InvalidArgument for options that
-/// make_env refuses, naming the instance, and for instances that do not fit together: observations, actions,
-/// states, info and parts need equal sizes, and the spec's max_steps must be equal unless config gives one.
+/// those of make_env (envs/catalog.h): one object for all instances, or a list of config.count objects, one
+/// an instance, so that physical parameters, maps and goals may differ. Throws InvalidArgument for options
+/// that make_env refuses, naming the instance, and for instances that do not fit together: observations,
+/// actions, states, info and parts need equal sizes, and the spec's max_steps must be equal unless config
+/// gives one.
 std::unique_ptr<VectorEnv> make_vector(const std::string& id, const VectorConfig& config,
                                        const Json& options = {});
 

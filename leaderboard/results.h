@@ -50,8 +50,8 @@ std::vector<Result> merge_results(std::vector<Result> results, const std::vector
 /// Three significant digits, thousands grouped: "0.913", "276", "1,240,000".
 std::string format_number(double value);
 
-/// A Markdown table: what, value with interval and unit, bar, and whether it is reached. Notes of results with
-/// an interval, which tell the single runs, stay in the file.
+/// A Markdown table: what, value with interval and unit, bar, and whether it is reached. Notes of results
+/// with an interval, which tell the single runs, stay in the file.
 std::string results_table(const std::vector<Result>& results);
 /// `text` with everything between the lines <!-- results:begin --> and <!-- results:end --> replaced by the
 /// table. Throws InvalidArgument when the markers are missing or in the wrong order.

@@ -16,7 +16,8 @@ class RewardModel {
   virtual const WindowLayout& layout() const = 0;
   /// Whether any action enters; if not, the action part of a window may hold anything.
   virtual bool reads_actions() const = 0;
-  /// One score per window, higher is preferred.  windows: [n, horizon, width], out: [n]. Safe from several threads.
+  /// One score per window, higher is preferred.  windows: [n, horizon, width], out: [n]. Safe from several
+  /// threads.
   virtual void score(std::span<const float> windows, std::span<float> out) const = 0;
 };
 

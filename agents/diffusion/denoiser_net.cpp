@@ -87,7 +87,8 @@ const torch::Tensor& Parameters::flatten() {
 const torch::Tensor& Parameters::collect_gradients() {
   if (gradient_.defined()) return gradient_;
   gradient_ = torch::zeros_like(flatten());
-  for_parts(gradient_, [&](std::size_t i, const torch::Tensor& part) { named_[i].second.mutable_grad() = part; });
+  for_parts(gradient_,
+            [&](std::size_t i, const torch::Tensor& part) { named_[i].second.mutable_grad() = part; });
   return gradient_;
 }
 

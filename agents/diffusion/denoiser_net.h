@@ -35,11 +35,12 @@ class Parameters {
   /// what was expected and what was found; the parameters are then unchanged.
   void read(const Safetensors& tensors, const std::filesystem::path& file);
   /// Moves all values into one contiguous vector of which the parameters become views, so that an optimiser
-  /// and an average over all of them cost one pass. Weights of convolutions lie there tap by tap, [taps, in, out], as
-  /// their kernels read them. Calling it again returns the same vector.
+  /// and an average over all of them cost one pass. Weights of convolutions lie there tap by tap, [taps, in,
+  /// out], as their kernels read them. Calling it again returns the same vector.
   const torch::Tensor& flatten();  // [count()]
-  /// The same for gradients: from now on backward() adds to this vector, of which every parameter's grad is a view, and
-  /// some nets do so without telling LibTorch, so that torch::autograd::grad() in the parameters is not available.
+  /// The same for gradients: from now on backward() adds to this vector, of which every parameter's grad is a
+  /// view, and some nets do so without telling LibTorch, so that torch::autograd::grad() in the parameters is
+  /// not available.
   const torch::Tensor& collect_gradients();  // [count()]
   bool collects_gradients() const { return gradient_.defined(); }
   /// Another number after every change in place of values, through the parameters or their flat vector.

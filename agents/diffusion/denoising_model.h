@@ -1,8 +1,10 @@
-// What every diffusion model can do, learned (diffusion_model.h) or known in closed form (tests): from a denoiser
-// E[x_0 | x_t] follow the posterior mean, the score, and sampling with any sampler, guide and set of conditions.
+// What every diffusion model can do, learned (diffusion_model.h) or known in closed form (tests): from a
+// denoiser E[x_0 | x_t] follow the posterior mean, the score, and sampling with any sampler, guide and set of
+// conditions.
 //
-// Windows are [horizon, width] with rows [action, observation] (datasets/windows.h), in model units (normalised).
-// Tensors are float32 on the model's device. t counts noise levels 0 ... T - 1, from least to most noise.
+// Windows are [horizon, width] with rows [action, observation] (datasets/windows.h), in model units
+// (normalised). Tensors are float32 on the model's device. t counts noise levels 0 ... T - 1, from least to
+// most noise.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +45,8 @@ struct SampleConfig {
     field("steps", self.steps, "denoising steps, 0 for all", Bounds{0, 10000});
     field("scale", self.scale, "strength of the guide", Bounds{-1e6, 1e6});
     field("scale_by_variance", self.scale_by_variance, "multiply the guide by the posterior variance");
-    field("guide_at", self.guide_at, "guide the noised window, or the predicted clean one", Choices{"x_t", "x0"});
+    field("guide_at", self.guide_at, "guide the noised window, or the predicted clean one",
+          Choices{"x_t", "x0"});
     field("guide_steps", self.guide_steps, "guide updates per denoising step", Bounds{0, 100});
     field("stop_guide_below", self.stop_guide_below, "no guide at timesteps below this", Bounds{0, 10000});
     field("clip", self.clip, "clip the predicted clean window to [-1, 1]");
@@ -58,7 +61,7 @@ class DenoisingModel {
   virtual const WindowLayout& layout() const = 0;
   virtual const Normalizer& normalizer() const = 0;  ///< of one row: [width] columns, action first
   virtual const NoiseSchedule& schedule() const = 0;
-  virtual const std::string& device() const = 0;     ///< "cpu" or "cuda"
+  virtual const std::string& device() const = 0;  ///< "cpu" or "cuda"
 
   // x_t: [n, horizon, width], t: [n] int64
   /// E[x_0 | x_t]; differentiable in x_t where gradients are enabled, unlike all below.
@@ -71,17 +74,20 @@ class DenoisingModel {
   /// q(x_t | x_0) with this noise.
   at::Tensor add_noise(const at::Tensor& x_0, const at::Tensor& t, const at::Tensor& noise) const;
 
-  /// n windows in data units, [n, horizon, width] on the CPU. Conditions are in-painted at every denoising step.
+  /// n windows in data units, [n, horizon, width] on the CPU. Conditions are in-painted at every denoising
+  /// step.
   std::vector<float> sample(int n, const std::vector<Condition>& conditions, const SampleConfig& config,
                             const Guide* guide = nullptr) const;
-  /// Windows near `start`, [n, horizon, width] in data units: noised to noise level `level`, then denoised by those of
-  /// the sampler's levels that are not above it (SDEdit, Meng et al. 2022). Otherwise as sample().
-  std::vector<float> sample_from(std::span<const float> start, int level, const std::vector<Condition>& conditions,
-                                 const SampleConfig& config, const Guide* guide = nullptr) const;
+  /// Windows near `start`, [n, horizon, width] in data units: noised to noise level `level`, then denoised by
+  /// those of the sampler's levels that are not above it (SDEdit, Meng et al. 2022). Otherwise as sample().
+  std::vector<float> sample_from(std::span<const float> start, int level,
+                                 const std::vector<Condition>& conditions, const SampleConfig& config,
+                                 const Guide* guide = nullptr) const;
 
  private:
-  std::vector<float> denoise(int n, std::span<const float> start, int level, const std::vector<Condition>& conditions,
-                             const SampleConfig& config, const Guide* guide) const;
+  std::vector<float> denoise(int n, std::span<const float> start, int level,
+                             const std::vector<Condition>& conditions, const SampleConfig& config,
+                             const Guide* guide) const;
 };
 
 }  // namespace diffreward

@@ -1,8 +1,10 @@
-// Diffusion models over windows of behaviour (Janner et al. 2022, "Planning with Diffusion for Flexible Behavior
-// Synthesis"; Ho et al. 2020). One class: net, prediction type, schedule and sampler are settings, not subclasses.
+// Diffusion models over windows of behaviour (Janner et al. 2022, "Planning with Diffusion for Flexible
+// Behavior Synthesis"; Ho et al. 2020). One class: net, prediction type, schedule and sampler are settings,
+// not subclasses.
 //
-// Windows are [horizon, width] with rows [action, observation] (datasets/windows.h), in model units (normalised).
-// Tensors are float32 on the model's device. t counts noise levels 0 ... T - 1, from least to most noise.
+// Windows are [horizon, width] with rows [action, observation] (datasets/windows.h), in model units
+// (normalised). Tensors are float32 on the model's device. t counts noise levels 0 ... T - 1, from least to
+// most noise.
 #pragma once
 
 #include <filesystem>
@@ -18,20 +20,20 @@ namespace diffreward {
 
 struct DiffusionConfig {
   // the sample
-  int horizon = 16;                      // rows of a window
-  int stride = 8;                        // environment steps between rows
-  bool actions = true;                   // rows hold actions too
-  std::string normalizer = "limits";     // limits or gaussian
+  int horizon = 16;                   // rows of a window
+  int stride = 8;                     // environment steps between rows
+  bool actions = true;                // rows hold actions too
+  std::string normalizer = "limits";  // limits or gaussian
   // the process
-  int timesteps = 100;                   // noise levels T
-  std::string schedule = "cosine";       // cosine or linear
-  std::string prediction = "x0";         // what the net outputs: x0, epsilon or v
+  int timesteps = 100;              // noise levels T
+  std::string schedule = "cosine";  // cosine or linear
+  std::string prediction = "x0";    // what the net outputs: x0, epsilon or v
   // the denoiser
-  std::string net = "mlp";               // mlp or unet
-  int dim = 256;                         // width: hidden units (mlp) or base channels (unet)
-  int layers = 3;                        // residual blocks (mlp)
+  std::string net = "mlp";                    // mlp or unet
+  int dim = 256;                              // width: hidden units (mlp) or base channels (unet)
+  int layers = 3;                             // residual blocks (mlp)
   std::vector<int> dim_mults = {1, 2, 4, 8};  // channel multipliers per resolution (unet)
-  bool attention = false;                // linear attention after each resolution (unet)
+  bool attention = false;                     // linear attention after each resolution (unet)
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -51,9 +53,9 @@ struct DiffusionConfig {
 };
 
 struct DiffusionTrainConfig {
-  std::int64_t steps = 3000;         // optimiser steps
-  int batch = 128;                   // windows per step
-  double lr = 1e-3;                  // AdamW
+  std::int64_t steps = 3000;  // optimiser steps
+  int batch = 128;            // windows per step
+  double lr = 1e-3;           // AdamW
   double weight_decay = 1e-4;
   double ema = 0.995;                // decay of the averaged weights, which are the ones used and saved
   double condition_probability = 0;  // share of samples whose first observation is given (in-painted), [0, 1]
@@ -63,9 +65,9 @@ struct DiffusionTrainConfig {
   bool pad = false;                  // windows may run past the end of an episode (datasets/windows.h)
   double held_out = 0.1;             // share of episodes kept for the held-out loss
   std::int64_t checkpoint_every = 500;  // steps; 0 for never
-  std::int64_t log_every = 100;      // steps
+  std::int64_t log_every = 100;         // steps
   std::uint64_t seed = 0;
-  std::string device = "cpu";        // cpu or cuda
+  std::string device = "cpu";  // cpu or cuda
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -74,8 +76,8 @@ struct DiffusionTrainConfig {
     field("lr", self.lr, "learning rate of AdamW", Bounds{0, 1});
     field("weight_decay", self.weight_decay, "AdamW's weight decay", Bounds{0, 10});
     field("ema", self.ema, "decay of the averaged weights", Bounds{0, 1});
-    field("condition_probability", self.condition_probability, "share of samples given their first observation",
-          Bounds{0, 1});
+    field("condition_probability", self.condition_probability,
+          "share of samples given their first observation", Bounds{0, 1});
     field("action_weight", self.action_weight, "loss weight of the first row's action", Bounds{0, 1e6});
     field("loss_discount", self.loss_discount, "loss weight of row k is this to the power k", Bounds{0, 1});
     field("gradient_clip", self.gradient_clip, "largest gradient norm, 0 for none", Bounds{0, 1e9});
@@ -97,8 +99,9 @@ class DiffusionModel final : public DenoisingModel {
   static DiffusionModel load(const std::filesystem::path& path, const std::string& device = "cpu");
   /// Writes weights, config, normaliser and provenance, atomically.
   void save(const std::filesystem::path& path) const;
-  /// Replaces the weights by those of a bare safetensors file, e.g. the state dict of Diffuser's TemporalUnet. Throws Error
-  /// naming the file and the tensor that is missing, left over, or of another shape; the model is then unchanged.
+  /// Replaces the weights by those of a bare safetensors file, e.g. the state dict of Diffuser's
+  /// TemporalUnet. Throws Error naming the file and the tensor that is missing, left over, or of another
+  /// shape; the model is then unchanged.
   void load_weights(const std::filesystem::path& path);
 
   DiffusionModel(DiffusionModel&&) noexcept;
@@ -112,8 +115,8 @@ class DiffusionModel final : public DenoisingModel {
   const Normalizer& normalizer() const override;
   const NoiseSchedule& schedule() const override;
   const std::string& device() const override;
-  std::int64_t parameters() const;       ///< number of weights
-  Json& provenance();                    ///< free-form: data set, commit, seeds; saved with the weights
+  std::int64_t parameters() const;  ///< number of weights
+  Json& provenance();               ///< free-form: data set, commit, seeds; saved with the weights
   const Json& provenance() const;
 
   /// E[x_0 | x_t] whatever the prediction type.
@@ -128,11 +131,13 @@ class DiffusionModel final : public DenoisingModel {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Trains a model on windows of `data`. With `folder` it writes checkpoints, metrics.jsonl and the final model.safetensors
-/// there, and resumes exactly from the latest checkpoint if one is present. `start`: fine-tune from this model (an expert
-/// from a base); the normaliser is then the base's, as it must be for a reward.
-/// Throws Error when the loss is not finite or diverges, naming the step and the last good checkpoint.
-DiffusionModel train_diffusion(const Dataset& data, const DiffusionConfig& config, const DiffusionTrainConfig& train,
-                               const std::filesystem::path& folder = {}, const DiffusionModel* start = nullptr);
+/// Trains a model on windows of `data`. With `folder` it writes checkpoints, metrics.jsonl and the final
+/// model.safetensors there, and resumes exactly from the latest checkpoint if one is present. `start`:
+/// fine-tune from this model (an expert from a base); the normaliser is then the base's, as it must be for a
+/// reward. Throws Error when the loss is not finite or diverges, naming the step and the last good
+/// checkpoint.
+DiffusionModel train_diffusion(const Dataset& data, const DiffusionConfig& config,
+                               const DiffusionTrainConfig& train, const std::filesystem::path& folder = {},
+                               const DiffusionModel* start = nullptr);
 
 }  // namespace diffreward

@@ -36,12 +36,12 @@ class EngineSide {
 
   template <class Shape>
   EngineSide(const Shape& shape, const Parameters& of)
-      : engine(shape,
-               [names = [&] {
-                  std::map<std::string, std::size_t> map;
-                  for (const auto& [name, unused] : of.named()) map.emplace(name, map.size());
-                  return map;
-                }()](const std::string& name) { return names.at(name); }),
+      : engine(shape, [names =
+                           [&] {
+                             std::map<std::string, std::size_t> map;
+                             for (const auto& [name, unused] : of.named()) map.emplace(name, map.size());
+                             return map;
+                           }()](const std::string& name) { return names.at(name); }),
         parameters_(of) {}
 
   std::shared_ptr<const Weights> packed(bool adjoint) {
@@ -53,12 +53,14 @@ class EngineSide {
     }
     const std::int64_t now = parameters_.version();
     const std::lock_guard lock(mutex_);
-    if (weights_ && version_ == now && packed_from_ == pointers && (!adjoint || !weights_->adjoint.empty())) return weights_;
+    if (weights_ && version_ == now && packed_from_ == pointers && (!adjoint || !weights_->adjoint.empty()))
+      return weights_;
     // Weights that nobody else holds any more are overwritten.
     auto fresh = weights_ && weights_.use_count() == 1 && (!adjoint || !weights_->adjoint.empty())
                      ? std::const_pointer_cast<Weights>(weights_)
                      : std::make_shared<Weights>(engine.program().make_weights(adjoint));
-    parallel_each(engine.program().jobs(), [&](std::size_t job) { engine.program().pack(job, from, *fresh); });
+    parallel_each(engine.program().jobs(),
+                  [&](std::size_t job) { engine.program().pack(job, from, *fresh); });
     version_ = now;
     packed_from_ = std::move(pointers);
     weights_ = fresh;
@@ -91,9 +93,9 @@ class EngineSide {
 
   const Parameters& parameters_;
   std::mutex mutex_;
-  std::shared_ptr<const Weights> weights_;  // all these under the mutex
-  std::vector<const T*> packed_from_;       // where the parameters lay
-  std::int64_t version_ = 0;                // that they had
+  std::shared_ptr<const Weights> weights_;    // all these under the mutex
+  std::vector<const T*> packed_from_;         // where the parameters lay
+  std::int64_t version_ = 0;                  // that they had
   std::vector<std::unique_ptr<Tape>> tapes_;  // not in use
   std::vector<std::vector<T>> buffers_;       // for gradients, not in use
 };

@@ -87,10 +87,11 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     if (n == 0) return y;
     const auto weights = side.packed(kept != nullptr);
     const auto divide = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
-    // A few sequences stay together: their threads share the layers' weights, which are most of the memory read then.
+    // A few sequences stay together: their threads share the layers' weights, which are most of the memory
+    // read then.
     const std::int64_t share = n < kFewSequences ? n : divide(n, at::get_num_threads());
-    // A training batch falls into parts, whose weight gradients are summed: by its size alone, so that no bit depends on
-    // the number of threads.
+    // A training batch falls into parts, whose weight gradients are summed: by its size alone, so that no bit
+    // depends on the number of threads.
     using Net = Engine<T>;
     const std::int64_t length =
         kept ? std::max(Net::kTrainingPart, divide(n, Net::kMostParts)) : std::min(share, kInferencePart);
@@ -120,8 +121,9 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     return y;
   }
 
-  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x, const torch::Tensor& t,
-                               const FusedDenoiser* net, const Plain& plain, at::TensorList parameters) {
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
+                               const torch::Tensor& t, const FusedDenoiser* net, const Plain& plain,
+                               at::TensorList parameters) {
     torch::autograd::variable_list saved = {x, t};
     saved.insert(saved.end(), parameters.begin(), parameters.end());
     context->save_for_backward(std::move(saved));  // whose versions LibTorch will check
@@ -145,7 +147,8 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
   }
 
   template <class T>
-  static torch::autograd::variable_list backward_of(torch::autograd::AutogradContext* context, const torch::Tensor& above) {
+  static torch::autograd::variable_list backward_of(torch::autograd::AutogradContext* context,
+                                                    const torch::Tensor& above) {
     constexpr std::size_t kFirstParameter = 4;  // forward's arguments before the parameters
     const torch::autograd::variable_list saved = context->get_saved_variables();
     const auto capsule = context->saved_data["kept"].toCapsule();
@@ -161,7 +164,8 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
           wanted.push_back(i);
           from.push_back(inputs[i]);
         }
-      const auto gradients = torch::autograd::grad({kept.plain(saved[0], saved[1])}, from, {above}, true, true, true);
+      const auto gradients =
+          torch::autograd::grad({kept.plain(saved[0], saved[1])}, from, {above}, true, true, true);
       for (std::size_t j = 0; j < wanted.size(); ++j)
         out[wanted[j] == 0 ? 0 : kFirstParameter + wanted[j] - 1] = gradients[j];
       return out;
@@ -171,7 +175,8 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     const torch::Tensor dy = above.contiguous();
     const bool wants_x = context->needs_input_grad(0);
     bool wants_parameters = false;
-    for (std::size_t i = 2; i < saved.size(); ++i) wants_parameters = wants_parameters || saved[i].requires_grad();
+    for (std::size_t i = 2; i < saved.size(); ++i)
+      wants_parameters = wants_parameters || saved[i].requires_grad();
     if (wants_x) out[0] = torch::empty(x.sizes(), x.options());
     const auto& engine = kept.side->engine;
     const std::size_t parts = kept.tapes.size();
@@ -198,7 +203,8 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
         }
         to.push_back(parameter_of(gradient.mutable_data_ptr<T>(), gradient));
       }
-      parallel_each(engine.program().jobs(), [&](std::size_t job) { engine.program().add_gradients(job, sums, to); });
+      parallel_each(engine.program().jobs(),
+                    [&](std::size_t job) { engine.program().add_gradients(job, sums, to); });
       for (auto& buffer : buffers) kept.side->give_back(std::move(buffer));
     }
     return out;
@@ -219,14 +225,15 @@ bool FusedDenoiser<Engine>::takes(const torch::Tensor& x, const torch::Tensor& t
   if (!kernels_enabled() || !Engine<float>::supports(shape_)) return false;
   const torch::ScalarType type = x.scalar_type();
   const torch::Tensor& first = parameters_.named().front().second;
-  return (type == torch::kFloat || type == torch::kDouble) && first.scalar_type() == type && x.is_cpu() && t.is_cpu() &&
-         first.is_cpu() && !first.is_inference() && t.scalar_type() == torch::kLong && t.dim() == 1 && x.dim() == 3 &&
-         x.size(0) == t.size(0) && x.size(1) == shape_.horizon && x.size(2) == shape_.width &&
-         x.layout() == torch::kStrided;
+  return (type == torch::kFloat || type == torch::kDouble) && first.scalar_type() == type && x.is_cpu() &&
+         t.is_cpu() && first.is_cpu() && !first.is_inference() && t.scalar_type() == torch::kLong &&
+         t.dim() == 1 && x.dim() == 3 && x.size(0) == t.size(0) && x.size(1) == shape_.horizon &&
+         x.size(2) == shape_.width && x.layout() == torch::kStrided;
 }
 
 template <template <class> class Engine>
-torch::Tensor FusedDenoiser<Engine>::forward(const torch::Tensor& x, const torch::Tensor& t, const Plain& plain) const {
+torch::Tensor FusedDenoiser<Engine>::forward(const torch::Tensor& x, const torch::Tensor& t,
+                                             const Plain& plain) const {
   torch::autograd::variable_list parameters;
   bool graph = torch::GradMode::is_enabled() && x.requires_grad();
   for (const auto& [name, parameter] : parameters_.named()) {

@@ -1,5 +1,5 @@
-// A denoiser on a CPU by an engine over agents/kernels, as one node of LibTorch's graph. Its results are those of the
-// net's ATen operations to rounding.
+// A denoiser on a CPU by an engine over agents/kernels, as one node of LibTorch's graph. Its results are
+// those of the net's ATen operations to rounding.
 #pragma once
 
 #include <torch/torch.h>
@@ -24,12 +24,12 @@ class FusedDenoiser {
   FusedDenoiser(const Shape& shape, const Parameters& parameters);
   ~FusedDenoiser();
 
-  /// Whether the engine computes this: kernels are on, and x, t and the parameters are dense float or double tensors of
-  /// one type on the CPU, of the shapes that forward() takes.
+  /// Whether the engine computes this: kernels are on, and x, t and the parameters are dense float or double
+  /// tensors of one type on the CPU, of the shapes that forward() takes.
   bool takes(const torch::Tensor& x, const torch::Tensor& t) const;
 
-  /// x: [n, horizon, width], t: [n] int64 -> [n, horizon, width]. Gradients in x and in the parameters; where these must
-  /// be differentiable themselves, they are those of `plain`.
+  /// x: [n, horizon, width], t: [n] int64 -> [n, horizon, width]. Gradients in x and in the parameters; where
+  /// these must be differentiable themselves, they are those of `plain`.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t, const Plain& plain) const;
 
  private:

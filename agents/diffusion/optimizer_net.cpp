@@ -30,7 +30,8 @@ double Optimizer::gradient_norm() const {
 
 void Optimizer::step(const DiffusionTrainConfig& config, double norm) {
   const torch::NoGradGuard no_grad;
-  const double scale = config.gradient_clip > 0 && norm > config.gradient_clip ? config.gradient_clip / norm : 1;
+  const double scale =
+      config.gradient_clip > 0 && norm > config.gradient_clip ? config.gradient_clip / norm : 1;
   ++steps_;
   // A young average forgets faster, so that it does not carry the initial weights into short runs.
   const auto age = static_cast<double>(steps_);
@@ -49,8 +50,8 @@ void Optimizer::step(const DiffusionTrainConfig& config, double norm) {
     parallel_each((count + kPiece - 1) / kPiece, [&](std::size_t piece) {
       const std::size_t begin = piece * kPiece;
       const auto at = [&](const torch::Tensor& tensor) { return tensor.data_ptr<float>() + begin; };
-      kernels::kernels<float>().adam(std::min(kPiece, count - begin), step, at(weights_), at(gradient_), at(m_), at(v_),
-                                     at(average_));
+      kernels::kernels<float>().adam(std::min(kPiece, count - begin), step, at(weights_), at(gradient_),
+                                     at(m_), at(v_), at(average_));
     });
     for (const torch::Tensor& changed : {weights_, average_}) torch::autograd::impl::bump_version(changed);
     return;

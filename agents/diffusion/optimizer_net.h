@@ -17,8 +17,8 @@ class Optimizer {
 
   /// Euclidean norm of the gradient.
   double gradient_norm() const;
-  /// One step with the gradient, of the norm given, scaled down to config.gradient_clip (0 for no limit). The gradient
-  /// is zero afterwards, ready for the next backward().
+  /// One step with the gradient, of the norm given, scaled down to config.gradient_clip (0 for no limit). The
+  /// gradient is zero afterwards, ready for the next backward().
   void step(const DiffusionTrainConfig& config, double norm);
 
   std::int64_t steps() const { return steps_; }

@@ -30,8 +30,9 @@ ResidualMlpEngine<T>::ResidualMlpEngine(const ResidualMlpShape& shape, Parameter
 }
 
 template <class T>
-void ResidualMlpEngine<T>::forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times,
-                                   const int* which, T* y, Tape& tape, bool keep, int threads) const {
+void ResidualMlpEngine<T>::forward(const PackedWeights<T>& weights, int n, const T* x, const T* time,
+                                   int times, const int* which, T* y, Tape& tape, bool keep,
+                                   int threads) const {
   tape.begin(n, times, which);
   ConvPass<T> pass(program_, weights, tape, threads);
   const auto& k = pass.k;
@@ -57,7 +58,8 @@ void ResidualMlpEngine<T>::forward(const PackedWeights<T>& weights, int n, const
     T *normed = pass.take(N * D), *u = pass.take(N * D), *a = pass.take(N * D);
     k.channel_norm(n, dim, h, pass.plain(block.norm.gain), pass.plain(block.norm.bias), normed);
     pass.apply(block.first, normed, u);
-    for (int i = 0; i < n; ++i) k.add(D, shifts + tape.row_of(i) * all + std::ptrdiff_t(b) * dim, u + std::ptrdiff_t(i) * dim);
+    for (int i = 0; i < n; ++i)
+      k.add(D, shifts + tape.row_of(i) * all + std::ptrdiff_t(b) * dim, u + std::ptrdiff_t(i) * dim);
     k.mish(N * D, u, a);
     if (keep) {
       std::copy_n(h, N * D, next);
@@ -75,7 +77,8 @@ void ResidualMlpEngine<T>::forward(const PackedWeights<T>& weights, int n, const
 }
 
 template <class T>
-void ResidualMlpEngine<T>::gradient(const PackedWeights<T>& weights, const T* dy, T* dx, T* gradients, Tape& tape) const {
+void ResidualMlpEngine<T>::gradient(const PackedWeights<T>& weights, const T* dy, T* dx, T* gradients,
+                                    Tape& tape) const {
   ConvPass<T> pass(program_, weights, tape, gradients);
   const auto begin = pass.mark();
   const auto& k = pass.k;
@@ -104,8 +107,8 @@ void ResidualMlpEngine<T>::gradient(const PackedWeights<T>& weights, const T* dy
         k.add(D, da + std::ptrdiff_t(i) * dim, dshifts + tape.row_of(i) * all + std::ptrdiff_t(b) * dim);
     pass.weight_gradient(block.first, n, normed, da);
     pass.input_gradient(block.first, n, da, false, dnormed);
-    k.channel_norm_gradient(n, dim, h, pass.plain(block.norm.gain), dnormed, dh, pass.gradient_of(block.norm.gain),
-                            pass.gradient_of(block.norm.bias));
+    k.channel_norm_gradient(n, dim, h, pass.plain(block.norm.gain), dnormed, dh,
+                            pass.gradient_of(block.norm.gain), pass.gradient_of(block.norm.bias));
   }
   const T *input = pass.pop(), *embedding = pass.pop(), *z = pass.pop(), *when = pass.pop();
   pass.weight_gradient(in_, n, input, dh);

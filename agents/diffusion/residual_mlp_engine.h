@@ -16,15 +16,16 @@ struct ResidualMlpShape {
   int time_features;
 };
 
-/// T is float or double. Its functions are const and may run in several threads at once, each with a tape of its own.
+/// T is float or double. Its functions are const and may run in several threads at once, each with a tape of
+/// its own.
 template <class T>
 class ResidualMlpEngine {
  public:
   using Shape = ResidualMlpShape;
   struct Tape : ConvTape<T> {};
 
-  /// Least windows of a part of a training batch, and into how many parts it may fall: few, since every part writes a
-  /// gradient of all weights.
+  /// Least windows of a part of a training batch, and into how many parts it may fall: few, since every part
+  /// writes a gradient of all weights.
   static constexpr std::int64_t kTrainingPart = 64, kMostParts = 4;
 
   /// Whether the kernels take such a net: hidden units in multiples of 8.
@@ -33,10 +34,11 @@ class ResidualMlpEngine {
   int time_features() const { return shape_.time_features; }
   const ConvProgram<T>& program() const { return program_; }
 
-  /// x, y: [n][horizon][width]; time: [times][time_features], sinusoidal embeddings; which: [n], each window's, or null
-  /// where every one has its own or all have the only one. With keep = false the tape serves as scratch memory only. `threads` share the outputs of each large layer.
-  void forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times, const int* which, T* y, Tape& tape,
-               bool keep, int threads = 1) const;
+  /// x, y: [n][horizon][width]; time: [times][time_features], sinusoidal embeddings; which: [n], each
+  /// window's, or null where every one has its own or all have the only one. With keep = false the tape
+  /// serves as scratch memory only. `threads` share the outputs of each large layer.
+  void forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times, const int* which,
+               T* y, Tape& tape, bool keep, int threads = 1) const;
   /// dy: [n][horizon][width] of the tape's pass. Writes `gradients` unless null, and dx, as x, unless null.
   void gradient(const PackedWeights<T>& weights, const T* dy, T* dx, T* gradients, Tape& tape) const;
 

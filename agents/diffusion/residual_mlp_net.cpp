@@ -41,12 +41,15 @@ ResidualMlp::ResidualMlp(const DiffusionConfig& config, const WindowLayout& layo
              parameters) {}
 
 torch::Tensor ResidualMlp::forward(const torch::Tensor& x, const torch::Tensor& t) const {
-  const auto plain = [this](const torch::Tensor& x_t, const torch::Tensor& when) { return forward_by_aten(x_t, when); };
+  const auto plain = [this](const torch::Tensor& x_t, const torch::Tensor& when) {
+    return forward_by_aten(x_t, when);
+  };
   return fused_.takes(x, t) ? fused_.forward(x, t, plain) : plain(x, t);
 }
 
 torch::Tensor ResidualMlp::forward_by_aten(const torch::Tensor& x, const torch::Tensor& t) const {
-  const torch::Tensor embedding = fast_mish(time_(sinusoidal_embedding(t, kTimeFeatures).to(time_.weight.scalar_type())));
+  const torch::Tensor embedding =
+      fast_mish(time_(sinusoidal_embedding(t, kTimeFeatures).to(time_.weight.scalar_type())));
   const std::vector<torch::Tensor> shifts =
       time_to_blocks_(embedding).chunk(static_cast<std::int64_t>(blocks_.size()), 1);
   torch::Tensor h = in_(x.flatten(1));

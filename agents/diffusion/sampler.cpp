@@ -8,7 +8,8 @@
 //               DPM-Solver++ 2M)
 // The guide moves x_t before x_0 is predicted. At "x_t" by its own gradient there, as in Diffuser; at "x0" by
 //   d guide(x_0(x_t), t = 0) / d x_t = J^T grad guide,  J = d x_0 / d x_t
-// (Ho et al. 2022, Chung et al. 2023): the denoiser's Jacobian lets through what its data can do and little else.
+// (Ho et al. 2022, Chung et al. 2023): the denoiser's Jacobian lets through what its data can do and little
+// else.
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -187,20 +188,22 @@ std::vector<float> DenoisingModel::sample(int n, const std::vector<Condition>& c
 }
 
 std::vector<float> DenoisingModel::sample_from(std::span<const float> start, int level,
-                                               const std::vector<Condition>& conditions, const SampleConfig& config,
-                                               const Guide* guide) const {
+                                               const std::vector<Condition>& conditions,
+                                               const SampleConfig& config, const Guide* guide) const {
   const auto size = static_cast<std::size_t>(layout().size());
-  require(start.size() % size == 0, "start: expected windows of ", size, " numbers, got ", start.size(), " numbers");
-  require(level >= 0 && level < schedule().timesteps, "level: expected a noise level in [0, ", schedule().timesteps,
-          "), got ", level);
-  for (const float value : start) require(std::isfinite(value), "start: expected finite numbers, got ", value);
+  require(start.size() % size == 0, "start: expected windows of ", size, " numbers, got ", start.size(),
+          " numbers");
+  require(level >= 0 && level < schedule().timesteps, "level: expected a noise level in [0, ",
+          schedule().timesteps, "), got ", level);
+  for (const float value : start)
+    require(std::isfinite(value), "start: expected finite numbers, got ", value);
   return denoise(static_cast<int>(start.size() / size), start, level, conditions, config, guide);
 }
 
 /// From `start`, noised, or from pure noise where it is empty.
 std::vector<float> DenoisingModel::denoise(int n, std::span<const float> start, int level,
-                                           const std::vector<Condition>& conditions, const SampleConfig& config,
-                                           const Guide* guide) const {
+                                           const std::vector<Condition>& conditions,
+                                           const SampleConfig& config, const Guide* guide) const {
   validate(config);
   const torch::NoGradGuard no_grad;
   const WindowLayout& shape = layout();
@@ -215,8 +218,10 @@ std::vector<float> DenoisingModel::denoise(int n, std::span<const float> start, 
     torch::Tensor x = torch::randn({size, shape.horizon, shape.width()}, rng).to(device());
     if (!start.empty()) {
       std::vector<float> clean(static_cast<std::size_t>(x.numel()));
-      normalizer().normalize(start.subspan(static_cast<std::size_t>(begin * shape.size()), clean.size()), clean);
-      const torch::Tensor t = torch::full({size}, sampler.first_level(), torch::dtype(torch::kLong).device(x.device()));
+      normalizer().normalize(start.subspan(static_cast<std::size_t>(begin * shape.size()), clean.size()),
+                             clean);
+      const torch::Tensor t =
+          torch::full({size}, sampler.first_level(), torch::dtype(torch::kLong).device(x.device()));
       x = add_noise(torch::tensor(clean).view(x.sizes()).to(x.device()), t, x);
     }
     x = sampler.run(x, inpainting, begin, rng).to(torch::kCPU).contiguous();

@@ -86,7 +86,8 @@ TimeEmbedding::TimeEmbedding(Parameters& parameters, const std::string& name, in
       second(parameters, name + ".3", std::int64_t{4} * dim, dim) {}
 
 torch::Tensor TimeEmbedding::operator()(const torch::Tensor& t) const {
-  const torch::Tensor embedding = sinusoidal_embedding(t, first.weight.size(1)).to(first.weight.scalar_type());
+  const torch::Tensor embedding =
+      sinusoidal_embedding(t, first.weight.size(1)).to(first.weight.scalar_type());
   return second(fast_mish(first(embedding)));
 }
 
@@ -128,11 +129,14 @@ TemporalUnet::TemporalUnet(const DiffusionConfig& config, const WindowLayout& la
   }
   final_block_.emplace(parameters, "final_conv.0", channels[1], config.dim);
   final_conv_.emplace(parameters, "final_conv.1", config.dim, layout.width(), 1);
-  fused_.emplace(UnetShape{layout.horizon, layout.width(), config.dim, config.dim_mults, config.attention}, parameters);
+  fused_.emplace(UnetShape{layout.horizon, layout.width(), config.dim, config.dim_mults, config.attention},
+                 parameters);
 }
 
 torch::Tensor TemporalUnet::forward(const torch::Tensor& x, const torch::Tensor& t) const {
-  const auto plain = [this](const torch::Tensor& x_t, const torch::Tensor& when) { return forward_by_aten(x_t, when); };
+  const auto plain = [this](const torch::Tensor& x_t, const torch::Tensor& when) {
+    return forward_by_aten(x_t, when);
+  };
   return fused_->takes(x, t) ? fused_->forward(x, t, plain) : plain(x, t);
 }
 

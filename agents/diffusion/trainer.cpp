@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <future>
 #include <memory>
 #include <sstream>
 
@@ -20,6 +21,7 @@
 #include "agents/diffusion/tensor_file_net.h"
 #include "agents/diffusion/training_batch_net.h"
 #include "agents/diffusion/training_log.h"
+#include "agents/parallel.h"
 #include "core/error.h"
 #include "core/progress.h"
 
@@ -90,6 +92,7 @@ class Trainer {
         train_(windows_, split_.train),
         held_out_(windows_, split_.test),
         batches_(model_.impl(), windows_, config_),
+        held_out_batches_(model_.impl(), windows_, config_),
         optimizer_(model_.impl().net->parameters, average_.impl().net->parameters),
         data_{{"rows", data.size()},
               {"episodes", data.episodes().size()},
@@ -138,9 +141,9 @@ class Trainer {
   std::filesystem::path checkpoint() const { return folder_ / "checkpoint.safetensors"; }
 
   double train_step() {
-    const Batch batch = batches_.make(train_, config_.batch, kTraining, static_cast<std::uint64_t>(step_));
+    const Batch batch = next_batch();
     const torch::Tensor output = model_.impl().net->forward(batch.x_t, batch.t);
-    const Loss loss = weighted_square_error(output, batch);
+    const Loss loss = weighted_square_error(output, batch.target, batch.weights);
     torch::autograd::backward({output}, {loss.gradient});
     const double norm = optimizer_.gradient_norm();
     check_health(loss.value, norm);
@@ -149,6 +152,20 @@ class Trainer {
     loss_sum_ += loss.value;
     ++loss_count_;
     return loss.value;
+  }
+
+  /// Where there is another thread or a device to work beside, the batch after this one is made meanwhile.
+  Batch next_batch() {
+    const auto make = [this](std::int64_t step) {
+      return batches_.make(train_, config_.batch, kTraining, static_cast<std::uint64_t>(step));
+    };
+    Batch batch = ahead_.valid() ? ahead_.get() : make(step_);
+    if (step_ + 1 < config_.steps && (config_.device != "cpu" || at::get_num_threads() > 1))
+      ahead_ = std::async(std::launch::async, [make, next = step_ + 1] {
+        stay_in_this_thread();
+        return make(next);
+      });
+    return batch;
   }
 
   void check_health(double loss, double norm) {
@@ -172,9 +189,9 @@ class Trainer {
     double sum = 0;
     int windows = 0;
     for (std::uint64_t i = 0; windows < kHeldOutWindows; ++i, windows += config_.batch) {
-      const Batch batch = batches_.make(held_out_, config_.batch, kHeldOut, i);
-      sum += weighted_square_error(average_.impl().net->forward(batch.x_t, batch.t), batch).value *
-             config_.batch;
+      const Batch batch = held_out_batches_.make(held_out_, config_.batch, kHeldOut, i);
+      const torch::Tensor output = average_.impl().net->forward(batch.x_t, batch.t);
+      sum += weighted_square_error(output, batch.target, batch.weights).value * config_.batch;
     }
     return sum / windows;
   }
@@ -228,8 +245,8 @@ class Trainer {
     const Safetensors file = Safetensors::open(checkpoint());
     const std::string name = checkpoint().string();
     if (file.metadata_at("kind") != kKind)
-      throw Error(concat(name, ": metadata 'kind': expected ", kKind, ", found '",
-                         file.metadata_at("kind"), "'"));
+      throw Error(
+          concat(name, ": metadata 'kind': expected ", kKind, ", found '", file.metadata_at("kind"), "'"));
     try {
       const auto entry = [&](const char* key) { return Json::parse(file.metadata_at(key)); };
       const std::string what = name + ": a run continues with its own settings";
@@ -264,7 +281,7 @@ class Trainer {
   WindowSampler windows_;
   Split split_;
   EpisodeWindows train_, held_out_;
-  BatchMaker batches_;
+  BatchMaker batches_, held_out_batches_;
   Optimizer optimizer_;
   Json data_;  // what a resumed run must find again
   std::int64_t step_ = 0, saved_step_ = -1, logged_step_ = 0;
@@ -272,6 +289,7 @@ class Trainer {
   std::int64_t loss_count_ = 0;
   Json last_metrics_;
   Clock::time_point logged_ = Clock::now();
+  std::future<Batch> ahead_;  // of the step to come; the last member, so that it ends before what it reads
 };
 
 }  // namespace

@@ -87,10 +87,11 @@ Batch BatchMaker::make(const EpisodeWindows& from, int size, std::uint64_t strea
   return batch;
 }
 
-Loss weighted_square_error(const torch::Tensor& output, const Batch& batch) {
+Loss weighted_square_error(const torch::Tensor& output, const torch::Tensor& target,
+                           const torch::Tensor& weights) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor residual = output - batch.target;
-  const torch::Tensor gradient = residual * batch.weights * (2.0 / static_cast<double>(residual.numel()));
+  const torch::Tensor residual = output - target;
+  const torch::Tensor gradient = residual * weights * (2.0 / static_cast<double>(residual.numel()));
   const double value = 0.5 * gradient.flatten().dot(residual.flatten()).item<double>();
   return {value, gradient};
 }

@@ -51,6 +51,7 @@ struct Loss {
   double value;
   torch::Tensor gradient;
 };
-Loss weighted_square_error(const torch::Tensor& output, const Batch& batch);
+Loss weighted_square_error(const torch::Tensor& output, const torch::Tensor& target,
+                           const torch::Tensor& weights);
 
 }  // namespace diffreward

@@ -21,8 +21,15 @@ struct UnetEngine<T>::Builder {
     return {first, program.vector(bias, size), kernels::Activation::kMish};
   }
   Block block(const std::string& name, int rows, int in, int out) {
-    Block block{.rows = rows, .in = in, .out = out, .first = 0, .second = 0, .time = 0, .shortcut = kNone,
-                .first_norm = {}, .second_norm = {}};
+    Block block{.rows = rows,
+                .in = in,
+                .out = out,
+                .first = 0,
+                .second = 0,
+                .time = 0,
+                .shortcut = kNone,
+                .first_norm = {},
+                .second_norm = {}};
     const auto half = [&](const std::string& part, int from, std::size_t& conv, Norm& norm_of) {
       conv = program.same(part + ".block.0", from, out, kKernel, rows);
       norm_of = norm(part + ".block.2.weight", part + ".block.2.bias", out);
@@ -38,12 +45,14 @@ struct UnetEngine<T>::Builder {
     constexpr int kInner = kHeads * kHeadChannels;
     const Norm norm_of = norm(name + ".fn.norm.g", name + ".fn.norm.b", channels);
     const std::size_t qkv = program.same(name + ".fn.fn.to_qkv", channels, 3 * kInner, 1, rows, false);
-    return Attention{rows, channels, norm_of, qkv, program.same(name + ".fn.fn.to_out", kInner, channels, 1, rows)};
+    return Attention{rows, channels, norm_of, qkv,
+                     program.same(name + ".fn.fn.to_out", kInner, channels, 1, rows)};
   }
 };
 
 template <class T>
-UnetEngine<T>::UnetEngine(const UnetShape& shape, ParameterIndex index) : shape_(shape), program_(std::move(index)) {
+UnetEngine<T>::UnetEngine(const UnetShape& shape, ParameterIndex index)
+    : shape_(shape), program_(std::move(index)) {
   Builder make{*this};
   time_first_ = program_.linear("time_mlp.1", shape.dim, 4 * shape.dim);
   time_second_ = program_.linear("time_mlp.3", 4 * shape.dim, shape.dim);
@@ -54,7 +63,8 @@ UnetEngine<T>::UnetEngine(const UnetShape& shape, ParameterIndex index) : shape_
   for (std::size_t i = 0; i < levels; ++i) {
     const std::string name = "downs." + std::to_string(i);
     const int in = channels[i], out = channels[i + 1];
-    const Block first = make.block(name + ".0", rows, in, out), second = make.block(name + ".1", rows, out, out);
+    const Block first = make.block(name + ".0", rows, in, out),
+                second = make.block(name + ".1", rows, out, out);
     Level level{first, second, make.attention(name + ".2", rows, out), kNone};
     if (i + 1 < levels) {
       level.resample = program_.conv(name + ".3.conv", {out, out, 3, 2, 1, rows, rows / 2});
@@ -71,7 +81,8 @@ UnetEngine<T>::UnetEngine(const UnetShape& shape, ParameterIndex index) : shape_
   for (std::size_t i = 0; i + 1 < levels; ++i) {
     const std::string name = "ups." + std::to_string(i);
     const int in = channels[levels - i], out = channels[levels - i - 1];
-    const Block first = make.block(name + ".0", rows, 2 * in, out), second = make.block(name + ".1", rows, out, out);
+    const Block first = make.block(name + ".0", rows, 2 * in, out),
+                second = make.block(name + ".1", rows, out, out);
     Level level{first, second, make.attention(name + ".2", rows, out), kNone};
     level.resample = program_.conv(name + ".3.conv", {out, out, 4, 2, 1, rows, 2 * rows, true});
     rows *= 2;
@@ -88,13 +99,14 @@ UnetEngine<T>::UnetEngine(const UnetShape& shape, ParameterIndex index) : shape_
 template <class T>
 struct UnetEngine<T>::Pass : ConvPass<T> {
   using Base = ConvPass<T>;
-  using Base::apply, Base::by_sequence, Base::by_time, Base::gradient_of, Base::input_gradient, Base::k, Base::mark, Base::n, Base::norm, Base::norm_gradient,
-      Base::plain, Base::pop, Base::push, Base::rewind, Base::size, Base::take, Base::take_stats, Base::times,
-      Base::wants_parameters, Base::weight_gradient;
+  using Base::apply, Base::by_sequence, Base::by_time, Base::gradient_of, Base::input_gradient, Base::k,
+      Base::mark, Base::n, Base::norm, Base::norm_gradient, Base::plain, Base::pop, Base::push, Base::rewind,
+      Base::size, Base::take, Base::take_stats, Base::times, Base::wants_parameters, Base::weight_gradient;
 
   const UnetEngine& engine;
   Tape& tape;
   T* time_gradient = nullptr;  // of the activated time embedding, [times][dim]
+  T* turns[2] = {};            // of the way back, each as large as any layer's input
 
   template <class Last>
   Pass(const UnetEngine& of, const PackedWeights<T>& weights, Tape& on, Last last)
@@ -103,12 +115,15 @@ struct UnetEngine<T>::Pass : ConvPass<T> {
   T* block(const Block& b, T* x, bool keep) {
     T* const y = take(size(b.rows, b.out));
     const auto begin = mark();
-    T *u1 = take(size(b.rows, b.out)), *a = take(size(b.rows, b.out)), *u2 = take(size(b.rows, b.out));
+    T *u1 = take(size(b.rows, b.out)), *u2 = take(size(b.rows, b.out));
     T *stats1 = take_stats(), *stats2 = take_stats();
-    T* const shift = take(std::size_t(times()) * std::size_t(b.out));
-    apply(b.time, times(), tape.activated_time, false, shift);
+    T* const by_level = take(std::size_t(times()) * std::size_t(b.out));
+    apply(b.time, times(), tape.activated_time, false, by_level);
+    T* const shift = by_sequence(by_level, b.out);
+    const auto kept = mark();
+    T* const a = take(size(b.rows, b.out));  // the way back computes it again
     apply(b.first, x, u1);
-    norm(b.first_norm, b.rows, b.out, u1, by_sequence(shift, b.out), nullptr, a, stats1);
+    norm(b.first_norm, b.rows, b.out, u1, shift, nullptr, a, stats1);
     apply(b.second, a, u2);
     const T* residual = x;
     if (b.shortcut != kNone) {
@@ -116,21 +131,26 @@ struct UnetEngine<T>::Pass : ConvPass<T> {
       residual = y;
     }
     norm(b.second_norm, b.rows, b.out, u2, nullptr, residual, y, stats2);
-    if (keep)
-      push({x, u1, a, u2, stats1, stats2});
-    else
-      rewind(begin);
+    if (keep) push({x, u1, shift, u2, stats1, stats2});
+    rewind(keep ? kept : begin);
     return y;
   }
 
+  /// Room for what is derived from dy: the one of two buffers that does not hold dy.
+  T* other(const T* dy) const { return dy == turns[0] ? turns[1] : turns[0]; }
+
   /// Returns dx, or null unless `wanted`.
   T* block_gradient(const Block& b, const T* dy, bool wanted = true) {
-    const T *stats2 = pop(), *stats1 = pop(), *u2 = pop(), *a = pop(), *u1 = pop(), *x = pop();
-    T* const dx = wanted ? take(size(b.rows, b.in)) : nullptr;
+    const T *stats2 = pop(), *stats1 = pop(), *u2 = pop(), *shift = pop(), *u1 = pop(), *x = pop();
+    T* const dx = wanted ? other(dy) : nullptr;
     const auto begin = mark();
     T *du = take(size(b.rows, b.out)), *da = take(size(b.rows, b.out));
     norm_gradient(b.second_norm, b.rows, b.out, u2, stats2, dy, du, nullptr);
-    weight_gradient(b.second, n(), a, du);
+    if (wants_parameters()) {
+      T* const a = da;
+      norm(b.first_norm, b.rows, b.out, u1, shift, nullptr, a, take_stats());
+      weight_gradient(b.second, n(), a, du);
+    }
     input_gradient(b.second, n(), du, false, da);
     T* dshift = take(std::size_t(n()) * std::size_t(b.out));
     norm_gradient(b.first_norm, b.rows, b.out, u1, stats1, da, du, wants_parameters() ? dshift : nullptr);
@@ -156,8 +176,10 @@ struct UnetEngine<T>::Pass : ConvPass<T> {
     constexpr int kInner = kHeads * kHeadChannels;
     T* const y = take(size(a.rows, a.channels));
     const auto begin = mark();
-    T *normed = take(size(a.rows, a.channels)), *qkv = take(size(a.rows, 3 * kInner)), *mixed = take(size(a.rows, kInner));
-    k.channel_norm(std::ptrdiff_t(a.rows) * n(), a.channels, x, plain(a.norm.gain), plain(a.norm.bias), normed);
+    T *normed = take(size(a.rows, a.channels)), *qkv = take(size(a.rows, 3 * kInner)),
+      *mixed = take(size(a.rows, kInner));
+    k.channel_norm(std::ptrdiff_t(a.rows) * n(), a.channels, x, plain(a.norm.gain), plain(a.norm.bias),
+                   normed);
     apply(a.qkv, normed, qkv);
     k.linear_attention(a.rows, n(), kHeads, qkv, mixed);
     apply(a.out, mixed, y);
@@ -172,9 +194,10 @@ struct UnetEngine<T>::Pass : ConvPass<T> {
   T* attention_gradient(const Attention& a, const T* dy) {
     constexpr int kInner = kHeads * kHeadChannels;
     const T *mixed = pop(), *qkv = pop(), *normed = pop(), *x = pop();
-    T* const dx = take(size(a.rows, a.channels));
+    T* const dx = other(dy);
     const auto begin = mark();
-    T *dmixed = take(size(a.rows, kInner)), *dqkv = take(size(a.rows, 3 * kInner)), *dnormed = take(size(a.rows, a.channels));
+    T *dmixed = take(size(a.rows, kInner)), *dqkv = take(size(a.rows, 3 * kInner)),
+      *dnormed = take(size(a.rows, a.channels));
     weight_gradient(a.out, n(), mixed, dy);
     input_gradient(a.out, n(), dy, false, dmixed);
     k.linear_attention_gradient(a.rows, n(), kHeads, qkv, dmixed, dqkv);
@@ -195,8 +218,7 @@ struct UnetEngine<T>::Pass : ConvPass<T> {
     return y;
   }
   T* resample_gradient(std::size_t which, const T* dy) {
-    const kernels::ConvShape& shape = engine.program_.shape(which);
-    T* const dx = take(size(shape.rows_in, shape.in));
+    T* const dx = other(dy);
     weight_gradient(which, n(), pop(), dy);
     input_gradient(which, n(), dy, false, dx);
     return dx;
@@ -292,7 +314,8 @@ void UnetEngine<T>::forward(const PackedWeights<T>& weights, int n, const T* x, 
 }
 
 template <class T>
-void UnetEngine<T>::gradient(const PackedWeights<T>& weights, const T* dy, T* dx, T* gradients, Tape& tape) const {
+void UnetEngine<T>::gradient(const PackedWeights<T>& weights, const T* dy, T* dx, T* gradients,
+                             Tape& tape) const {
   Pass pass(*this, weights, tape, gradients);
   const auto before = pass.mark();
   const int n = pass.n();
@@ -301,12 +324,13 @@ void UnetEngine<T>::gradient(const PackedWeights<T>& weights, const T* dy, T* dx
     pass.time_gradient = pass.take(size);
     std::fill_n(pass.time_gradient, size, T(0));
   }
-  T* d;
+  for (T*& turn : pass.turns) turn = pass.take(std::size_t(n) * program_.largest_input());
+  T* d = pass.turns[0];
   {
     const T *stats = pass.pop(), *a = pass.pop(), *u = pass.pop(), *h = pass.pop();
-    d = pass.take(pass.size(final_rows_, program_.shape(final_conv_).in));
     const auto begin = pass.mark();
-    T *dout = pass.take(pass.size(final_rows_, shape_.width)), *da = pass.take(pass.size(final_rows_, shape_.dim)),
+    T *dout = pass.take(pass.size(final_rows_, shape_.width)),
+      *da = pass.take(pass.size(final_rows_, shape_.dim)),
       *du = pass.take(pass.size(final_rows_, shape_.dim));
     swap_axes(n, shape_.horizon, shape_.width, dy, dout);
     pass.weight_gradient(last_conv_, n, a, dout);
@@ -323,7 +347,8 @@ void UnetEngine<T>::gradient(const PackedWeights<T>& weights, const T* dy, T* dx
     d = pass.block_gradient(level->second, d);
     d = pass.block_gradient(level->first, d);
     const int width = level->first.in / 2;
-    T *left = pass.take(pass.size(level->first.rows, width)), *right = pass.take(pass.size(level->first.rows, width));
+    T *left = pass.take(pass.size(level->first.rows, width)),
+      *right = pass.take(pass.size(level->first.rows, width));
     part(std::size_t(level->first.rows) * std::size_t(n), width, d, left, right);
     skips.push_back(right);
     d = left;

@@ -1,5 +1,6 @@
-// The Temporal U-Net's forward pass and its gradient as one hand-ordered program over agents/kernels: no tensors, no
-// graph, no allocation once its buffers have grown. TemporalUnet uses it on a CPU; what it computes is defined there.
+// The Temporal U-Net's forward pass and its gradient as one hand-ordered program over agents/kernels: no
+// tensors, no graph, no allocation once its buffers have grown. TemporalUnet uses it on a CPU; what it
+// computes is defined there.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +19,8 @@ struct UnetShape {
   bool attention;
 };
 
-/// T is float or double. Its functions are const and may run in several threads at once, each with a tape of its own.
+/// T is float or double. Its functions are const and may run in several threads at once, each with a tape of
+/// its own.
 template <class T>
 class UnetEngine {
  public:
@@ -36,10 +38,11 @@ class UnetEngine {
   int time_features() const { return shape_.dim; }
   const ConvProgram<T>& program() const { return program_; }
 
-  /// x, y: [n][horizon][width]; time: [times][dim], sinusoidal embeddings; which: [n], each sequence's, or null where
-  /// every one has its own or all have the only one. With keep = false the tape serves as scratch memory only. `threads` share the channels of each large layer.
-  void forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times, const int* which, T* y, Tape& tape,
-               bool keep, int threads = 1) const;
+  /// x, y: [n][horizon][width]; time: [times][dim], sinusoidal embeddings; which: [n], each sequence's, or
+  /// null where every one has its own or all have the only one. With keep = false the tape serves as scratch
+  /// memory only. `threads` share the channels of each large layer.
+  void forward(const PackedWeights<T>& weights, int n, const T* x, const T* time, int times, const int* which,
+               T* y, Tape& tape, bool keep, int threads = 1) const;
   /// dy: [n][horizon][width] of the tape's pass. Writes `gradients` unless null, and dx, as x, unless null.
   void gradient(const PackedWeights<T>& weights, const T* dy, T* dx, T* gradients, Tape& tape) const;
 

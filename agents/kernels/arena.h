@@ -1,5 +1,5 @@
-// Memory that is handed out piece by piece and taken back at once. It grows to what a pass needs, and later passes
-// allocate nothing.
+// Memory that is handed out piece by piece and taken back at once. It grows to what a pass needs, and later
+// passes allocate nothing.
 #pragma once
 
 #include <algorithm>

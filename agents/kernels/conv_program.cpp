@@ -13,8 +13,14 @@ constexpr std::ptrdiff_t kWorthSharing = 1 << 18;  // products of a layer that o
 
 template <class T>
 std::size_t ConvProgram<T>::conv(const std::string& name, const kernels::ConvShape& shape, bool with_bias) {
-  Conv conv{shape, index_(name + ".weight"), with_bias ? index_(name + ".bias") : kNone,
-            packed_size_, adjoint_size_, plain_size_, gradient_size_, 0};
+  Conv conv{shape,
+            index_(name + ".weight"),
+            with_bias ? index_(name + ".bias") : kNone,
+            packed_size_,
+            adjoint_size_,
+            plain_size_,
+            gradient_size_,
+            0};
   const auto& k = kernels::kernels<T>();
   packed_size_ += k.packed_size(shape.in, shape.out, shape.taps);
   adjoint_size_ += k.packed_size(shape.out, shape.in, shape.taps);
@@ -37,6 +43,14 @@ std::size_t ConvProgram<T>::vector(const std::string& name, int size) {
 }
 
 template <class T>
+std::size_t ConvProgram<T>::largest_input() const {
+  std::size_t largest = 0;
+  for (const Conv& conv : convs_)
+    largest = std::max(largest, std::size_t(conv.shape.rows_in) * std::size_t(conv.shape.in));
+  return largest;
+}
+
+template <class T>
 void ConvProgram<T>::begin_gradients(T* gradients) const {
   for (const Conv& conv : convs_)  // the kernels add to these
     if (conv.bias != kNone) std::fill_n(gradients + conv.bias_gradient, conv.shape.out, T(0));
@@ -47,11 +61,13 @@ template <class T>
 template <class Parameter>
 kernels::WeightStrides ConvProgram<T>::strides_of(const Conv& conv, const Parameter& parameter) {
   const auto& [first, second, tap] = parameter.strides;
-  return conv.shape.transposed ? kernels::WeightStrides{second, first, tap} : kernels::WeightStrides{first, second, tap};
+  return conv.shape.transposed ? kernels::WeightStrides{second, first, tap}
+                               : kernels::WeightStrides{first, second, tap};
 }
 
 template <class T>
-void ConvProgram<T>::pack(std::size_t job, const std::vector<ParameterView<const T>>& parameters, PackedWeights<T>& weights) const {
+void ConvProgram<T>::pack(std::size_t job, const std::vector<ParameterView<const T>>& parameters,
+                          PackedWeights<T>& weights) const {
   if (job >= convs_.size()) {
     const Vector& vector = vectors_[job - convs_.size()];
     std::copy_n(parameters[vector.parameter].data, vector.size, weights.plain.data() + vector.plain);
@@ -66,12 +82,13 @@ void ConvProgram<T>::pack(std::size_t job, const std::vector<ParameterView<const
   if (!weights.adjoint.empty())
     k.pack(weight.data, {strides.in, strides.out, strides.tap}, shape.out, shape.in, shape.taps,
            weights.adjoint.data() + conv.adjoint);
-  if (conv.bias != kNone) std::copy_n(parameters[conv.bias].data, shape.out, weights.plain.data() + conv.plain);
+  if (conv.bias != kNone)
+    std::copy_n(parameters[conv.bias].data, shape.out, weights.plain.data() + conv.plain);
 }
 
 template <class T>
 void ConvProgram<T>::add_gradients(std::size_t job, const std::vector<const T*>& buffers,
-                                  const std::vector<ParameterView<T>>& parameters) const {
+                                   const std::vector<ParameterView<T>>& parameters) const {
   const auto add = [&](std::size_t from, std::size_t size, T* to) {
     for (const T* buffer : buffers) kernels::kernels<T>().add(size, buffer + from, to);
   };
@@ -105,7 +122,7 @@ void ConvProgram<T>::add_gradients(std::size_t job, const std::vector<const T*>&
 }
 
 template <class T>
-const T* ConvPass<T>::by_sequence(const T* rows, int width) {
+T* ConvPass<T>::by_sequence(T* rows, int width) {
   if (tape_.which.empty()) return rows;
   T* const out = take(std::size_t(n()) * std::size_t(width));
   for (int i = 0; i < n(); ++i)
@@ -149,60 +166,64 @@ void ConvPass<T>::apply(std::size_t which, int count, const T* x, bool add, T* y
 template <class T>
 void ConvPass<T>::apply_tangent(std::size_t which, int count, const T* dx, bool add, T* dy) const {
   const auto& conv = program_.convs_[which];
-  k.conv(conv.shape, count, dx, conv.shape.in, weights_.packed.data() + conv.packed, nullptr, add, dy, conv.shape.out);
+  k.conv(conv.shape, count, dx, conv.shape.in, weights_.packed.data() + conv.packed, nullptr, add, dy,
+         conv.shape.out);
 }
 
 template <class T>
 void ConvPass<T>::weight_gradient(std::size_t which, int count, const T* x, const T* dy) const {
   if (!gradients_) return;
   const auto& conv = program_.convs_[which];
-  k.conv_weight_gradient(conv.shape, count, x, conv.shape.in, dy, conv.shape.out, false, gradients_ + conv.weight_gradient);
+  k.conv_weight_gradient(conv.shape, count, x, conv.shape.in, dy, conv.shape.out, false,
+                         gradients_ + conv.weight_gradient);
   if (conv.bias != ConvProgram<T>::kNone)
-    k.add_column_sums(std::ptrdiff_t(conv.shape.rows_out) * count, conv.shape.out, dy, gradients_ + conv.bias_gradient);
+    k.add_column_sums(std::ptrdiff_t(conv.shape.rows_out) * count, conv.shape.out, dy,
+                      gradients_ + conv.bias_gradient);
 }
 
 template <class T>
 void ConvPass<T>::add_weight_gradient(std::size_t which, int count, const T* x, const T* dy) const {
   if (!gradients_) return;
   const auto& conv = program_.convs_[which];
-  k.conv_weight_gradient(conv.shape, count, x, conv.shape.in, dy, conv.shape.out, true, gradients_ + conv.weight_gradient);
+  k.conv_weight_gradient(conv.shape, count, x, conv.shape.in, dy, conv.shape.out, true,
+                         gradients_ + conv.weight_gradient);
 }
 
 template <class T>
 void ConvPass<T>::input_gradient(std::size_t which, int count, const T* dy, bool add, T* dx) const {
   const auto& conv = program_.convs_[which];
-  k.conv(conv.shape.adjoint(), count, dy, conv.shape.out, weights_.adjoint.data() + conv.adjoint, nullptr, add, dx,
-         conv.shape.in);
+  k.conv(conv.shape.adjoint(), count, dy, conv.shape.out, weights_.adjoint.data() + conv.adjoint, nullptr,
+         add, dx, conv.shape.in);
 }
 
 template <class T>
-void ConvPass<T>::norm(const Norm& norm, int rows, int channels, const T* u, const T* shift, const T* residual, T* y,
-                       T* stats) const {
+void ConvPass<T>::norm(const Norm& norm, int rows, int channels, const T* u, const T* shift,
+                       const T* residual, T* y, T* stats) const {
   k.norm_act(norm.act, rows, n(), channels, kGroups, u, plain(norm.gain), plain(norm.bias), shift,
              times() == 1 ? 0 : channels, residual, y, stats, stats + n() * kGroups);
 }
 
 template <class T>
-void ConvPass<T>::norm_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* dy, T* du,
-                                T* dshift) const {
+void ConvPass<T>::norm_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats,
+                                const T* dy, T* du, T* dshift) const {
   k.norm_act_gradient(norm.act, rows, n(), channels, kGroups, u, plain(norm.gain), plain(norm.bias), stats,
                       stats + n() * kGroups, dy, du, gradient_of(norm.gain), gradient_of(norm.bias), dshift);
 }
 
 template <class T>
-void ConvPass<T>::norm_tangent(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* du,
-                               const T* residual, T* dy, T* means) const {
-  k.norm_silu_tangent(rows, n(), channels, kGroups, u, plain(norm.gain), plain(norm.bias), stats, stats + n() * kGroups,
-                      du, residual, dy, means, means + n() * kGroups);
+void ConvPass<T>::norm_tangent(const Norm& norm, int rows, int channels, const T* u, const T* stats,
+                               const T* du, const T* residual, T* dy, T* means) const {
+  k.norm_silu_tangent(rows, n(), channels, kGroups, u, plain(norm.gain), plain(norm.bias), stats,
+                      stats + n() * kGroups, du, residual, dy, means, means + n() * kGroups);
 }
 
 template <class T>
-void ConvPass<T>::norm_tangent_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* du,
-                                        const T* means, const T* y_adjoint, const T* dy_adjoint, T* u_adjoint,
-                                        T* dshift) const {
+void ConvPass<T>::norm_tangent_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats,
+                                        const T* du, const T* means, const T* y_adjoint, const T* dy_adjoint,
+                                        T* u_adjoint, T* dshift) const {
   k.norm_silu_tangent_gradient(rows, n(), channels, kGroups, u, plain(norm.gain), plain(norm.bias), stats,
-                               stats + n() * kGroups, du, means, means + n() * kGroups, y_adjoint, dy_adjoint, u_adjoint,
-                               gradient_of(norm.gain), gradient_of(norm.bias), dshift);
+                               stats + n() * kGroups, du, means, means + n() * kGroups, y_adjoint, dy_adjoint,
+                               u_adjoint, gradient_of(norm.gain), gradient_of(norm.bias), dshift);
 }
 
 template class ConvProgram<float>;

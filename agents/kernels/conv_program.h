@@ -1,5 +1,5 @@
-// What nets of 1-D convolutions and group normalisations share: their weights in the kernels' order, and the steps of a
-// pass over them, forward and back. UnetEngine and HalfUnetEngine are orders of such steps.
+// What nets of 1-D convolutions and group normalisations share: their weights in the kernels' order, and the
+// steps of a pass over them, forward and back. UnetEngine and HalfUnetEngine are orders of such steps.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@
 
 namespace diffreward {
 
-/// A parameter as PyTorch has it: [out, in, taps], [in, out, taps] of a transposed convolution, [out, in] or [size],
-/// with the distance between neighbours along each dimension.
+/// A parameter as PyTorch has it: [out, in, taps], [in, out, taps] of a transposed convolution, [out, in] or
+/// [size], with the distance between neighbours along each dimension.
 template <class T>
 struct ParameterView {
   T* data;
@@ -44,20 +44,26 @@ class ConvProgram {
   }
   /// One that keeps the number of rows.
   std::size_t same(const std::string& name, int in, int out, int taps, int rows, bool with_bias = true) {
-    return conv(name, {.in = in, .out = out, .taps = taps, .stride = 1, .pad = taps / 2, .rows_in = rows, .rows_out = rows},
-                with_bias);
+    return conv(
+        name,
+        {.in = in, .out = out, .taps = taps, .stride = 1, .pad = taps / 2, .rows_in = rows, .rows_out = rows},
+        with_bias);
   }
   /// A vector of one number per channel; returns its number.
   std::size_t vector(const std::string& name, int size);
   const kernels::ConvShape& shape(std::size_t conv) const { return convs_[conv].shape; }
+  /// Numbers per sequence of the largest input of a layer.
+  std::size_t largest_input() const;
 
-  /// To be filled by pack(job) for every job in [0, jobs()), in any order and by any threads. The adjoint part serves
-  /// gradients alone.
+  /// To be filled by pack(job) for every job in [0, jobs()), in any order and by any threads. The adjoint
+  /// part serves gradients alone.
   PackedWeights<T> make_weights(bool adjoint) const {
-    return {std::vector<T>(packed_size_), std::vector<T>(adjoint ? adjoint_size_ : 0), std::vector<T>(plain_size_)};
+    return {std::vector<T>(packed_size_), std::vector<T>(adjoint ? adjoint_size_ : 0),
+            std::vector<T>(plain_size_)};
   }
   std::size_t jobs() const { return convs_.size() + vectors_.size(); }
-  void pack(std::size_t job, const std::vector<ParameterView<const T>>& parameters, PackedWeights<T>& weights) const;
+  void pack(std::size_t job, const std::vector<ParameterView<const T>>& parameters,
+            PackedWeights<T>& weights) const;
 
   /// Numbers of a gradient buffer; it must begin as zeros when it is used first.
   std::size_t gradient_size() const { return gradient_size_; }
@@ -143,8 +149,9 @@ class ConvPass {
     return gradients_ ? gradients_ + program_.vectors_[vector].gradient : nullptr;
   }
 
-  /// Rows of time embeddings, [times][width], as each sequence has them: [n][width], or [1][width] for one for all.
-  const T* by_sequence(const T* rows, int width);
+  /// Rows of time embeddings, [times][width], as each sequence has them: [n][width], or [1][width] for one
+  /// for all.
+  T* by_sequence(T* rows, int width);
   /// Its reverse: sums of the rows of sequences, [n][width], by embedding, [times][width].
   T* by_time(T* rows, int width);
 
@@ -166,15 +173,18 @@ class ConvPass {
   /// Room for what norm() leaves for norm_gradient().
   T* take_stats() { return take(2 * kGroups * std::size_t(n())); }
   /// y = act(group_norm(u)) + shift + residual; shift is [times][channels] or null.
-  void norm(const Norm& norm, int rows, int channels, const T* u, const T* shift, const T* residual, T* y, T* stats) const;
+  void norm(const Norm& norm, int rows, int channels, const T* u, const T* shift, const T* residual, T* y,
+            T* stats) const;
   /// dshift: [n][channels] or null.
   void norm_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* dy, T* du,
                      T* dshift) const;
-  /// The tangent of norm() along du and, with it, the reverse of both (kernels.h). `means` has room for take_stats().
-  void norm_tangent(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* du, const T* residual,
-                    T* dy, T* means) const;
-  void norm_tangent_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* du,
-                             const T* means, const T* y_adjoint, const T* dy_adjoint, T* u_adjoint, T* dshift) const;
+  /// The tangent of norm() along du and, with it, the reverse of both (kernels.h). `means` has room for
+  /// take_stats().
+  void norm_tangent(const Norm& norm, int rows, int channels, const T* u, const T* stats, const T* du,
+                    const T* residual, T* dy, T* means) const;
+  void norm_tangent_gradient(const Norm& norm, int rows, int channels, const T* u, const T* stats,
+                             const T* du, const T* means, const T* y_adjoint, const T* dy_adjoint,
+                             T* u_adjoint, T* dshift) const;
 
   const kernels::Kernels<T>& k = kernels::kernels<T>();
 

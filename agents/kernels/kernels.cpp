@@ -7,9 +7,12 @@
 // Highway compiles this file once per instruction set.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agents/kernels/kernels.cpp"
+// foreach_target.h comes first.
+// clang-format off
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 #include <hwy/contrib/math/math-inl.h>
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace diffreward::kernels {
@@ -17,8 +20,8 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// --- Convolutions: a tile of kTileRows x 2 vectors of the output stays in registers while taps and input channels are
-// summed up. With 16 registers of 8 floats six rows are the most that fit.
+// --- Convolutions: a tile of kTileRows x 2 vectors of the output stays in registers while taps and input
+// channels are summed up. With 16 registers of 8 floats six rows are the most that fit.
 
 constexpr int kTileRows = 6;
 constexpr int kMaxTaps = 8;
@@ -56,7 +59,8 @@ void pack(const T* weight, WeightStrides strides, int in, int out, int taps, T* 
         T* to = packed;
         if (columns < width) std::fill_n(to, std::ptrdiff_t(in) * width, T(0));
         for (int c = 0; c < columns; ++c)
-          for (int i = 0; i < in; ++i) to[std::ptrdiff_t(i) * width + c] = from[c * strides.out + i * strides.in];
+          for (int i = 0; i < in; ++i)
+            to[std::ptrdiff_t(i) * width + c] = from[c * strides.out + i * strides.in];
       } else {
         T* to = packed;
         for (int i = 0; i < in; ++i, to += width)
@@ -68,8 +72,8 @@ void pack(const T* weight, WeightStrides strides, int in, int out, int taps, T* 
 }
 
 template <class T, int kRows>
-HWY_INLINE void conv_tile(int taps, const T* const* rows, const T* const* weights, int in, const T* bias, bool add, T* y,
-                          std::ptrdiff_t ldy, int columns) {
+HWY_INLINE void conv_tile(int taps, const T* const* rows, const T* const* weights, int in, const T* bias,
+                          bool add, T* y, std::ptrdiff_t ldy, int columns) {
   const Tag<T> d;
   using V = hn::Vec<Tag<T>>;
   const std::size_t lanes = hn::Lanes(d);
@@ -131,8 +135,8 @@ HWY_INLINE void conv_tile(int taps, const T* const* rows, const T* const* weight
 }
 
 template <class T>
-void conv(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* packed, const T* bias, bool add, T* y,
-          std::ptrdiff_t ldy) {
+void conv(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* packed, const T* bias,
+          bool add, T* y, std::ptrdiff_t ldy) {
   thread_local std::vector<T> zeros;
   if (zeros.size() < std::size_t(shape.in)) zeros.assign(std::size_t(shape.in), T(0));
   const int width = panel<T>();
@@ -143,12 +147,12 @@ void conv(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T
     const int columns = std::min(width, shape.out - o);
     for (int first = 0; first < shape.taps; first += group) {
       const int last = std::min(first + group, shape.taps);
-      for (int row = 0; row < total;) {
-        // A tile keeps to one output row, whose sequences all have the same taps, unless these are very few.
-        const int s = row / n, i = row % n;
+      for (int row = 0, s = 0, i = 0; row < total;) {
+        // A tile keeps to one output row, whose sequences all have the same taps, unless these are very few;
+        // the last ones of a row share what is left.
         int tile = std::min(kTileRows, total - row);
-        if (n >= 4) {
-          const int left = n - i, tiles = (left + kTileRows - 1) / kTileRows;
+        if (const int left = n - i; n >= 4 && left < kTileRows * kTileRows) {
+          const int tiles = (left + kTileRows - 1) / kTileRows;
           tile = (left + tiles - 1) / tiles;
         }
         const T* rows[kMaxTaps * kTileRows];
@@ -182,15 +186,27 @@ void conv(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T
               for (int c = 0; c < columns; ++c) to[m * ldy + c] += b[c];
           }
           switch (tile) {
-            case 1: conv_tile<T, 1>(taps, rows, weights, shape.in, b, keep, to, ldy, columns); break;
-            case 2: conv_tile<T, 2>(taps, rows, weights, shape.in, b, keep, to, ldy, columns); break;
-            case 3: conv_tile<T, 3>(taps, rows, weights, shape.in, b, keep, to, ldy, columns); break;
-            case 4: conv_tile<T, 4>(taps, rows, weights, shape.in, b, keep, to, ldy, columns); break;
-            case 5: conv_tile<T, 5>(taps, rows, weights, shape.in, b, keep, to, ldy, columns); break;
-            default: conv_tile<T, 6>(taps, rows, weights, shape.in, b, keep, to, ldy, columns);
+            case 1:
+              conv_tile<T, 1>(taps, rows, weights, shape.in, b, keep, to, ldy, columns);
+              break;
+            case 2:
+              conv_tile<T, 2>(taps, rows, weights, shape.in, b, keep, to, ldy, columns);
+              break;
+            case 3:
+              conv_tile<T, 3>(taps, rows, weights, shape.in, b, keep, to, ldy, columns);
+              break;
+            case 4:
+              conv_tile<T, 4>(taps, rows, weights, shape.in, b, keep, to, ldy, columns);
+              break;
+            case 5:
+              conv_tile<T, 5>(taps, rows, weights, shape.in, b, keep, to, ldy, columns);
+              break;
+            default:
+              conv_tile<T, 6>(taps, rows, weights, shape.in, b, keep, to, ldy, columns);
           }
         }
         row += tile;
+        for (i += tile; i >= n; i -= n) ++s;
       }
     }
   }
@@ -198,8 +214,8 @@ void conv(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T
 
 /// dw[m][0 ... columns) (+)= sum over segments and their rows of x[row][m] dy[row][...], m < kRows.
 template <class T, int kRows>
-HWY_INLINE void weight_tile(int segments, const T* const* x, std::ptrdiff_t ldx, const T* const* dy, int length,
-                            bool add, T* dw, std::ptrdiff_t ldw, int columns) {
+HWY_INLINE void weight_tile(int segments, const T* const* x, std::ptrdiff_t ldx, const T* const* dy,
+                            int length, bool add, T* dw, std::ptrdiff_t ldw, int columns) {
   const Tag<T> d;
   using V = hn::Vec<Tag<T>>;
   const std::size_t lanes = hn::Lanes(d);
@@ -241,8 +257,8 @@ HWY_INLINE void weight_tile(int segments, const T* const* x, std::ptrdiff_t ldx,
 }
 
 template <class T>
-void conv_weight_gradient(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* dy, std::ptrdiff_t ldy,
-                          bool add_to, T* dw) {
+void conv_weight_gradient(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* dy,
+                          std::ptrdiff_t ldy, bool add_to, T* dw) {
   constexpr int kChunkRows = 384;  // of dy, packed, at a time: what stays in the L1 cache beside rows of x
   constexpr int kMaxSegments = kChunkRows;
   thread_local std::vector<T> scratch;
@@ -257,7 +273,8 @@ void conv_weight_gradient(const ConvShape& shape, int n, const T* x, std::ptrdif
     for (int o = 0; o < shape.out; o += width) {
       const int columns = std::min(width, shape.out - o);
       T* to = scratch.data();
-      for (std::ptrdiff_t row = std::ptrdiff_t(begin) * n; row < std::ptrdiff_t(end) * n; ++row, to += width) {
+      for (std::ptrdiff_t row = std::ptrdiff_t(begin) * n; row < std::ptrdiff_t(end) * n;
+           ++row, to += width) {
         std::copy_n(dy + row * ldy + o, columns, to);
         if (columns < width) std::fill_n(to + columns, width - columns, T(0));
       }
@@ -282,12 +299,23 @@ void conv_weight_gradient(const ConvShape& shape, int n, const T* x, std::ptrdif
           const int tile = (left + tiles - 1) / tiles;
           T* out = dw + (std::ptrdiff_t(k) * shape.in + i) * shape.out + o;
           switch (tile) {
-            case 1: weight_tile<T, 1>(segments, a, ldx, b, length, add, out, shape.out, columns); break;
-            case 2: weight_tile<T, 2>(segments, a, ldx, b, length, add, out, shape.out, columns); break;
-            case 3: weight_tile<T, 3>(segments, a, ldx, b, length, add, out, shape.out, columns); break;
-            case 4: weight_tile<T, 4>(segments, a, ldx, b, length, add, out, shape.out, columns); break;
-            case 5: weight_tile<T, 5>(segments, a, ldx, b, length, add, out, shape.out, columns); break;
-            default: weight_tile<T, 6>(segments, a, ldx, b, length, add, out, shape.out, columns);
+            case 1:
+              weight_tile<T, 1>(segments, a, ldx, b, length, add, out, shape.out, columns);
+              break;
+            case 2:
+              weight_tile<T, 2>(segments, a, ldx, b, length, add, out, shape.out, columns);
+              break;
+            case 3:
+              weight_tile<T, 3>(segments, a, ldx, b, length, add, out, shape.out, columns);
+              break;
+            case 4:
+              weight_tile<T, 4>(segments, a, ldx, b, length, add, out, shape.out, columns);
+              break;
+            case 5:
+              weight_tile<T, 5>(segments, a, ldx, b, length, add, out, shape.out, columns);
+              break;
+            default:
+              weight_tile<T, 6>(segments, a, ldx, b, length, add, out, shape.out, columns);
           }
           for (int j = 0; j < segments; ++j) a[j] += tile;
           i += tile;
@@ -308,8 +336,8 @@ HWY_INLINE hn::TFromD<D> total(D d, V v) {
   return hn::GetLane(hn::SumOfLanes(d, v));
 }
 
-/// With e = e^x and w = e (e + 2):  mish(x) = x w / (w + 2);  mish'(x) = (w + 4 x e (e + 1) / (w + 2)) / (w + 2).
-/// Beyond 20 mish(x) is x to rounding; not-a-number stays what it is.
+/// With e = e^x and w = e (e + 2):  mish(x) = x w / (w + 2);  mish'(x) = (w + 4 x e (e + 1) / (w + 2)) / (w +
+/// 2). Beyond 20 mish(x) is x to rounding; not-a-number stays what it is.
 template <class D, class V>
 HWY_INLINE V mish_of(D d, V x) {
   const V e = hn::Exp(d, hn::Min(x, hn::Set(d, 20)));
@@ -379,11 +407,13 @@ void silu(std::size_t count, const T* a, T* value, T* slope) {
 }
 
 template <class T>
-void silu_shifted(int n, int rows, int channels, const T* shift, std::ptrdiff_t shift_stride, T* a, T* value, T* slope) {
+void silu_shifted(int n, int rows, int channels, const T* shift, std::ptrdiff_t shift_stride, T* a, T* value,
+                  T* slope) {
   for (int i = 0; i < n; ++i, shift += shift_stride)
     for (int s = 0; s < rows; ++s, a += channels, value += channels, slope += channels)
       each<T>(std::size_t(channels), [&](auto d, std::size_t c) {
-        const auto x = hn::Add(hn::LoadU(d, a + c), hn::LoadU(d, shift + c)), p = sigmoid(d, x), y = hn::Mul(x, p);
+        const auto x = hn::Add(hn::LoadU(d, a + c), hn::LoadU(d, shift + c)), p = sigmoid(d, x),
+                   y = hn::Mul(x, p);
         hn::StoreU(x, d, a + c);
         hn::StoreU(y, d, value + c);
         hn::StoreU(hn::NegMulAdd(y, p, hn::Add(p, y)), d, slope + c);
@@ -391,10 +421,11 @@ void silu_shifted(int n, int rows, int channels, const T* shift, std::ptrdiff_t 
 }
 
 template <class T>
-void silu_tangent_gradient(std::ptrdiff_t rows, int channels, const T* a, const T* da, const T* u, std::ptrdiff_t u_stride,
-                           const T* slope, T* da_a, T* da_u) {
+void silu_tangent_gradient(std::ptrdiff_t rows, int channels, const T* a, const T* da, const T* u,
+                           std::ptrdiff_t u_stride, const T* slope, T* da_a, T* da_u) {
   const std::ptrdiff_t step = channels;
-  for (std::ptrdiff_t r = 0; r < rows; ++r, a += step, da += step, u += u_stride, slope += step, da_a += step, da_u += step)
+  for (std::ptrdiff_t r = 0; r < rows;
+       ++r, a += step, da += step, u += u_stride, slope += step, da_a += step, da_u += step)
     each<T>(std::size_t(channels), [&](auto d, std::size_t c) {
       const auto one = hn::Set(d, 1), two = hn::Set(d, 2);
       const auto x = hn::LoadU(d, a + c), move = hn::LoadU(d, da + c), p = sigmoid(d, x);
@@ -406,7 +437,9 @@ void silu_tangent_gradient(std::ptrdiff_t rows, int channels, const T* a, const 
 
 template <class T>
 void multiply(std::size_t count, const T* a, const T* b, T* y) {
-  each<T>(count, [&](auto d, std::size_t i) { hn::StoreU(hn::Mul(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, y + i); });
+  each<T>(count, [&](auto d, std::size_t i) {
+    hn::StoreU(hn::Mul(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, y + i);
+  });
 }
 
 template <class T>
@@ -423,7 +456,8 @@ void adam(std::size_t count, const AdamStep& step, T* weight, T* gradient, T* m,
     const auto set = [&](double value) { return hn::Set(d, T(value)); };
     const auto g = hn::Mul(hn::LoadU(d, gradient + i), set(step.gradient_scale));
     const auto new_m = hn::MulAdd(hn::Sub(g, hn::LoadU(d, m + i)), set(1 - step.beta1), hn::LoadU(d, m + i));
-    const auto new_v = hn::MulAdd(hn::Mul(g, g), set(1 - step.beta2), hn::Mul(hn::LoadU(d, v + i), set(step.beta2)));
+    const auto new_v =
+        hn::MulAdd(hn::Mul(g, g), set(1 - step.beta2), hn::Mul(hn::LoadU(d, v + i), set(step.beta2)));
     const auto root = hn::MulAdd(hn::Sqrt(new_v), set(1 / std::sqrt(step.correction2)), set(step.epsilon));
     const auto kept = hn::Mul(hn::LoadU(d, weight + i), set(1 - step.lr * step.weight_decay));
     const auto w = hn::NegMulAdd(hn::Div(new_m, root), set(step.lr / step.correction1), kept);
@@ -441,7 +475,9 @@ void adam(std::size_t count, const AdamStep& step, T* weight, T* gradient, T* m,
 
 template <class T>
 void add(std::size_t count, const T* x, T* y) {
-  each<T>(count, [&](auto d, std::size_t i) { hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i); });
+  each<T>(count, [&](auto d, std::size_t i) {
+    hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i);
+  });
 }
 
 template <class T>
@@ -492,8 +528,8 @@ HWY_INLINE void group_sums(int channels, int groups, const T* values, T* sums) {
 constexpr int kMaxGroups = 64;
 
 template <class T, Activation kAct>
-void norm_act_of(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias, const T* shift,
-               std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean, T* rstd) {
+void norm_act_of(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+                 const T* shift, std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean, T* rstd) {
   const Narrow<T> d;
   const int lanes = int(hn::Lanes(d)), size = channels / groups;
   const auto [sums, slope, offset] = channel_scratch<T, 3>(channels);
@@ -545,7 +581,7 @@ void norm_act_of(int rows, int n, int channels, int groups, const T* u, const T*
 
 template <class T, Activation kAct>
 void norm_act_gradient_of(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
-                        const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias, T* dshift) {
+                          const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias, T* dshift) {
   const Narrow<T> d;
   const int lanes = int(hn::Lanes(d)), size = channels / groups;
   const auto [centre, scale, first, second, p, q, r] = channel_scratch<T, 7>(channels);
@@ -588,7 +624,8 @@ void norm_act_gradient_of(int rows, int n, int channels, int groups, const T* u,
       std::fill_n(r + g * size, size, rstd[g] * rstd[g] * sum_second[g] / count);
     }
     for (int c = 0; c < channels; c += lanes) {
-      const auto m = hn::LoadU(d, centre + c), a = hn::LoadU(d, p + c), b = hn::LoadU(d, q + c), k = hn::LoadU(d, r + c);
+      const auto m = hn::LoadU(d, centre + c), a = hn::LoadU(d, p + c), b = hn::LoadU(d, q + c),
+                 k = hn::LoadU(d, r + c);
       for (int s = 0; s < rows; ++s) {
         const std::ptrdiff_t here = at + s * stride + c;
         const auto centred = hn::Sub(hn::LoadU(d, u + here), m);
@@ -601,8 +638,9 @@ void norm_act_gradient_of(int rows, int n, int channels, int groups, const T* u,
 // With z = (u - mean) rstd and a = gain z + bias, per group, <> a mean over it:
 //   dz = rstd (du - <du> - z <z du>),  dy = silu'(a) gain dz
 template <class T>
-void norm_silu_tangent(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias, const T* mean,
-                       const T* rstd, const T* du, const T* residual, T* dy, T* du_mean, T* du_slope) {
+void norm_silu_tangent(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
+                       const T* mean, const T* rstd, const T* du, const T* residual, T* dy, T* du_mean,
+                       T* du_slope) {
   const Narrow<T> d;
   const int lanes = int(hn::Lanes(d)), size = channels / groups;
   const auto [centre, scale, first, second] = channel_scratch<T, 4>(channels);
@@ -655,9 +693,10 @@ void norm_silu_tangent(int rows, int n, int channels, int groups, const T* u, co
 //   w  = gain (p y~ + q gain dz dy~) - rstd <z du> z~
 //   u~ = rstd (w - <w> - z <w z> - z <z~ dz> - rstd <z z~> (du - <du> - z <z du>))
 template <class T>
-void norm_silu_tangent_gradient(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
-                                const T* mean, const T* rstd, const T* du, const T* du_mean, const T* du_slope,
-                                const T* y_adjoint, const T* dy_adjoint, T* u_adjoint, T* dgain, T* dbias, T* dshift) {
+void norm_silu_tangent_gradient(int rows, int n, int channels, int groups, const T* u, const T* gain,
+                                const T* bias, const T* mean, const T* rstd, const T* du, const T* du_mean,
+                                const T* du_slope, const T* y_adjoint, const T* dy_adjoint, T* u_adjoint,
+                                T* dgain, T* dbias, T* dshift) {
   const Narrow<T> d;
   const int lanes = int(hn::Lanes(d)), size = channels / groups;
   const auto [centre, scale, m1, m2, sum_w, sum_wz, sum_zz, sum_zdz] = channel_scratch<T, 8>(channels);
@@ -675,10 +714,11 @@ void norm_silu_tangent_gradient(int rows, int n, int channels, int groups, const
     const auto one = hn::Set(d, 1), two = hn::Set(d, 2);
     for (int c = 0; c < channels; c += lanes) {
       const auto m = hn::LoadU(d, centre + c), k = hn::LoadU(d, scale + c), a = hn::LoadU(d, gain + c),
-                 b = hn::LoadU(d, bias + c), mean_move = hn::LoadU(d, m1 + c), slope_move = hn::LoadU(d, m2 + c);
+                 b = hn::LoadU(d, bias + c), mean_move = hn::LoadU(d, m1 + c),
+                 slope_move = hn::LoadU(d, m2 + c);
       const auto back = hn::Mul(k, slope_move);
-      auto sy = hn::Zero(d), sa = hn::Zero(d), sg = hn::Zero(d), w1 = hn::Zero(d), w2 = hn::Zero(d), zz = hn::Zero(d),
-           zdz = hn::Zero(d);
+      auto sy = hn::Zero(d), sa = hn::Zero(d), sg = hn::Zero(d), w1 = hn::Zero(d), w2 = hn::Zero(d),
+           zz = hn::Zero(d), zdz = hn::Zero(d);
       for (int s = 0; s < rows; ++s) {
         const std::ptrdiff_t here = at + s * stride + c;
         const auto z = hn::Mul(hn::Sub(hn::LoadU(d, u + here), m), k);
@@ -723,7 +763,8 @@ void norm_silu_tangent_gradient(int rows, int n, int channels, int groups, const
       for (int s = 0; s < rows; ++s) {
         const std::ptrdiff_t here = at + s * stride + c;
         const auto z = hn::Mul(hn::Sub(hn::LoadU(d, u + here), m), k);
-        const auto w = hn::NegMulAdd(pull, hn::LoadU(d, du + here), hn::Sub(hn::LoadU(d, u_adjoint + here), first));
+        const auto w =
+            hn::NegMulAdd(pull, hn::LoadU(d, du + here), hn::Sub(hn::LoadU(d, u_adjoint + here), first));
         hn::StoreU(hn::Mul(k, hn::NegMulAdd(z, second, w)), d, u_adjoint + here);
       }
     }
@@ -731,15 +772,18 @@ void norm_silu_tangent_gradient(int rows, int n, int channels, int groups, const
 }
 
 template <class T>
-void norm_act(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
-              const T* shift, std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean, T* rstd) {
-  const auto run = act == Activation::kMish ? norm_act_of<T, Activation::kMish> : norm_act_of<T, Activation::kSilu>;
+void norm_act(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain,
+              const T* bias, const T* shift, std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean,
+              T* rstd) {
+  const auto run =
+      act == Activation::kMish ? norm_act_of<T, Activation::kMish> : norm_act_of<T, Activation::kSilu>;
   run(rows, n, channels, groups, u, gain, bias, shift, shift_stride, residual, y, mean, rstd);
 }
 
 template <class T>
 void norm_act_gradient(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain,
-                       const T* bias, const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias, T* dshift) {
+                       const T* bias, const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias,
+                       T* dshift) {
   const auto run = act == Activation::kMish ? norm_act_gradient_of<T, Activation::kMish>
                                             : norm_act_gradient_of<T, Activation::kSilu>;
   run(rows, n, channels, groups, u, gain, bias, mean, rstd, dy, du, dgain, dbias, dshift);
@@ -766,8 +810,8 @@ void channel_norm(std::ptrdiff_t count, int channels, const T* x, const T* gain,
 }
 
 template <class T>
-void channel_norm_gradient(std::ptrdiff_t count, int channels, const T* x, const T* gain, const T* dy, T* dx, T* dgain,
-                           T* dbias) {
+void channel_norm_gradient(std::ptrdiff_t count, int channels, const T* x, const T* gain, const T* dy, T* dx,
+                           T* dgain, T* dbias) {
   const Narrow<T> d;
   const int lanes = int(hn::Lanes(d));
   for (std::ptrdiff_t row = 0; row < count; ++row, x += channels, dy += channels, dx += channels) {
@@ -822,12 +866,14 @@ void linear_attention(int rows, int n, int heads, T* qkv, T* y) {
           sum = hn::Add(sum, e);
           hn::StoreU(e, d, k + s * in + c);
         }
-        for (int s = 0; s < rows; ++s) hn::StoreU(hn::Div(hn::LoadU(d, k + s * in + c), sum), d, k + s * in + c);
+        for (int s = 0; s < rows; ++s)
+          hn::StoreU(hn::Div(hn::LoadU(d, k + s * in + c), sum), d, k + s * in + c);
       }
       for (int key = 0; key < kHead; ++key)
         for (int c = 0; c < kHead; c += lanes) {
           auto sum = hn::Zero(d);
-          for (int s = 0; s < rows; ++s) sum = hn::MulAdd(hn::Set(d, k[s * in + key]), hn::LoadU(d, v + s * in + c), sum);
+          for (int s = 0; s < rows; ++s)
+            sum = hn::MulAdd(hn::Set(d, k[s * in + key]), hn::LoadU(d, v + s * in + c), sum);
           hn::StoreU(hn::Mul(sum, scale), d, context + key * kHead + c);
         }
       T* to = y + std::ptrdiff_t(i) * width + head * kHead;
@@ -852,7 +898,8 @@ void linear_attention_gradient(int rows, int n, int heads, const T* qkv, const T
   for (int i = 0; i < n; ++i)
     for (int head = 0; head < heads; ++head) {
       const std::ptrdiff_t at = std::ptrdiff_t(i) * 3 * width + head * kHead;
-      const T *q = qkv + at, *k = q + width, *v = k + width, *above = dy + std::ptrdiff_t(i) * width + head * kHead;
+      const T *q = qkv + at, *k = q + width, *v = k + width,
+              *above = dy + std::ptrdiff_t(i) * width + head * kHead;
       T *dq = dqkv + at, *dk = dq + width, *dv = dk + width;
       for (int key = 0; key < kHead; ++key)
         for (int c = 0; c < kHead; c += lanes) {
@@ -893,16 +940,40 @@ void linear_attention_gradient(int rows, int n, int heads, const T* qkv, const T
 
 template <class T>
 const Kernels<T>& table() {
-  static constexpr Kernels<T> functions = {
-      panel<T>, packed_size<T>, pack<T>, conv<T>, conv_weight_gradient<T>, add_column_sums<T>, norm_act<T>, norm_act_gradient<T>,
-      norm_silu_tangent<T>, norm_silu_tangent_gradient<T>,
-      channel_norm<T>, channel_norm_gradient<T>, linear_attention<T>, linear_attention_gradient<T>, mish<T>,
-      mish_gradient<T>, silu<T>, silu_shifted<T>, silu_tangent_gradient<T>, multiply<T>, multiply_add<T>, adam<T>, add<T>};
+  static constexpr Kernels<T> functions = {panel<T>,
+                                           packed_size<T>,
+                                           pack<T>,
+                                           conv<T>,
+                                           conv_weight_gradient<T>,
+                                           add_column_sums<T>,
+                                           norm_act<T>,
+                                           norm_act_gradient<T>,
+                                           norm_silu_tangent<T>,
+                                           norm_silu_tangent_gradient<T>,
+                                           channel_norm<T>,
+                                           channel_norm_gradient<T>,
+                                           linear_attention<T>,
+                                           linear_attention_gradient<T>,
+                                           mish<T>,
+                                           mish_gradient<T>,
+                                           silu<T>,
+                                           silu_shifted<T>,
+                                           silu_tangent_gradient<T>,
+                                           multiply<T>,
+                                           multiply_add<T>,
+                                           adam<T>,
+                                           add<T>};
   return functions;
 }
-const Kernels<float>& float_table() { return table<float>(); }
-const Kernels<double>& double_table() { return table<double>(); }
-const char* target_name() { return hwy::TargetName(HWY_TARGET); }
+const Kernels<float>& float_table() {
+  return table<float>();
+}
+const Kernels<double>& double_table() {
+  return table<double>();
+}
+const char* target_name() {
+  return hwy::TargetName(HWY_TARGET);
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace diffreward::kernels

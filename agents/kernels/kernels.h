@@ -1,9 +1,10 @@
-// The inner loops of temporal convolution nets on a CPU, in float and double: plain pointers, one thread, nothing
-// allocated in the steady state. Compiled for several instruction sets by Highway; the best one the processor has is
-// taken at run time.
+// The inner loops of temporal convolution nets on a CPU, in float and double: plain pointers, one thread,
+// nothing allocated in the steady state. Compiled for several instruction sets by Highway; the best one the
+// processor has is taken at run time.
 //
-// A batch of n sequences is stored row by row, [rows][n][channels]: the same row of all sequences is contiguous. A tap
-// of a convolution is then a matrix product of neighbouring rows, and products with the padding are never computed.
+// A batch of n sequences is stored row by row, [rows][n][channels]: the same row of all sequences is
+// contiguous. A tap of a convolution is then a matrix product of neighbouring rows, and products with the
+// padding are never computed.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +16,8 @@ namespace diffreward::kernels {
 /// The instruction set in use, in Highway's words, as "AVX2".
 std::string instruction_set();
 
-/// A 1-D convolution or, with `transposed`, the adjoint of one: which input row feeds which output row by which tap.
+/// A 1-D convolution or, with `transposed`, the adjoint of one: which input row feeds which output row by
+/// which tap.
 struct ConvShape {
   int in, out;  ///< channels
   int taps, stride, pad;
@@ -50,7 +52,8 @@ struct AdamStep {
   double average_weight;            ///< share of the new weights in the average
 };
 
-/// How a weight lies in memory: the value of (output channel o, input channel i, tap k) is at o * out + i * in + k * tap.
+/// How a weight lies in memory: the value of (output channel o, input channel i, tap k) is at o * out + i *
+/// in + k * tap.
 struct WeightStrides {
   std::ptrdiff_t out, in, tap;
 };
@@ -58,7 +61,8 @@ struct WeightStrides {
 /// The functions of one instruction set. T is float or double.
 template <class T>
 struct Kernels {
-  /// Output channels of a panel, the unit in which conv() can be divided: that many columns of y depend on one panel.
+  /// Output channels of a panel, the unit in which conv() can be divided: that many columns of y depend on
+  /// one panel.
   int (*panel)();
   /// Numbers that pack() writes, panel by panel.
   std::size_t (*packed_size)(int in, int out, int taps);
@@ -68,42 +72,48 @@ struct Kernels {
   /// y (+)= conv(x) + bias.  x: [rows_in][n][in], y: [rows_out][n][out]; sequence i of row s is at
   /// x + (s n + i) ldx. bias: [out] or null; `add` keeps what is in y.
   void (*conv)(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* packed, const T* bias,
-                   bool add, T* y, std::ptrdiff_t ldy);
-  /// dw[k][i][o] (+)= sum over rows and sequences of x dy, the gradient of a weight. Taps that only meet padding are left
-  /// as they are.
+               bool add, T* y, std::ptrdiff_t ldy);
+  /// dw[k][i][o] (+)= sum over rows and sequences of x dy, the gradient of a weight. Taps that only meet
+  /// padding are left as they are.
   void (*conv_weight_gradient)(const ConvShape& shape, int n, const T* x, std::ptrdiff_t ldx, const T* dy,
                                std::ptrdiff_t ldy, bool add, T* dw);
   /// sums[c] += sum over rows of x[row][c].
   void (*add_column_sums)(std::ptrdiff_t rows, int columns, const T* x, T* sums);
 
   /// y = act(group_norm(u)) + shift + residual.  u, residual, y: [rows][n][channels]; gain, bias: [channels];
-  /// shift: sequence i's at shift + i * shift_stride, or null; residual may be null or y. Writes mean and 1 / deviation
-  /// per sequence and group, [n][groups].  channels: a multiple of 8 and of groups.  Wu and He 2018.
-  void (*norm_act)(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
-                        const T* shift, std::ptrdiff_t shift_stride, const T* residual, T* y, T* mean, T* rstd);
-  /// Its gradient: du = ..., dgain, dbias += ... [channels], dshift = ... [n][channels] or null. dy and du may not
-  /// overlap. dgain and dbias may be null together.
-  void (*norm_act_gradient)(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
-                                 const T* mean, const T* rstd, const T* dy, T* du, T* dgain, T* dbias, T* dshift);
+  /// shift: sequence i's at shift + i * shift_stride, or null; residual may be null or y. Writes mean and 1 /
+  /// deviation per sequence and group, [n][groups].  channels: a multiple of 8 and of groups.  Wu and He
+  /// 2018.
+  void (*norm_act)(Activation act, int rows, int n, int channels, int groups, const T* u, const T* gain,
+                   const T* bias, const T* shift, std::ptrdiff_t shift_stride, const T* residual, T* y,
+                   T* mean, T* rstd);
+  /// Its gradient: du = ..., dgain, dbias += ... [channels], dshift = ... [n][channels] or null. dy and du
+  /// may not overlap. dgain and dbias may be null together.
+  void (*norm_act_gradient)(Activation act, int rows, int n, int channels, int groups, const T* u,
+                            const T* gain, const T* bias, const T* mean, const T* rstd, const T* dy, T* du,
+                            T* dgain, T* dbias, T* dshift);
 
-  /// How norm_act with SiLU moves with u: dy = d norm_act(u + e du) / d e + residual. mean and rstd are norm_act()'s,
-  /// residual may be null or dy. Writes the means over each group of du and of normed u times du, [n][groups].
-  void (*norm_silu_tangent)(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
-                            const T* mean, const T* rstd, const T* du, const T* residual, T* dy, T* du_mean, T* du_slope);
-  /// The reverse of both: from a scalar's derivatives in y and dy those in u, in gain and bias (+=) and in the shift,
-  /// [n][channels] or null. u_adjoint may not overlap its sources.
-  void (*norm_silu_tangent_gradient)(int rows, int n, int channels, int groups, const T* u, const T* gain, const T* bias,
-                                     const T* mean, const T* rstd, const T* du, const T* du_mean, const T* du_slope,
-                                     const T* y_adjoint, const T* dy_adjoint, T* u_adjoint, T* dgain, T* dbias, T* dshift);
+  /// How norm_act with SiLU moves with u: dy = d norm_act(u + e du) / d e + residual. mean and rstd are
+  /// norm_act()'s, residual may be null or dy. Writes the means over each group of du and of normed u times
+  /// du, [n][groups].
+  void (*norm_silu_tangent)(int rows, int n, int channels, int groups, const T* u, const T* gain,
+                            const T* bias, const T* mean, const T* rstd, const T* du, const T* residual,
+                            T* dy, T* du_mean, T* du_slope);
+  /// The reverse of both: from a scalar's derivatives in y and dy those in u, in gain and bias (+=) and in
+  /// the shift, [n][channels] or null. u_adjoint may not overlap its sources.
+  void (*norm_silu_tangent_gradient)(int rows, int n, int channels, int groups, const T* u, const T* gain,
+                                     const T* bias, const T* mean, const T* rstd, const T* du,
+                                     const T* du_mean, const T* du_slope, const T* y_adjoint,
+                                     const T* dy_adjoint, T* u_adjoint, T* dgain, T* dbias, T* dshift);
 
   /// y = (x - mean) / sqrt(variance + eps) * gain + bias over the channels of each of `count` rows.
   void (*channel_norm)(std::ptrdiff_t count, int channels, const T* x, const T* gain, const T* bias, T* y);
   /// dx += ..., dgain, dbias += ..., both [channels] or both null.
-  void (*channel_norm_gradient)(std::ptrdiff_t count, int channels, const T* x, const T* gain, const T* dy, T* dx,
-                                    T* dgain, T* dbias);
+  void (*channel_norm_gradient)(std::ptrdiff_t count, int channels, const T* x, const T* gain, const T* dy,
+                                T* dx, T* dgain, T* dbias);
 
-  /// Linear attention (Shen et al. 2021) over the rows of each sequence.  qkv: [rows][n][3][heads][32], whose key part
-  /// becomes its softmax over rows; y: [rows][n][heads][32];  y = (softmax(k)^T v)^T q / sqrt(32).
+  /// Linear attention (Shen et al. 2021) over the rows of each sequence.  qkv: [rows][n][3][heads][32], whose
+  /// key part becomes its softmax over rows; y: [rows][n][heads][32];  y = (softmax(k)^T v)^T q / sqrt(32).
   void (*linear_attention)(int rows, int n, int heads, T* qkv, T* y);
   /// qkv as linear_attention() left it; dqkv = ...
   void (*linear_attention_gradient)(int rows, int n, int heads, const T* qkv, const T* dy, T* dqkv);
@@ -115,10 +125,11 @@ struct Kernels {
   /// value = silu(a), slope = silu'(a), count numbers.  Elfwing et al. 2018
   void (*silu)(std::size_t count, const T* a, T* value, T* slope);
   /// The same over [n][rows][channels] after a += shift, sequence i's at shift + i * shift_stride.
-  void (*silu_shifted)(int n, int rows, int channels, const T* shift, std::ptrdiff_t shift_stride, T* a, T* value,
-                       T* slope);
-  /// What becomes of u silu'(a) da, the tangent of silu weighted by u: with da given, its derivatives in a and in u, over
-  /// [rows][channels], row r of u at u + r * u_stride.  da_a = silu''(a) da u,  da_u = slope da
+  void (*silu_shifted)(int n, int rows, int channels, const T* shift, std::ptrdiff_t shift_stride, T* a,
+                       T* value, T* slope);
+  /// What becomes of u silu'(a) da, the tangent of silu weighted by u: with da given, its derivatives in a
+  /// and in u, over [rows][channels], row r of u at u + r * u_stride.  da_a = silu''(a) da u,  da_u = slope
+  /// da
   void (*silu_tangent_gradient)(std::ptrdiff_t rows, int channels, const T* a, const T* da, const T* u,
                                 std::ptrdiff_t u_stride, const T* slope, T* da_a, T* da_u);
   /// y = a b; y may be a or b.

@@ -2,13 +2,14 @@
 //
 //   denoiser_throughput CASE[:horizon=H][:batch=B][:dim=D] THREADS
 //
-// reads lines "WHAT SECONDS" and answers each with the median time of one call, in milliseconds, over about so many
-// seconds. CASE: hopper, halfcheetah, umaze or large (the shapes of Diffuser's published settings), with another horizon,
-// batch (64) or width (32) where given. WHAT:
-//   forward      one sequence through the net                          train    one optimiser step over 64 windows, EMA included
-//   plan         a plan by all steps of the chain from one state       ddim     the same in a quarter of the steps
-//   guided       64 plans, two guide steps by a half U-Net at each     rho_mlp  one step of gradient matching, reward MLP
-//   rho_unet     the same, half U-Net                                  memory   the process's peak resident size in MB
+// reads lines "WHAT SECONDS" and answers each with the median time of one call, in milliseconds, over about
+// so many seconds. CASE: hopper, halfcheetah, umaze or large (the shapes of Diffuser's published settings),
+// with another horizon, batch (64) or width (32) where given. WHAT:
+//   forward      one sequence through the net                          train    one optimiser step over 64
+//   windows, EMA included plan         a plan by all steps of the chain from one state       ddim     the
+//   same in a quarter of the steps guided       64 plans, two guide steps by a half U-Net at each     rho_mlp
+//   one step of gradient matching, reward MLP rho_unet     the same, half U-Net memory   the process's peak
+//   resident size in MB
 #include <sys/resource.h>
 #include <torch/torch.h>
 
@@ -82,10 +83,13 @@ class HalfUnetGuide final : public Guide {
  public:
   explicit HalfUnetGuide(const Case& c)
       : net_(make_reward_net({.net = "unet"}, {c.horizon, c.width(), c.timesteps}, Head::kScalar)) {
-    for (const auto& [name, parameter] : net_->parameters.named()) torch::Tensor(parameter).set_requires_grad(false);
+    for (const auto& [name, parameter] : net_->parameters.named())
+      torch::Tensor(parameter).set_requires_grad(false);
   }
   at::Tensor value(const at::Tensor& x, const at::Tensor& t) const override { return net_->forward(x, t); }
-  at::Tensor gradient(const at::Tensor& x, const at::Tensor& t) const override { return net_->gradient(x, t).detach(); }
+  at::Tensor gradient(const at::Tensor& x, const at::Tensor& t) const override {
+    return net_->gradient(x, t).detach();
+  }
 
  private:
   std::unique_ptr<RewardNet> net_;
@@ -102,7 +106,7 @@ class Matching {
         x_(torch::randn({c.batch, c.horizon, c.width()})),
         target_(torch::randn_like(x_)),
         t_(torch::randint(0, c.timesteps, {c.batch}, torch::kLong)) {}
-  void step() { learner_.step((learner_.net().gradient(x_, t_) - target_).square().mean()); }
+  void step() { learner_.match(learner_.net().gradient(x_, t_), target_, torch::ones({1})); }
 
  private:
   ExtractConfig config_;
@@ -117,7 +121,11 @@ class Job {
   explicit Job(const Case& c)
       : data_(random_data(c)),
         config_([&] {
-          DiffusionConfig config{.horizon = c.horizon, .stride = 1, .timesteps = c.timesteps, .net = "unet", .dim = c.dim,
+          DiffusionConfig config{.horizon = c.horizon,
+                                 .stride = 1,
+                                 .timesteps = c.timesteps,
+                                 .net = "unet",
+                                 .dim = c.dim,
                                  .attention = c.attention};
           config.dim_mults = c.dim_mults;
           return config;
@@ -144,13 +152,15 @@ class Job {
     if (what == "forward") {
       const torch::NoGradGuard no_grad;
       const auto& layout = model_.layout();
-      (void)model_.predict_x0(torch::zeros({1, layout.horizon, layout.width()}), torch::ones({1}, torch::kLong));
+      (void)model_.predict_x0(torch::zeros({1, layout.horizon, layout.width()}),
+                              torch::ones({1}, torch::kLong));
     } else if (what == "plan") {
       (void)average_.sample(1, start_, {.sampler = "ddpm"});
     } else if (what == "ddim") {
       (void)average_.sample(1, start_, {.sampler = "ddim", .steps = config_.timesteps / 4});
     } else if (what == "guided") {
-      (void)average_.sample(train_.batch, start_, {.sampler = "ddpm", .scale = 0.1, .guide_at = "x_t", .guide_steps = 2}, &guide_);
+      (void)average_.sample(train_.batch, start_,
+                            {.sampler = "ddpm", .scale = 0.1, .guide_at = "x_t", .guide_steps = 2}, &guide_);
     } else {
       throw std::runtime_error("unknown: " + what);
     }
@@ -160,7 +170,7 @@ class Job {
   void train() {
     const Batch batch = batches_.make(pool_, train_.batch, 0, step_++);
     const torch::Tensor output = model_.impl().net->forward(batch.x_t, batch.t);
-    torch::autograd::backward({output}, {weighted_square_error(output, batch).gradient});
+    torch::autograd::backward({output}, {weighted_square_error(output, batch.target, batch.weights).gradient});
     optimizer_.step(train_, 0);
   }
 
@@ -202,7 +212,8 @@ int main(int argc, char** argv) {
     made = std::make_unique<Job>(parse(argv[1]));
   } catch (const std::exception& error) {
     std::cerr << "denoiser_throughput: " << error.what()
-              << "\nusage: denoiser_throughput hopper|halfcheetah|umaze|large[:horizon=H][:batch=B][:dim=D] THREADS\n";
+              << "\nusage: denoiser_throughput hopper|halfcheetah|umaze|large[:horizon=H][:batch=B][:dim=D] "
+                 "THREADS\n";
     return 2;
   }
   Job& job = *made;

@@ -2,9 +2,10 @@
 //
 //   env_throughput vector|bare ID INSTANCES THREADS SECONDS
 //
-// `vector` steps make_vector(ID) with random actions. `bare` is what the physics alone costs: it replays the episodes
-// that `vector` goes through, from the same states with the same controls, by mj_step and nothing else (no reward, no
-// observation, no reset); an instance that only resets does nothing in that step. Threads never wait for each other.
+// `vector` steps make_vector(ID) with random actions. `bare` is what the physics alone costs: it replays the
+// episodes that `vector` goes through, from the same states with the same controls, by mj_step and nothing
+// else (no reward, no observation, no reset); an instance that only resets does nothing in that step. Threads
+// never wait for each other.
 #include <mujoco/mujoco.h>
 
 #include <algorithm>
@@ -31,13 +32,13 @@ double since(Clock::time_point begin) {
 
 /// A stretch of steps that is run through again and again from its first state.
 struct Stretch {
-  std::vector<std::vector<double>> actions;   // [steps][n, act_dim]
-  std::vector<double> start;                  // state of the vector env
+  std::vector<std::vector<double>> actions;  // [steps][n, act_dim]
+  std::vector<double> start;                 // state of the vector env
   struct Begin {
     std::size_t step, instance;
     std::vector<double> qpos, qvel;
   };
-  std::vector<Begin> begins;  // of episodes, in order of steps; step 0 has all instances
+  std::vector<Begin> begins;                      // of episodes, in order of steps; step 0 has all instances
   std::vector<std::vector<std::uint8_t>> resets;  // [steps][n], the step only resets the instance
 };
 
@@ -57,7 +58,9 @@ Stretch record(VectorEnv& envs, std::size_t steps) {
   const auto note = [&](std::size_t step, std::size_t i) {
     const auto* robot = dynamic_cast<const MujocoEnv*>(&envs.env(int(i)));
     if (!robot) return;  // `bare` will refuse it
-    stretch.begins.push_back({step, i, {robot->qpos().begin(), robot->qpos().end()},
+    stretch.begins.push_back({step,
+                              i,
+                              {robot->qpos().begin(), robot->qpos().end()},
                               {robot->qvel().begin(), robot->qvel().end()}});
   };
   envs.set_state(stretch.start);
@@ -138,6 +141,7 @@ int main(int argc, char** argv) {
   const double seconds = std::stod(argv[5]);
   const auto envs = make_vector(argv[2], {.count = count, .threads = threads});
   const Stretch stretch = record(*envs, 200);
-  std::cout << (what == "bare" ? run_bare(*envs, stretch, threads, seconds) : run_vector(*envs, stretch, seconds))
+  std::cout << (what == "bare" ? run_bare(*envs, stretch, threads, seconds)
+                               : run_vector(*envs, stretch, seconds))
             << "\n";
 }

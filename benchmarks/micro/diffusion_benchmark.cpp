@@ -105,7 +105,7 @@ void forward_backward(benchmark::State& state, Net net) {
   Loop loop(net);
   for (auto _ : state) {
     const torch::Tensor output = loop.forward();
-    torch::autograd::backward({output}, {weighted_square_error(output, loop.batch).gradient});
+    torch::autograd::backward({output}, {weighted_square_error(output, loop.batch.target, loop.batch.weights).gradient});
   }
 }
 BENCHMARK_CAPTURE(forward_backward, mlp, kMlp)->Unit(benchmark::kMicrosecond);

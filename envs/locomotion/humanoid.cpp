@@ -63,13 +63,13 @@ Humanoid::Humanoid(std::string id, const HumanoidConfig& config, bool v4)
   std::vector<InfoField> info;
   if (v4_) {
     append(info, {"reward_linvel", "reward_quadctrl", "reward_alive", "x_position", "y_position",
-          "distance_from_origin", "x_velocity", "y_velocity", "forward_reward"});
+                  "distance_from_origin", "x_velocity", "y_velocity", "forward_reward"});
   } else {
     append(info, {"x_position", "y_position"});
     info.push_back({"tendon_length", 2});
     info.push_back({"tendon_velocity", 2});
     append(info, {"distance_from_origin", "x_velocity", "y_velocity", "reward_survive", "reward_forward",
-          "reward_ctrl", "reward_contact"});
+                  "reward_ctrl", "reward_contact"});
   }
   std::size_t size = qpos().size() + qvel().size();
   if (config_.exclude_current_positions_from_observation) size -= 2;

@@ -64,7 +64,7 @@ class MujocoEnv : public Env {
   struct Setup {
     std::string id;
     std::string mjcf;
-    double total_mass = 0;         // kg; 0 for the model's own
+    double total_mass = 0;  // kg; 0 for the model's own
     PhysicsConfig physics = {};
     int frame_skip = 1;            // MuJoCo steps per step
     double reset_noise_scale = 0;  // of U(-scale, scale) on qpos, and of qvel's noise
@@ -119,7 +119,8 @@ std::span<double> append(std::span<double> out, std::initializer_list<double> va
 /// Names that each tell one number.
 void append(std::vector<InfoField>& info, std::initializer_list<const char*> names);
 
-/// What a step pays for health. v5 pays the healthy; v4 pays every step, unless unhealthy and not ended by it.
+/// What a step pays for health. v5 pays the healthy; v4 pays every step, unless unhealthy and not ended by
+/// it.
 double survive_reward(bool healthy, int version, bool terminate_when_unhealthy, double healthy_reward);
 
 /// An open interval given as an option: two numbers in rising order, else throws InvalidArgument.

@@ -64,7 +64,7 @@ Maze2D::Maze2D(std::string id, const MazeConfig& config, int max_steps, double r
   require(config_.goal_cell.empty() || config_.goal_cell.size() == 2, id,
           ": goal_cell: expected row and column, got ", config_.goal_cell.size(), " numbers");
   physics_ = config_.engine == "mujoco" ? make_mujoco_physics(map_, config_.physics)
-                                          : make_box2d_physics(map_, config_.physics);
+                                        : make_box2d_physics(map_, config_.physics);
   if (!config_.goal_cell.empty()) {
     fixed_goal_ =
         MazeMap::point_of(checked_cell(map_, id, "goal_cell", {config_.goal_cell[0], config_.goal_cell[1]}));

@@ -7,9 +7,10 @@
 //   action       0  force along rows, 1 along columns, in [-1, 1] of 100 N
 //   reward       sparse: 1 where the *reached* state is within 0.5 of the goal, else 0
 //                dense:  exp(-distance of the reached state to the goal)
-//   ends         never terminates; truncated by VectorEnv after 150 (open), 300 (umaze), 600 (medium), 800
-//   (large) reset        a random free cell, position + U(-start_jitter, start_jitter), velocity N(0,
-//   velocity_noise^2); the
+//   ends         never terminates; truncated by VectorEnv after 150 steps (open), 300 (umaze),
+//                600 (medium), 800 (large)
+//   reset        a random free cell, position + U(-start_jitter, start_jitter),
+//                velocity N(0, velocity_noise^2); the
 //                range is cut to where the ball touches no wall of its cell ([r - 0.6, r + 0.2] in row r),
 //                which leaves D4RL's 0.1 whole. A reset always draws the same count of numbers, so options
 //                that fix one thing leave the others as they were.

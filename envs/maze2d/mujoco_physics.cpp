@@ -19,10 +19,11 @@ constexpr int kState = mjSTATE_INTEGRATION;  // all that a step reads, the solve
 class MujocoPhysics final : public MazePhysics {
  public:
   /// `name` is for messages; the maze covers [low, high] of qpos.
-  MujocoPhysics(const char* name, const std::string& mjcf, const MazePhysicsConfig& physics, Point low, Point high)
+  MujocoPhysics(const char* name, const std::string& mjcf, const MazePhysicsConfig& physics, Point low,
+                Point high)
       : name_(name),
-        model_(shared_mujoco_model(name, mjcf, 0,
-                                   {.mass_scale = physics.mass_scale, .damping_scale = physics.damping_scale})),
+        model_(shared_mujoco_model(
+            name, mjcf, 0, {.mass_scale = physics.mass_scale, .damping_scale = physics.damping_scale})),
         data_(make_mujoco_data(name, *model_)),
         low_(low),
         high_(high) {}
@@ -130,7 +131,8 @@ std::unique_ptr<MazePhysics> make_mujoco_physics(const MazeMap& map, const MazeP
 
 std::unique_ptr<MazePhysics> make_point_maze_physics(const MazeMap& map, const MazePhysicsConfig& physics) {
   const double x = map.columns() / 2.0, y = map.rows() / 2.0;
-  return std::make_unique<MujocoPhysics>("PointMaze", point_maze_mjcf(map), physics, Point{-x, -y}, Point{x, y});
+  return std::make_unique<MujocoPhysics>("PointMaze", point_maze_mjcf(map), physics, Point{-x, -y},
+                                         Point{x, y});
 }
 
 }  // namespace diffreward

@@ -41,8 +41,8 @@ struct ScoredWindows {
 
   std::size_t size() const { return reward.size(); }
   std::span<const float> row(std::size_t window, int row) const;  // [width]
-  Point position(std::size_t window, int row) const;  // cells
-  Point velocity(std::size_t window, int row) const;  // cells / s
+  Point position(std::size_t window, int row) const;              // cells
+  Point velocity(std::size_t window, int row) const;              // cells / s
 };
 
 struct WindowPick {

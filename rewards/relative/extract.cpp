@@ -140,11 +140,8 @@ class Extraction {
       const auto part = [&](const torch::Tensor& all) { return all.narrow(0, row, config_.batch); };
       const torch::Tensor x = part(pool_x), t = part(pool_t), target = part(pool_target),
                           weight = part(pool_weight);
-      const auto loss = [&](const torch::Tensor& field) {
-        return ((field - target).square() * weight).mean();
-      };
-      const double rho_loss = rho.step(loss(rho.net().gradient(x, t)));
-      return {{"loss", rho_loss}, {"ceiling_loss", rival.step(loss(rival.net().forward(x, t)))}};
+      const double rho_loss = rho.match(rho.net().gradient(x, t), target, weight);
+      return {{"loss", rho_loss}, {"ceiling_loss", rival.match(rival.net().forward(x, t), target, weight)}};
     });
   }
 

@@ -13,7 +13,9 @@
 namespace diffreward {
 namespace {
 
-std::int64_t divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t divide(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
 
 }  // namespace
 
@@ -46,8 +48,9 @@ struct FusedGradient<Engine>::Node : torch::autograd::Function<typename FusedGra
     // The parts of a training batch depend on its size alone, and so does every bit.
     using Net = Engine<float>;
     const std::int64_t part_size = Net::part(x.size(1));
-    const std::int64_t length = kept ? std::max(part_size, divide(n, Net::kMostParts))
-                                     : std::clamp<std::int64_t>(divide(n, at::get_num_threads()), 1, part_size);
+    const std::int64_t length =
+        kept ? std::max(part_size, divide(n, Net::kMostParts))
+             : std::clamp<std::int64_t>(divide(n, at::get_num_threads()), 1, part_size);
     const std::int64_t parts = divide(n, length);
     if (kept) {
       kept->weights = weights;
@@ -57,11 +60,12 @@ struct FusedGradient<Engine>::Node : torch::autograd::Function<typename FusedGra
     const float *from = input.const_data_ptr<float>(), *when = times.const_data_ptr<float>();
     float* const to = out.mutable_data_ptr<float>();
     parallel_each(static_cast<std::size_t>(parts), [&](std::size_t part) {
-      const std::int64_t begin = static_cast<std::int64_t>(part) * length, count = std::min(length, n - begin);
+      const std::int64_t begin = static_cast<std::int64_t>(part) * length,
+                         count = std::min(length, n - begin);
       auto tape = side.take_tape();
-      side.engine.input_gradient(*weights, static_cast<int>(count), static_cast<int>(x.size(1)), from + begin * size,
-                                 when + (one ? 0 : begin * times.size(1)), one ? 1 : static_cast<int>(count),
-                                 to + begin * size, *tape);
+      side.engine.input_gradient(*weights, static_cast<int>(count), static_cast<int>(x.size(1)),
+                                 from + begin * size, when + (one ? 0 : begin * times.size(1)),
+                                 one ? 1 : static_cast<int>(count), to + begin * size, *tape);
       if (kept)
         kept->tapes[part] = std::move(tape);
       else
@@ -104,7 +108,8 @@ struct FusedGradient<Engine>::Node : torch::autograd::Function<typename FusedGra
     std::vector<std::vector<float>> buffers(kept.tapes.size());
     parallel_each(kept.tapes.size(), [&](std::size_t part) {
       buffers[part] = side.take_buffer();
-      side.engine.parameter_gradient(*kept.weights, v.const_data_ptr<float>() + static_cast<std::int64_t>(part) * stride,
+      side.engine.parameter_gradient(*kept.weights,
+                                     v.const_data_ptr<float>() + static_cast<std::int64_t>(part) * stride,
                                      buffers[part].data(), *kept.tapes[part]);
     });
     std::vector<const float*> sums;
@@ -114,7 +119,8 @@ struct FusedGradient<Engine>::Node : torch::autograd::Function<typename FusedGra
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const torch::Tensor gradient = collect ? parameters[i].grad() : torch::zeros_like(parameters[i]);
       to.push_back(parameter_of(gradient.mutable_data_ptr<float>(), gradient));
-      if (!collect && kept.net->parameters_.named()[i].first != "out.bias") out[kFirstParameter + i] = gradient;
+      if (!collect && kept.net->parameters_.named()[i].first != "out.bias")
+        out[kFirstParameter + i] = gradient;
     }
     parallel_each(side.engine.program().jobs(),
                   [&](std::size_t job) { side.engine.program().add_gradients(job, sums, to); });
@@ -132,9 +138,9 @@ FusedGradient<Engine>::~FusedGradient() = default;
 template <template <class> class Engine>
 bool FusedGradient<Engine>::takes(const torch::Tensor& x, const torch::Tensor& features) const {
   const torch::Tensor& first = parameters_.named().front().second;
-  return kernels_enabled() && x.is_cpu() && x.scalar_type() == torch::kFloat && x.dim() == 3 && x.size(0) > 0 &&
-         side_->engine.takes(x.size(1), x.size(2)) && features.is_cpu() && features.dim() == 2 &&
-         (features.size(0) == x.size(0) || features.size(0) == 1) && first.is_cpu() &&
+  return kernels_enabled() && x.is_cpu() && x.scalar_type() == torch::kFloat && x.dim() == 3 &&
+         x.size(0) > 0 && side_->engine.takes(x.size(1), x.size(2)) && features.is_cpu() &&
+         features.dim() == 2 && (features.size(0) == x.size(0) || features.size(0) == 1) && first.is_cpu() &&
          first.scalar_type() == torch::kFloat && !first.is_inference();
 }
 

@@ -1,5 +1,5 @@
-// The gradient of a reward net's scalar in its input, on a CPU: without a graph for guidance and reading, or as one node
-// of it for gradient matching, where it is differentiable in the parameters.
+// The gradient of a reward net's scalar in its input, on a CPU: without a graph for guidance and reading, or
+// as one node of it for gradient matching, where it is differentiable in the parameters.
 #pragma once
 
 #include <torch/torch.h>
@@ -26,7 +26,8 @@ class FusedGradient {
 
   /// Whether this computes it: kernels are on, and everything is float on the CPU.
   bool takes(const torch::Tensor& x, const torch::Tensor& features) const;
-  /// x: [n, rows, channels] as the engine takes them, features: [n, time_features] or, without a graph, [1, time_features] where all are equal
+  /// x: [n, rows, channels] as the engine takes them, features: [n, time_features] or, without a graph, [1,
+  /// time_features] where all are equal
   /// -> as x. Differentiable in the parameters where gradients are enabled.
   torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& features, const Plain& plain) const;
 

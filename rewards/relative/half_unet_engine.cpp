@@ -13,12 +13,21 @@ HalfUnetEngine<T>::HalfUnetEngine(const HalfUnetShape& shape, ParameterIndex ind
   int rows = shape.rows, in = shape.channels;
   for (const int out : shape.widths) {
     const std::string name = "blocks." + std::to_string(blocks_.size());
-    Block block{.rows_in = rows, .rows = (rows - 1) / 2 + 1, .in = in, .out = out, .first = 0, .second = 0, .skip = 0,
-                .time = 0, .first_norm = {}, .second_norm = {}};
+    Block block{.rows_in = rows,
+                .rows = (rows - 1) / 2 + 1,
+                .in = in,
+                .out = out,
+                .first = 0,
+                .second = 0,
+                .skip = 0,
+                .time = 0,
+                .first_norm = {},
+                .second_norm = {}};
     block.first = program_.conv(name + ".first", {in, out, 5, 2, 2, rows, block.rows}, false);
     block.second = program_.same(name + ".second", out, out, 5, block.rows, false);
     block.skip = program_.conv(name + ".skip", {in, out, 1, 2, 0, rows, block.rows}, false);
-    for (const auto& [norm, part] : {std::pair{&block.first_norm, ".first_norm"}, {&block.second_norm, ".second_norm"}}) {
+    for (const auto& [norm, part] :
+         {std::pair{&block.first_norm, ".first_norm"}, {&block.second_norm, ".second_norm"}}) {
       norm->gain = program_.vector(name + part + ".weight", out);
       norm->bias = program_.vector(name + part + ".bias", out);
       norm->act = kernels::Activation::kSilu;
@@ -39,12 +48,14 @@ template <class T>
 void rows_outermost(int n, int rows, int channels, const T* x, T* y) {
   for (int i = 0; i < n; ++i)
     for (int s = 0; s < rows; ++s)
-      std::copy_n(x + (std::ptrdiff_t(i) * rows + s) * channels, channels, y + (std::ptrdiff_t(s) * n + i) * channels);
+      std::copy_n(x + (std::ptrdiff_t(i) * rows + s) * channels, channels,
+                  y + (std::ptrdiff_t(s) * n + i) * channels);
 }
 
 /// y[i][0 ... width) = scale times the sum over rows of x, [rows][n][width]; rows of y are `joined` apart.
 template <class T>
-void sum_rows(const kernels::Kernels<T>& k, int n, int rows, int width, T scale, const T* x, int joined, T* y) {
+void sum_rows(const kernels::Kernels<T>& k, int n, int rows, int width, T scale, const T* x, int joined,
+              T* y) {
   for (int i = 0; i < n; ++i, y += joined) {
     std::fill_n(y, width, T(0));
     for (int s = 0; s < rows; ++s) k.add(std::size_t(width), x + (std::ptrdiff_t(s) * n + i) * width, y);
@@ -63,8 +74,8 @@ void spread_rows(int n, int rows, int width, T scale, const T* y, int joined, T*
 }  // namespace
 
 template <class T>
-void HalfUnetEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, int, const T* x, const T* time, int times,
-                                       T* dx, Tape& tape) const {
+void HalfUnetEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, int, const T* x, const T* time,
+                                       int times, T* dx, Tape& tape) const {
   tape.begin(n, times);
   tape.blocks.clear();
   const auto N = std::size_t(n);
@@ -86,7 +97,8 @@ void HalfUnetEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, i
   rows_outermost(n, shape_.rows, shape_.channels, x, h);
   for (const Block& b : blocks_) {
     const std::size_t size = forward.size(b.rows, b.out);
-    T *u1 = forward.take(size), *first = forward.take(size), *u2 = forward.take(size), *y = forward.take(size);
+    T *u1 = forward.take(size), *first = forward.take(size), *u2 = forward.take(size),
+      *y = forward.take(size);
     T *stats1 = forward.take_stats(), *stats2 = forward.take_stats();
     T* const shift = forward.take(std::size_t(times) * std::size_t(b.out));
     forward.apply(b.time, times, tape.embedding, false, shift);
@@ -143,11 +155,12 @@ void HalfUnetEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, i
                   dx + (std::ptrdiff_t(i) * shape_.rows + s) * shape_.channels);
 }
 
-// The derivative of the scalar f along v has df / dx as its gradient in v. Its gradient in the parameters is therefore
-// that of <v, df / dx>. Names: dh is the tangent of h; h_adjoint the derivative of the tangent's value in h. The
-// derivatives in tangents are those that input_gradient() left.
+// The derivative of the scalar f along v has df / dx as its gradient in v. Its gradient in the parameters is
+// therefore that of <v, df / dx>. Names: dh is the tangent of h; h_adjoint the derivative of the tangent's
+// value in h. The derivatives in tangents are those that input_gradient() left.
 template <class T>
-void HalfUnetEngine<T>::parameter_gradient(const PackedWeights<T>& weights, const T* v, T* gradients, Tape& tape) const {
+void HalfUnetEngine<T>::parameter_gradient(const PackedWeights<T>& weights, const T* v, T* gradients,
+                                           Tape& tape) const {
   ConvPass<T> pass(program_, weights, tape, gradients);
   const auto begin = pass.mark();
   const auto& k = pass.k;
@@ -164,7 +177,8 @@ void HalfUnetEngine<T>::parameter_gradient(const PackedWeights<T>& weights, cons
     const Block& b = blocks_[i];
     const typename Tape::Block& kept = tape.blocks[i];
     const std::size_t size = pass.size(b.rows, b.out);
-    const Tangent t{dh, pass.take(size), pass.take(size), pass.take(size), pass.take_stats(), pass.take_stats()};
+    const Tangent t{
+        dh, pass.take(size), pass.take(size), pass.take(size), pass.take_stats(), pass.take_stats()};
     T* const dy = pass.take(size);
     pass.apply_tangent(b.first, n, dh, false, t.du1);
     pass.norm_tangent(b.first_norm, b.rows, b.out, kept.u1, kept.stats1, t.du1, nullptr, t.dfirst, t.means1);
@@ -175,7 +189,8 @@ void HalfUnetEngine<T>::parameter_gradient(const PackedWeights<T>& weights, cons
     dh = dy;
   }
 
-  const int rows = blocks_.back().rows, width = blocks_.back().out, units = shape_.time_units, joined = width + units;
+  const int rows = blocks_.back().rows, width = blocks_.back().out, units = shape_.time_units,
+            joined = width + units;
   const std::size_t hidden = N * std::size_t(width);
   T *dpooled = pass.take(N * std::size_t(joined)), *dz = pass.take(hidden), *dvalue = pass.take(hidden),
     *ones = pass.take(N), *weight = pass.take(hidden), *z_adjoint = pass.take(hidden),
@@ -193,7 +208,8 @@ void HalfUnetEngine<T>::parameter_gradient(const PackedWeights<T>& weights, cons
 
   T* const embedding_adjoint = pass.take(N * std::size_t(units));
   for (int i = 0; i < n; ++i)
-    std::copy_n(pooled_adjoint + std::ptrdiff_t(i) * joined + width, units, embedding_adjoint + std::ptrdiff_t(i) * units);
+    std::copy_n(pooled_adjoint + std::ptrdiff_t(i) * joined + width, units,
+                embedding_adjoint + std::ptrdiff_t(i) * units);
   T* adjoint = pass.take(pass.size(rows, width));
   spread_rows(n, rows, width, T(1) / T(rows), pooled_adjoint, joined, adjoint);
   for (std::size_t i = blocks_.size(); i-- > 0;) {
@@ -205,13 +221,13 @@ void HalfUnetEngine<T>::parameter_gradient(const PackedWeights<T>& weights, cons
     const auto mark = pass.mark();
     T *u_adjoint = pass.take(size), *first_adjoint = pass.take(size),
       *shift_adjoint = pass.take(N * std::size_t(b.out));
-    pass.norm_tangent_gradient(b.second_norm, b.rows, b.out, kept.u2, kept.stats2, t.du2, t.means2, adjoint, kept.above,
-                               u_adjoint, nullptr);
+    pass.norm_tangent_gradient(b.second_norm, b.rows, b.out, kept.u2, kept.stats2, t.du2, t.means2, adjoint,
+                               kept.above, u_adjoint, nullptr);
     pass.weight_gradient(b.second, n, kept.first, u_adjoint);
     pass.add_weight_gradient(b.second, n, t.dfirst, kept.du2);
     pass.input_gradient(b.second, n, u_adjoint, false, first_adjoint);
-    pass.norm_tangent_gradient(b.first_norm, b.rows, b.out, kept.u1, kept.stats1, t.du1, t.means1, first_adjoint,
-                               kept.dfirst, u_adjoint, shift_adjoint);
+    pass.norm_tangent_gradient(b.first_norm, b.rows, b.out, kept.u1, kept.stats1, t.du1, t.means1,
+                               first_adjoint, kept.dfirst, u_adjoint, shift_adjoint);
     pass.weight_gradient(b.time, n, tape.embedding, shift_adjoint);
     pass.input_gradient(b.time, n, shift_adjoint, true, embedding_adjoint);
     pass.weight_gradient(b.first, n, kept.h, u_adjoint);

@@ -1,5 +1,5 @@
-// HalfUnet's scalar, its gradient in the input and, for gradient matching, that gradient's own gradient in the
-// parameters, by agents/kernels; what it computes is defined in reward_net.cpp.
+// HalfUnet's scalar, its gradient in the input and, for gradient matching, that gradient's own gradient in
+// the parameters, by agents/kernels; what it computes is defined in reward_net.cpp.
 #pragma once
 
 #include <cstddef>
@@ -16,13 +16,15 @@ struct HalfUnetShape {
   std::vector<int> widths;  // channels after each block
 };
 
-/// T is float or double. Its functions are const and may run in several threads at once, each with a tape of its own.
+/// T is float or double. Its functions are const and may run in several threads at once, each with a tape of
+/// its own.
 template <class T>
 class HalfUnetEngine {
  public:
   using Shape = HalfUnetShape;
-  /// What input_gradient() leaves for parameter_gradient(). Of a block: its input, the outputs of its three steps before
-  /// and after normalisation, and the scalar's derivatives in them. Of the head: what goes in and what comes out.
+  /// What input_gradient() leaves for parameter_gradient(). Of a block: its input, the outputs of its three
+  /// steps before and after normalisation, and the scalar's derivatives in them. Of the head: what goes in
+  /// and what comes out.
   struct Tape : ConvTape<T> {
     struct Block {
       T *h, *u1, *first, *u2, *stats1, *stats2;
@@ -45,11 +47,11 @@ class HalfUnetEngine {
 
   /// The gradient of each sequence's scalar.  x, dx: [n][rows][channels], rows as takes() says; time:
   /// [times][time_features], times = n or 1 where all are equal.
-  void input_gradient(const PackedWeights<T>& weights, int n, int rows, const T* x, const T* time, int times, T* dx,
-                      Tape& tape) const;
-  /// Of sum over sequences of <v, dx>, the gradient in the parameters: the scalar's tangent along v, pass by pass
-  /// beside the scalar, and its reverse (docs/design/0007-kernels.md). After an input_gradient() with times = n.
-  /// v: [n][rows][channels]; gradients: see ConvProgram::gradient_size().
+  void input_gradient(const PackedWeights<T>& weights, int n, int rows, const T* x, const T* time, int times,
+                      T* dx, Tape& tape) const;
+  /// Of sum over sequences of <v, dx>, the gradient in the parameters: the scalar's tangent along v, pass by
+  /// pass beside the scalar, and its reverse (docs/design/0007-kernels.md). After an input_gradient() with
+  /// times = n. v: [n][rows][channels]; gradients: see ConvProgram::gradient_size().
   void parameter_gradient(const PackedWeights<T>& weights, const T* v, T* gradients, Tape& tape) const;
 
  private:
@@ -59,8 +61,8 @@ class HalfUnetEngine {
     std::size_t first, second, skip, time;  // convolutions
     Norm first_norm, second_norm;
   };
-  /// d scalar / d head output: the head's output counts times the number of rows, which undoes the mean's share; the
-  /// mean over the last rows comes in here, too.
+  /// d scalar / d head output: the head's output counts times the number of rows, which undoes the mean's
+  /// share; the mean over the last rows comes in here, too.
   T head_weight() const { return T(shape_.rows) / T(blocks_.back().rows); }
 
   HalfUnetShape shape_;

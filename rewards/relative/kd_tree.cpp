@@ -60,7 +60,8 @@ const std::vector<float>& KdTree::points() const {
 
 float KdTree::distance(std::span<const float> query, int k) const {
   require(query.size() == dim(), "k-d tree: expected a query of ", dim(), " numbers, got ", query.size());
-  require(k >= 1 && k <= kMostNeighbours, "k-d tree: expected 1 to ", kMostNeighbours, " neighbours, got ", k);
+  require(k >= 1 && k <= kMostNeighbours, "k-d tree: expected 1 to ", kMostNeighbours, " neighbours, got ",
+          k);
   if (!std::ranges::all_of(query, [](float x) { return std::isfinite(x); }))
     return std::numeric_limits<float>::infinity();
   std::array<std::uint32_t, kMostNeighbours> nearest{};

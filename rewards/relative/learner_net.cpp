@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "agents/diffusion/training_batch_net.h"
 #include "agents/diffusion/training_log.h"
 #include "core/error.h"
 #include "core/progress.h"
@@ -27,6 +28,14 @@ double Learner::step(const torch::Tensor& loss) {
   loss.backward();
   optimizer_.step(settings_, 0);
   return loss.item<double>();
+}
+
+double Learner::match(const torch::Tensor& output, const torch::Tensor& target,
+                      const torch::Tensor& weights) {
+  const Loss loss = weighted_square_error(output, target, weights);
+  torch::autograd::backward({output}, {loss.gradient});
+  optimizer_.step(settings_, 0);
+  return loss.value;
 }
 
 torch::Tensor timestep_weights(const ExtractConfig& config, const NoiseSchedule& schedule) {

@@ -20,6 +20,8 @@ class Learner {
   const RewardNet& net() const { return *net_; }
   /// One optimiser step on `loss`, a function of net(); returns its value.
   double step(const torch::Tensor& loss);
+  /// The same for the mean of weights (output - target)^2, with less of a graph.
+  double match(const torch::Tensor& output, const torch::Tensor& target, const torch::Tensor& weights);
 
  private:
   std::unique_ptr<RewardNet> net_;

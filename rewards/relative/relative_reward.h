@@ -106,8 +106,8 @@ class RelativeReward final : public RewardModel, public Guide {
   Json& provenance();
   const Json& provenance() const;
 
-  // Guide: over whole samples in model units, [n, rows, width]. An MLP guides samples of any number of rows, as
-  // the sum over their windows, so that a reward of short windows can steer a model of long ones.
+  // Guide: over whole samples in model units, [n, rows, width]. An MLP guides samples of any number of rows,
+  // as the sum over their windows, so that a reward of short windows can steer a model of long ones.
   at::Tensor value(const at::Tensor& x, const at::Tensor& t) const override;
   at::Tensor gradient(const at::Tensor& x, const at::Tensor& t) const override;
 

@@ -67,7 +67,8 @@ WindowMlp::WindowMlp(const ExtractConfig& config, const RewardNetShape& shape, H
         return layers;
       }()),
       out_(parameters, "out", config.hidden.back(), head == Head::kScalar ? 1 : window_ * channels_),
-      fused_({.in = window_ * channels_, .time_features = kTimeFeatures, .hidden = config.hidden}, parameters) {}
+      fused_({.in = window_ * channels_, .time_features = kTimeFeatures, .hidden = config.hidden},
+             parameters) {}
 
 torch::Tensor WindowMlp::windows(const torch::Tensor& x) const {
   if (window_ == 1) return x;
@@ -94,8 +95,11 @@ torch::Tensor WindowMlp::forward(const torch::Tensor& x, const torch::Tensor& t)
 
 torch::Tensor WindowMlp::gradient(const torch::Tensor& x, const torch::Tensor& t) const {
   const torch::Tensor parts = windows(x), features = time_features(t);
-  const auto plain = [this](const torch::Tensor& rows, const torch::Tensor& when) { return gradient_by_aten(rows, when); };
-  const torch::Tensor field = fused_.takes(parts, features) ? fused_(parts, features, plain) : plain(parts, features);
+  const auto plain = [this](const torch::Tensor& rows, const torch::Tensor& when) {
+    return gradient_by_aten(rows, when);
+  };
+  const torch::Tensor field =
+      fused_.takes(parts, features) ? fused_(parts, features, plain) : plain(parts, features);
   const double share = gain_ / static_cast<double>(parts.size(1));
   return overlap_add(share == 1 ? field : field * share, x.size(1));
 }
@@ -144,19 +148,23 @@ HalfUnet::HalfUnet(const ExtractConfig& config, const RewardNetShape& shape, Hea
               .channels = shape.channels,
               .time_features = kTimeFeatures,
               .time_units = kTimeUnits,
-              .widths = [&] {
-                std::vector<int> widths;
-                for (const int multiplier : config.dim_mults) widths.push_back(config.dim * multiplier);
-                return widths;
-              }()},
+              .widths =
+                  [&] {
+                    std::vector<int> widths;
+                    for (const int multiplier : config.dim_mults) widths.push_back(config.dim * multiplier);
+                    return widths;
+                  }()},
              parameters) {}
 
 torch::Tensor HalfUnet::gradient(const torch::Tensor& x, const torch::Tensor& t) const {
   require(head_ == Head::kScalar, "gradient: expected a net with a scalar head");
-  const bool one = t.is_cpu() && t.numel() > 0 && !torch::GradMode::is_enabled() && (t == t[0]).all().item<bool>();
+  const bool one =
+      t.is_cpu() && t.numel() > 0 && !torch::GradMode::is_enabled() && (t == t[0]).all().item<bool>();
   const torch::Tensor features = time_features(one ? t.narrow(0, 0, 1) : t);
   if (!fused_.takes(x, features)) return autograd_gradient(x, t);
-  return fused_(x, features, [this, t](const torch::Tensor& rows, const torch::Tensor&) { return autograd_gradient(rows, t); });
+  return fused_(x, features, [this, t](const torch::Tensor& rows, const torch::Tensor&) {
+    return autograd_gradient(rows, t);
+  });
 }
 
 torch::Tensor HalfUnet::forward(const torch::Tensor& x, const torch::Tensor& t) const {

@@ -13,15 +13,16 @@ WindowMlpEngine<T>::WindowMlpEngine(const WindowMlpShape& shape, ParameterIndex 
   int in = shape.in;
   for (const int out : shape.hidden) {
     const std::string name = layers_.empty() ? "input" : "hidden." + std::to_string(layers_.size());
-    layers_.push_back(program_.same(name, in, out, 1, 1, /*with_bias=*/!layers_.empty()));  // the first one's is time's
+    layers_.push_back(
+        program_.same(name, in, out, 1, 1, /*with_bias=*/!layers_.empty()));  // the first one's is time's
     in = out;
   }
   out_ = program_.vector("out.weight", in);
 }
 
 template <class T>
-void WindowMlpEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, int rows, const T* x, const T* time,
-                                        int times, T* dx, Tape& tape) const {
+void WindowMlpEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, int rows, const T* x,
+                                        const T* time, int times, T* dx, Tape& tape) const {
   tape.begin(n, times);
   tape.layers.clear();
   tape.rows = rows;
@@ -30,7 +31,8 @@ void WindowMlpEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, 
   const int m = n * rows;
   const auto M = std::size_t(m);
 
-  const std::size_t features = std::size_t(times) * std::size_t(shape_.time_features), inputs = M * std::size_t(shape_.in);
+  const std::size_t features = std::size_t(times) * std::size_t(shape_.time_features),
+                    inputs = M * std::size_t(shape_.in);
   tape.time = pass.take(features);
   tape.x = pass.take(inputs);
   std::copy_n(time, features, tape.time);
@@ -41,7 +43,8 @@ void WindowMlpEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, 
   const T* below = tape.x;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const std::size_t size = M * std::size_t(shape_.hidden[l]);
-    const typename Tape::Layer layer{pass.take(size), pass.take(size), pass.take(size), pass.take(size), nullptr, 0};
+    const typename Tape::Layer layer{pass.take(size), pass.take(size), pass.take(size),
+                                     pass.take(size), nullptr,         0};
     pass.apply(layers_[l], m, below, false, layer.a);
     if (l == 0)
       k.silu_shifted(n, rows, first, shift, times == 1 ? 0 : first, layer.a, layer.h, layer.slope);
@@ -55,7 +58,8 @@ void WindowMlpEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, 
   const int width = shape_.hidden.back();
   top.u = pass.plain(out_);
   for (int i = 0; i < m; ++i)
-    k.multiply(std::size_t(width), top.slope + std::ptrdiff_t(i) * width, top.u, top.g + std::ptrdiff_t(i) * width);
+    k.multiply(std::size_t(width), top.slope + std::ptrdiff_t(i) * width, top.u,
+               top.g + std::ptrdiff_t(i) * width);
   for (std::size_t l = layers_.size() - 1; l-- > 0;) {
     typename Tape::Layer& layer = tape.layers[l];
     const std::size_t size = M * std::size_t(shape_.hidden[l]);
@@ -68,10 +72,12 @@ void WindowMlpEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, 
   pass.input_gradient(layers_.front(), m, tape.layers.front().g, false, dx);
 }
 
-// Up through the chain that G is made of: e_l is the scalar's derivative in g_l, f_l that in u_l. What silu' depends on
-// gets its share, z_l, the derivative in a_l. Then down through the layers, where z gathers what lies above.
+// Up through the chain that G is made of: e_l is the scalar's derivative in g_l, f_l that in u_l. What silu'
+// depends on gets its share, z_l, the derivative in a_l. Then down through the layers, where z gathers what
+// lies above.
 template <class T>
-void WindowMlpEngine<T>::parameter_gradient(const PackedWeights<T>& weights, const T* v, T* gradients, Tape& tape) const {
+void WindowMlpEngine<T>::parameter_gradient(const PackedWeights<T>& weights, const T* v, T* gradients,
+                                            Tape& tape) const {
   ConvPass<T> pass(program_, weights, tape, gradients);
   const auto begin = pass.mark();
   const auto& k = pass.k;
@@ -102,7 +108,8 @@ void WindowMlpEngine<T>::parameter_gradient(const PackedWeights<T>& weights, con
   T* const shift = pass.take(std::size_t(n) * std::size_t(first));
   std::fill_n(shift, std::ptrdiff_t(n) * first, T(0));
   for (int i = 0; i < n; ++i)
-    k.add_column_sums(tape.rows, first, z.front() + std::ptrdiff_t(i) * tape.rows * first, shift + std::ptrdiff_t(i) * first);
+    k.add_column_sums(tape.rows, first, z.front() + std::ptrdiff_t(i) * tape.rows * first,
+                      shift + std::ptrdiff_t(i) * first);
   pass.weight_gradient(time_, n, tape.time, shift);
   pass.rewind(begin);
 }

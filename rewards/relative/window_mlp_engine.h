@@ -1,5 +1,5 @@
-// The input gradient of WindowMlp's scalar and, for gradient matching, that gradient's own gradient in the weights, by
-// agents/kernels. With m(x) for one row x of `in` numbers, b_1 different for every sequence:
+// The input gradient of WindowMlp's scalar and, for gradient matching, that gradient's own gradient in the
+// weights, by agents/kernels. With m(x) for one row x of `in` numbers, b_1 different for every sequence:
 //
 //   m(x) = w . h_L,  h_l = silu(a_l),  a_l = W_l h_(l-1) + b_l,  h_0 = x
 //   G(x) = dm/dx = W_1^T g_1,  g_l = silu'(a_l) * u_l,  u_l = W_(l+1)^T g_(l+1),  u_L = w
@@ -21,7 +21,8 @@ struct WindowMlpShape {
   std::vector<int> hidden;
 };
 
-/// T is float or double. Its functions are const and may run in several threads at once, each with a tape of its own.
+/// T is float or double. Its functions are const and may run in several threads at once, each with a tape of
+/// its own.
 template <class T>
 class WindowMlpEngine {
  public:
@@ -46,10 +47,10 @@ class WindowMlpEngine {
   bool takes(std::int64_t rows, std::int64_t channels) const { return rows > 0 && channels == shape_.in; }
 
   /// G of every row.  x, dx: [n][rows][in]; time: [times][time_features], times = n or 1 where all are equal.
-  void input_gradient(const PackedWeights<T>& weights, int n, int rows, const T* x, const T* time, int times, T* dx,
-                      Tape& tape) const;
-  /// Of sum over sequences and rows of <v, G>, the gradient in the weights. After an input_gradient() with times = n.
-  /// v: [n][rows][in]; gradients: see ConvProgram::gradient_size().
+  void input_gradient(const PackedWeights<T>& weights, int n, int rows, const T* x, const T* time, int times,
+                      T* dx, Tape& tape) const;
+  /// Of sum over sequences and rows of <v, G>, the gradient in the weights. After an input_gradient() with
+  /// times = n. v: [n][rows][in]; gradients: see ConvProgram::gradient_size().
   void parameter_gradient(const PackedWeights<T>& weights, const T* v, T* gradients, Tape& tape) const;
 
  private:

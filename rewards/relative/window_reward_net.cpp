@@ -83,8 +83,7 @@ WindowReward::WindowReward(const Safetensors& file, const std::filesystem::path&
     : WindowReward([&] {
         const std::string& found = file.metadata_at("kind");
         if (found != kind)
-          throw Error(
-              concat(path.string(), ": metadata 'kind': expected ", kind, ", found '", found, "'"));
+          throw Error(concat(path.string(), ": metadata 'kind': expected ", kind, ", found '", found, "'"));
         auto settings = read_entry(file, path, "config", [](const Json& json) {
           ExtractConfig out;
           update(out, json);

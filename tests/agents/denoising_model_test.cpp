@@ -118,6 +118,28 @@ INSTANTIATE_TEST_SUITE_P(All, Samplers,
                            return std::string(param.param.sampler) + "_" + std::to_string(param.param.steps);
                          });
 
+// From x_0 ~ N(m, S), noised to level t and denoised, comes x_0' ~ N(m, S) again, and with the gain G of the
+// denoiser
+//   cov(x_0', x_0) = G cov(x_t, x_0) = a G S.
+TEST(SampleFrom, KeepsTheDistributionAndAsMuchOfItsStartAsTheLevelLeaves) {
+  constexpr int kSamples = 40000, kLevel = 80;
+  const torch::Tensor covariance = correlated();
+  const GaussianModel model(some_mean(), covariance, 200);
+  std::vector<float> start = model.sample(kSamples, {}, {.sampler = "ddpm", .seed = 1});
+  std::vector<float> found = model.sample_from(start, kLevel, {}, {.sampler = "ddpm", .seed = 2});
+  const auto centred = [&](std::vector<float>& samples) {
+    model.normalizer().normalize(samples, samples);
+    return torch::tensor(samples).view({kSamples, kSize}).to(torch::kDouble) - some_mean();
+  };
+  const torch::Tensor before = centred(start), after = centred(found);
+  const double variance = largest(covariance);
+  EXPECT_LT(largest(after.mean(0)), 0.05 * std::sqrt(variance));
+  EXPECT_LT(largest(torch::cov(after.t()) - covariance), 0.05 * variance);
+  const torch::Tensor expected = model.signal(kLevel) * model.gain(kLevel).matmul(covariance);
+  EXPECT_LT(largest(after.t().matmul(before) / kSamples - expected), 0.05 * variance);
+  EXPECT_GT(largest(expected), 0.2 * variance);
+}
+
 // With few steps the second-order solver must be closer to the truth than the first-order one.
 TEST(Sampler, SecondOrderIsMoreExactThanFirst) {
   const GaussianModel model(some_mean(), diagonal(), 200);
@@ -224,7 +246,8 @@ TEST(Guidance, AtThePredictedWindowIsPulledBackThroughTheDenoiser) {
   SampleConfig config{.scale = 2, .scale_by_variance = true, .seed = 4};
   const std::vector<float> by_hand = model.sample(16, {}, config, &there);
   config.guide_at = "x0";
-  EXPECT_THAT(model.sample(16, {}, config, &here), ::testing::Pointwise(::testing::FloatNear(1e-4F), by_hand));
+  EXPECT_THAT(model.sample(16, {}, config, &here),
+              ::testing::Pointwise(::testing::FloatNear(1e-4F), by_hand));
 }
 
 TEST(Guidance, StopsBelowAndRepeats) {

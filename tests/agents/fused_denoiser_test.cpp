@@ -1,6 +1,4 @@
 // The kernels' denoisers against the plain ATen ones: outputs and gradients over random shapes, odd ones too.
-#include "agents/diffusion/fused_denoiser_net.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -11,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/diffusion/fused_denoiser_net.h"
 #include "agents/kernels/enabled.h"
 #include "core/rng.h"
 
@@ -34,14 +33,19 @@ struct Case {
   int n;
   int layers = 0;  // of a residual MLP; 0: a U-Net
   std::string name() const {
-    std::string text = (layers > 0 ? "mlp" + std::to_string(layers) : "unet") + "_h" + std::to_string(horizon) + "w" + std::to_string(width) + "d" + std::to_string(dim) + "x";
+    std::string text = (layers > 0 ? "mlp" + std::to_string(layers) : "unet") + "_h" +
+                       std::to_string(horizon) + "w" + std::to_string(width) + "d" + std::to_string(dim) +
+                       "x";
     for (const int m : dim_mults) text += std::to_string(m);
     return text + (attention ? "a" : "") + "n" + std::to_string(n);
   }
 };
 
 std::unique_ptr<DenoiserNet> make(const Case& c, torch::ScalarType type) {
-  DiffusionConfig config{.horizon = c.horizon, .stride = 1, .net = c.layers > 0 ? "mlp" : "unet", .dim = c.dim,
+  DiffusionConfig config{.horizon = c.horizon,
+                         .stride = 1,
+                         .net = c.layers > 0 ? "mlp" : "unet",
+                         .dim = c.dim,
                          .attention = c.attention};
   config.dim_mults = c.dim_mults;
   config.layers = c.layers;
@@ -50,7 +54,8 @@ std::unique_ptr<DenoiserNet> make(const Case& c, torch::ScalarType type) {
   for (const auto& [name, parameter] : net->parameters.named()) {
     // Gains and offsets of normalisations that are not 1 and 0, so that no gradient hides.
     torch::Tensor value = parameter.detach().clone();
-    if (value.dim() != 2 && value.numel() == value.size(value.dim() == 3 ? 1 : 0)) value += 0.3 * torch::randn(value.sizes(), rng);
+    if (value.dim() != 2 && value.numel() == value.size(value.dim() == 3 ? 1 : 0))
+      value += 0.3 * torch::randn(value.sizes(), rng);
     torch::Tensor(parameter).set_data(value.to(type));
   }
   return net;
@@ -61,8 +66,8 @@ struct Outcome {
   std::vector<torch::Tensor> gradients;
 };
 
-Outcome run(const DenoiserNet& net, const torch::Tensor& x, const torch::Tensor& t, const torch::Tensor& above,
-            bool kernels) {
+Outcome run(const DenoiserNet& net, const torch::Tensor& x, const torch::Tensor& t,
+            const torch::Tensor& above, bool kernels) {
   const Kernels guard(kernels);
   const torch::Tensor input = x.detach().clone().requires_grad_(true);
   std::vector<torch::Tensor> from = {input};
@@ -87,7 +92,8 @@ void compare(const Case& c, torch::ScalarType type, double forward, double backw
   const torch::Tensor x = torch::randn({c.n, c.horizon, c.width}, rng, options).to(type);
   const torch::Tensor above = torch::randn({c.n, c.horizon, c.width}, rng, options).to(type);
   for (const bool same_time : {false, true}) {
-    const torch::Tensor t = same_time ? torch::full({c.n}, 7, torch::kLong) : torch::randint(0, 100, {c.n}, rng, torch::kLong);
+    const torch::Tensor t =
+        same_time ? torch::full({c.n}, 7, torch::kLong) : torch::randint(0, 100, {c.n}, rng, torch::kLong);
     const Outcome fused = run(net, x, t, above, true), plain = run(net, x, t, above, false);
     EXPECT_LE(relative_error(fused.y, plain.y), forward) << "output";
     EXPECT_LE(relative_error(fused.dx, plain.dx), backward) << "gradient in x";
@@ -104,18 +110,23 @@ void compare(const Case& c, torch::ScalarType type, double forward, double backw
   }
 }
 
-TEST_P(FusedDenoiserShapes, EqualsPlainInFloat) { compare(GetParam(), torch::kFloat, 1e-5, 1e-4); }
-TEST_P(FusedDenoiserShapes, EqualsPlainInDouble) { compare(GetParam(), torch::kDouble, 1e-10, 1e-10); }
+TEST_P(FusedDenoiserShapes, EqualsPlainInFloat) {
+  compare(GetParam(), torch::kFloat, 1e-5, 1e-4);
+}
+TEST_P(FusedDenoiserShapes, EqualsPlainInDouble) {
+  compare(GetParam(), torch::kDouble, 1e-10, 1e-10);
+}
 
-INSTANTIATE_TEST_SUITE_P(Some, FusedDenoiserShapes,
-                         ::testing::Values(Case{8, 6, 16, {1, 2}, false, 5}, Case{8, 6, 16, {1, 2}, true, 5},
-                                           Case{16, 3, 8, {1, 3, 2}, false, 1}, Case{16, 3, 8, {1, 3, 2}, true, 1},
-                                           Case{4, 23, 32, {1, 4, 8}, true, 7}, Case{32, 14, 32, {1, 2, 4, 8}, false, 9},
-                                           Case{12, 2, 24, {1}, true, 3}, Case{6, 5, 40, {2, 1}, false, 2},
-                                           Case{1, 2, 32, {1}, true, 33}, Case{20, 7, 16, {1, 2, 1}, false, 70},
-                                           Case{1, 6, 64, {}, false, 1, 3}, Case{5, 3, 40, {}, false, 70, 2},
-                                           Case{2, 2, 8, {}, false, 7, 1}),
-                         [](const auto& test) { return test.param.name(); });
+INSTANTIATE_TEST_SUITE_P(
+    Some, FusedDenoiserShapes,
+    ::testing::Values(Case{8, 6, 16, {1, 2}, false, 5}, Case{8, 6, 16, {1, 2}, true, 5},
+                      Case{16, 3, 8, {1, 3, 2}, false, 1}, Case{16, 3, 8, {1, 3, 2}, true, 1},
+                      Case{4, 23, 32, {1, 4, 8}, true, 7}, Case{32, 14, 32, {1, 2, 4, 8}, false, 9},
+                      Case{12, 2, 24, {1}, true, 3}, Case{6, 5, 40, {2, 1}, false, 2},
+                      Case{1, 2, 32, {1}, true, 33}, Case{20, 7, 16, {1, 2, 1}, false, 70},
+                      Case{1, 6, 64, {}, false, 1, 3}, Case{5, 3, 40, {}, false, 70, 2},
+                      Case{2, 2, 8, {}, false, 7, 1}),
+    [](const auto& test) { return test.param.name(); });
 
 class FusedDenoiserOf : public ::testing::TestWithParam<Case> {};
 INSTANTIATE_TEST_SUITE_P(Each, FusedDenoiserOf,
@@ -151,10 +162,16 @@ TEST_P(FusedDenoiserOf, OtherInputsMeetTheErrorsOfPlainAten) {
   EXPECT_EQ(message(true, good, t), "no error");
   EXPECT_EQ(message(true, torch::randn({2, 6, 8}).transpose(1, 2), t), "no error") << "not contiguous";
   EXPECT_EQ(message(true, torch::empty({0, 8, 6}), torch::empty({0}, torch::kLong)), "no error") << "empty";
-  for (const torch::Tensor& bad : {torch::randn({2, 8, 5}), torch::randn({2, 8}), torch::randn({2, 8, 6}, torch::kDouble)}) {
+  for (const torch::Tensor& bad :
+       {torch::randn({2, 8, 5}), torch::randn({2, 8}), torch::randn({2, 8, 6}, torch::kDouble)}) {
     EXPECT_NE(message(true, bad, t), "no error");
     EXPECT_EQ(message(true, bad, t), message(false, bad, t));
   }
+  // A device that has no memory stands for every other one.
+  const torch::Tensor x_elsewhere = good.to(torch::kMeta), t_elsewhere = t.to(torch::kMeta);
+  EXPECT_EQ(message(true, x_elsewhere, t), message(false, x_elsewhere, t));
+  EXPECT_EQ(message(true, good, t_elsewhere), message(false, good, t_elsewhere));
+  EXPECT_NE(message(true, good, t_elsewhere), "no error");
 }
 
 TEST_P(FusedDenoiserOf, SeesChangedWeightsAndRefusesStaleGraphs) {
@@ -207,7 +224,8 @@ TEST_P(FusedDenoiserOf, GradientsOfGradientsAreThoseOfPlainAten) {
   const auto second = [&](bool kernels) {
     const Kernels guard(kernels);
     const torch::Tensor x = x0.clone().requires_grad_(true);
-    const torch::Tensor dx = torch::autograd::grad({net.forward(x, t).square().sum()}, {x}, {}, true, true)[0];
+    const torch::Tensor dx =
+        torch::autograd::grad({net.forward(x, t).square().sum()}, {x}, {}, true, true)[0];
     return torch::autograd::grad({dx.square().sum()}, {x, net.parameters.named()[0].second});
   };
   const auto fused = second(true), plain = second(false);
@@ -218,13 +236,15 @@ TEST_P(FusedDenoiserOf, CanBeWalkedTwiceAndBySeveralThreads) {
   const auto made = make(GetParam(), torch::kFloat);
   const DenoiserNet& net = *made;
   const Kernels on(true);
-  const torch::Tensor x = torch::randn({70, 8, 6}).requires_grad_(true), t = torch::randint(0, 50, {70}, torch::kLong);
+  const torch::Tensor x = torch::randn({70, 8, 6}).requires_grad_(true),
+                      t = torch::randint(0, 50, {70}, torch::kLong);
   const int before = torch::get_num_threads();
   std::vector<std::vector<torch::Tensor>> results;
   for (const int threads : {1, 2, 3}) {
     torch::set_num_threads(threads);
     const torch::Tensor y = net.forward(x, t);
-    const std::vector<torch::Tensor> from = {x, net.parameters.named()[0].second, net.parameters.named()[9].second};
+    const std::vector<torch::Tensor> from = {x, net.parameters.named()[0].second,
+                                             net.parameters.named()[9].second};
     const auto first = torch::autograd::grad({y.square().sum()}, from, {}, /*retain_graph=*/true);
     const auto second = torch::autograd::grad({y.square().sum()}, from);
     for (std::size_t i = 0; i < from.size(); ++i) EXPECT_TRUE(torch::equal(first[i], second[i]));

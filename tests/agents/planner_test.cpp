@@ -1,5 +1,5 @@
-// Planner over a model whose plans can be told in advance: from an observation v it predicts in row k the action
-// v + k and the observation v + 10 k.
+// Planner over a model whose plans can be told in advance: from an observation v it predicts in row k the
+// action v + k and the observation v + 10 k.
 #include "agents/planner.h"
 
 #include <gmock/gmock.h>
@@ -92,7 +92,8 @@ class MovingModel final : public DenoisingModel {
 
 TEST(Planner, TracksStatesBetweenRowsWithinTheActionsLimits) {
   const MovingModel model;
-  Planner planner(model, {.sampler = "ddim"}, {.replan_every = 20, .follow = "states", .gain = 0.5, .damping = 0.1});
+  Planner planner(model, {.sampler = "ddim"},
+                  {.replan_every = 20, .follow = "states", .gain = 0.5, .damping = 0.1});
   std::vector<double> action(1);
   const auto next = [&](double position, double velocity) {
     const std::vector<double> obs = {position, velocity};
@@ -183,9 +184,11 @@ std::string refusal(const Call& call) {
 
 TEST(Planner, RefusesWhatItCannotDo) {
   const CountingModel model, strided(2);
-  EXPECT_THAT(refusal([&] { Planner(model, {}, {.replan_every = 6}); }), HasSubstr("replan_every: expected at most the 5"));
+  EXPECT_THAT(refusal([&] { Planner(model, {}, {.replan_every = 6}); }),
+              HasSubstr("replan_every: expected at most the 5"));
   EXPECT_THAT(refusal([&] { Planner(model, {}, {.warm_level = 20}); }), HasSubstr("warm_level"));
-  EXPECT_THAT(refusal([&] { Planner(strided, {}, {.replan_every = 3, .warm_level = 4}); }), HasSubstr("multiple"));
+  EXPECT_THAT(refusal([&] { Planner(strided, {}, {.replan_every = 3, .warm_level = 4}); }),
+              HasSubstr("multiple"));
   Planner planner(model, {}, {});
   EXPECT_THAT(refusal([&] { planner.set_conditions({{0, {1}}}); }), HasSubstr("row 0"));
   std::vector<double> obs(3), actions(2);

@@ -204,9 +204,8 @@ TEST_F(Training, ABadCheckpointIsNamedAndKept) {
   EXPECT_THAT(message([&] { train_diffusion(circles(), kConfig, training(20), folder_); }),
               HasSubstr(checkpoint.string()));
   fs::copy_file(folder_ / "model.safetensors", checkpoint, fs::copy_options::overwrite_existing);
-  EXPECT_THAT(
-      message([&] { train_diffusion(circles(), kConfig, training(20), folder_); }),
-      HasSubstr(checkpoint.string() + ": metadata 'kind': expected diffreward-diffusion-training-2"));
+  EXPECT_THAT(message([&] { train_diffusion(circles(), kConfig, training(20), folder_); }),
+              HasSubstr(checkpoint.string() + ": metadata 'kind': expected diffreward-diffusion-training-2"));
 }
 
 TEST_F(Training, DivergenceNamesTheStepAndTheLastGoodCheckpoint) {
@@ -296,8 +295,8 @@ TEST_F(Training, KernelsAndPlainAtenTrainAlike) {
     return model.provenance().at("last").at("held_out_loss").get<double>();
   };
   const double fused = loss(true), plain = loss(false);
-  // Adam makes whole steps of gradients that are nothing but rounding, so that equal runs part; weights that are a step
-  // old would cost a quarter.
+  // Adam makes whole steps of gradients that are nothing but rounding, so that equal runs part; weights that
+  // are a step old would cost a quarter.
   EXPECT_NEAR(fused, plain, 0.1 * plain);
   EXPECT_LT(plain, 1);
 }
@@ -314,6 +313,7 @@ TEST_F(Training, LongRunsByKernelsAndByPlainAtenEndWithinTheNoiseOfSeeds) {
       DiffusionTrainConfig train = training(2000);
       train.seed = seed;
       train.lr = 1e-3;
+      train.log_every = train.steps;
       all.push_back(train_diffusion(circles(), config, train).provenance().at("last").at("held_out_loss"));
     }
     enable_kernels(true);
@@ -371,7 +371,7 @@ TEST_F(Training, BatchesComeFromTheirEpisodesAndAreNoisedByTheSchedule) {
   EXPECT_NEAR(given, 200, 40);
 
   const torch::Tensor output = torch::zeros_like(batch.target).requires_grad_(true);
-  const Loss loss = weighted_square_error(output.detach(), batch);
+  const Loss loss = weighted_square_error(output.detach(), batch.target, batch.weights);
   const torch::Tensor expected = (batch.weights * (output - batch.target).square()).mean();
   expected.backward();
   EXPECT_NEAR(loss.value, expected.item<double>(), 1e-5);

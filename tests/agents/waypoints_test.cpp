@@ -175,7 +175,8 @@ TEST(Waypoints, WalksTheCallersMap) {
 }
 
 struct Elsewhere final : Env {
-  EnvSpec facts{.id = "Elsewhere-v0", .observation = {{0}, {1}}, .action = {{-1}, {1}}, .info = {}, .parts = {}};
+  EnvSpec facts{
+      .id = "Elsewhere-v0", .observation = {{0}, {1}}, .action = {{-1}, {1}}, .info = {}, .parts = {}};
   const EnvSpec& spec() const override { return facts; }
   void reset(std::optional<std::uint64_t>, const ResetOptions&, std::span<double> obs) override {
     obs[0] = 0;

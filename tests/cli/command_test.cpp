@@ -41,7 +41,8 @@ TEST_F(CommandTest, NoCommandIsWrongUseAndHelpIsNot) {
   EXPECT_EQ(run({}).code, 2);
   const Outcome help = run({"--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* name : {"envs", "generate", "data", "train", "extract", "evaluate", "rl", "steer", "report", "demo"})
+  for (const char* name :
+       {"envs", "generate", "data", "train", "extract", "evaluate", "rl", "steer", "plan", "report", "demo"})
     EXPECT_THAT(help.out, HasSubstr(name));
 }
 
@@ -92,9 +93,10 @@ TEST_F(CommandTest, MissingFilesFailWithTheirName) {
 }
 
 TEST_F(CommandTest, FlagsWinOverTheFileAndTheFileOverDefaults) {
-  write_file(path("run.toml"), "seed = 5\nthreads = 1\n[generate]\nsteps = 64\ncount = 4\nepisode_steps = 8\n");
-  const Outcome outcome = run({"generate", "--config", path("run.toml"), "--count", "8", "--out", path("data"),
-                               "--quiet", "--json"});
+  write_file(path("run.toml"),
+             "seed = 5\nthreads = 1\n[generate]\nsteps = 64\ncount = 4\nepisode_steps = 8\n");
+  const Outcome outcome = run(
+      {"generate", "--config", path("run.toml"), "--count", "8", "--out", path("data"), "--quiet", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(Json::parse(outcome.out).at("transitions"), 64);
   const std::string resolved = read_file(path("data/config.toml"));
@@ -104,7 +106,8 @@ TEST_F(CommandTest, FlagsWinOverTheFileAndTheFileOverDefaults) {
   EXPECT_THAT(resolved, HasSubstr("action_noise = 0.1\n"));
 
   // The resolved config is itself a config file, and gives the same bytes.
-  const Outcome again = run({"generate", "--config", path("data/config.toml"), "--out", path("again"), "--quiet"});
+  const Outcome again =
+      run({"generate", "--config", path("data/config.toml"), "--out", path("again"), "--quiet"});
   ASSERT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(read_file(path("data/data.hdf5")), read_file(path("again/data.hdf5")));
 }
@@ -123,21 +126,23 @@ TEST_F(CommandTest, ConfigFilesWithUnknownKeysOrBadSyntaxAreWrongUse) {
 }
 
 TEST_F(CommandTest, BadInputFailsInOneLineAndLeavesNoProduct) {
-  const Outcome wall = run({"generate", "--goal-cell", "0,0", "--steps", "10", "--out", path("wall"), "--quiet"});
+  const Outcome wall =
+      run({"generate", "--goal-cell", "0,0", "--steps", "10", "--out", path("wall"), "--quiet"});
   EXPECT_EQ(wall.code, 1);
   EXPECT_THAT(wall.err, HasSubstr("goal"));
   EXPECT_FALSE(std::filesystem::exists(path("wall/data.hdf5")));
   write_file(path("torn.safetensors"), "not a model");
-  const Outcome torn = run({"steer", "--base", path("torn.safetensors"), "--expert", path("torn.safetensors"), "--reward",
-                            path("torn.safetensors"), "--base-data", path("torn.safetensors"), "--out", path("s")});
+  const Outcome torn =
+      run({"steer", "--base", path("torn.safetensors"), "--expert", path("torn.safetensors"), "--reward",
+           path("torn.safetensors"), "--base-data", path("torn.safetensors"), "--out", path("s")});
   EXPECT_EQ(torn.code, 1);
   EXPECT_THAT(torn.err, HasSubstr("torn.safetensors"));
 }
 
 TEST_F(CommandTest, CudaWithoutADeviceIsSaidPlainly) {
   ASSERT_EQ(run({"generate", "--steps", "64", "--count", "4", "--out", path("d"), "--quiet"}).code, 0);
-  const Outcome outcome = run({"train", "--data", path("d"), "--device", "cuda", "--steps", "1", "--horizon", "4",
-                               "--stride", "1", "--out", path("m"), "--quiet"});
+  const Outcome outcome = run({"train", "--data", path("d"), "--device", "cuda", "--steps", "1", "--horizon",
+                               "4", "--stride", "1", "--out", path("m"), "--quiet"});
   if (outcome.code == 0) GTEST_SKIP() << "this machine has a CUDA device";
   EXPECT_EQ(outcome.code, 1);
   EXPECT_THAT(outcome.err, HasSubstr("CUDA"));

@@ -67,13 +67,15 @@ TEST_F(StageTest, AnUnfinishedStageKeepsItsFilesToResumeButAnotherOneStartsOver)
 
 TEST_F(StageTest, TwoRunsOnOneFolderAreRefused) {
   run_stage("train", folder_ / "stage", Json::object(), {}, false, [&] {
-    EXPECT_THAT([&] { run(Json::object()); }, testing::ThrowsMessage<Error>(testing::HasSubstr("another run")));
+    EXPECT_THAT([&] { run(Json::object()); },
+                testing::ThrowsMessage<Error>(testing::HasSubstr("another run")));
     return Json::object();
   });
 }
 
 TEST_F(StageTest, AnAbsentInputIsNamed) {
-  EXPECT_THAT([&] { run(Json::object(), {folder_ / "absent"}); }, testing::ThrowsMessage<Error>(testing::HasSubstr("absent")));
+  EXPECT_THAT([&] { run(Json::object(), {folder_ / "absent"}); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("absent")));
 }
 
 TEST_F(StageTest, ProductFindsTheFileInAStagesFolder) {

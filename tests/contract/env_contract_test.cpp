@@ -91,7 +91,7 @@ TEST_P(EnvContract, SpecSurvivesAsText) {
   EXPECT_EQ(again.state_size, spec.state_size);
   EXPECT_EQ(again.info, spec.info);
   EXPECT_EQ(again.parts, spec.parts);
-  for (double EnvSpec::* number :
+  for (double EnvSpec::*number :
        {&EnvSpec::seconds_per_step, &EnvSpec::random_return, &EnvSpec::expert_return})
     EXPECT_TRUE(equal_bits({&(again.*number), 1}, {&(spec.*number), 1}));
 }
@@ -318,7 +318,8 @@ TEST_P(EnvContract, PhysicsOfOneInstanceChangesThatOneAlone) {
                    &heavy_view = all_heavy->step(action);
     for (const std::size_t i : {0u, 1u, 2u}) {
       const StepView& expected = i == 1 ? heavy_view : light_view;
-      ASSERT_TRUE(equal_bits(view.obs.subspan(i * dim, dim), expected.obs.subspan(i * dim, dim))) << t << " " << i;
+      ASSERT_TRUE(equal_bits(view.obs.subspan(i * dim, dim), expected.obs.subspan(i * dim, dim)))
+          << t << " " << i;
       ASSERT_EQ(view.reward[i], expected.reward[i]);
     }
     differed = differed || !equal_bits(view.obs.subspan(dim, dim), light_view.obs.subspan(dim, dim));

@@ -1,9 +1,9 @@
-// locomotion_trajectory ID OPTIONS EPISODES STEPS FOLDER [POLICY]: drives a locomotion environment with random
-// actions, or with a policy of tests/oracle/policies, and writes what another program needs to repeat it, as native doubles: starts.f64 [episodes, nq + nv],
-// first.f64 [episodes, obs], lengths.f64 [episodes]; and a row for each step in actions.f64 (some beyond the
-// box), observations.f64, rewards.f64, info.f64, ended.f64. The names of info's columns stand in info.txt,
-// the default options in defaults.json, the robot's compiled model in model.mjb. OPTIONS is JSON. Used by
-// tests/oracle/locomotion_test.py.
+// locomotion_trajectory ID OPTIONS EPISODES STEPS FOLDER [POLICY]: drives a locomotion environment with
+// random actions, or with a policy of tests/oracle/policies, and writes what another program needs to repeat
+// it, as native doubles: starts.f64 [episodes, nq + nv], first.f64 [episodes, obs], lengths.f64 [episodes];
+// and a row for each step in actions.f64 (some beyond the box), observations.f64, rewards.f64, info.f64,
+// ended.f64. The names of info's columns stand in info.txt, the default options in defaults.json, the robot's
+// compiled model in model.mjb. OPTIONS is JSON. Used by tests/oracle/locomotion_test.py.
 #include <mujoco/mujoco.h>
 
 #include <algorithm>

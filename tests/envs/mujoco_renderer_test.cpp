@@ -38,7 +38,8 @@ std::size_t colours(const Image& image) {
 
 TEST_F(MujocoRendererTest, DrawsEveryRobotInAnySize) {
   std::vector<double> obs;
-  for (const char* id : {"HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Swimmer-v5", "Ant-v5", "Humanoid-v5"}) {
+  for (const char* id :
+       {"HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Swimmer-v5", "Ant-v5", "Humanoid-v5"}) {
     const auto env = started(id, obs);
     for (const auto& [width, height] : {std::pair{160, 120}, {33, 65}}) {
       const Image image = env->render(width, height);
@@ -93,7 +94,8 @@ TEST_F(MujocoRendererTest, AForkedChildStillGetsAPicture) {
 }
 
 TEST_F(MujocoRendererTest, RefusesSizesAndPosesThatDoNotFit) {
-  MujocoRenderer renderer("ball", "<mujoco><worldbody><body><freejoint/><geom size=\"1\"/></body></worldbody></mujoco>");
+  MujocoRenderer renderer(
+      "ball", "<mujoco><worldbody><body><freejoint/><geom size=\"1\"/></body></worldbody></mujoco>");
   EXPECT_THROW(renderer.render(std::vector<double>(7), {}, 0, 10), InvalidArgument);
   EXPECT_THROW(renderer.render(std::vector<double>(7), {}, 10, 5000), InvalidArgument);
   EXPECT_THROW(renderer.render(std::vector<double>(6), {}, 10, 10), InvalidArgument);

@@ -270,7 +270,8 @@ TEST(VectorEnv, ErrorsNameTheInstance) {
   for (int i = 0; i < 4; ++i) list.push_back(std::make_unique<Counter>(0, i == 2 ? 1 : 0));
   const auto envs = make_vector(std::move(list), {.threads = 2});
   envs->reset(0);
-  EXPECT_EQ(message_of<Error>([&] { envs->step(std::vector<double>(4, 0.0)); }), "Counter-v0: instance 2: broke");
+  EXPECT_EQ(message_of<Error>([&] { envs->step(std::vector<double>(4, 0.0)); }),
+            "Counter-v0: instance 2: broke");
   std::vector<ResetOptions> options(4);
   options[3].goal = {1, 1};
   EXPECT_EQ(message_of<InvalidArgument>([&] { envs->reset({}, {}, options); }),
@@ -286,9 +287,8 @@ TEST(VectorEnv, OptionsMayDifferPerInstance) {
   EXPECT_EQ(envs->env(0).spec().expert_return, small.expert_return);
   EXPECT_EQ(envs->env(1).spec().observation.high, large.observation.high);
   const VectorConfig two{.count = 2};
-  EXPECT_THAT(message_of<InvalidArgument>([&] {
-                make_vector("Maze2D-UMaze-v0", two, Json::array({Json::object()}));
-              }),
+  EXPECT_THAT(message_of<InvalidArgument>(
+                  [&] { make_vector("Maze2D-UMaze-v0", two, Json::array({Json::object()})); }),
               HasSubstr("a list of 2 of them, got a list of 1"));
   EXPECT_THAT(message_of<InvalidArgument>([&] {
                 make_vector("Maze2D-UMaze-v0", two, {Json::object(), {{"maps", "large"}}});

@@ -13,6 +13,7 @@ int main() {
   for (int i = 0; i < 100; ++i)
     for (const double reward : envs->step(push).reward) total += reward;
   const diffreward::NoiseSchedule schedule("cosine", 100);
-  std::printf("%s: %g reward; alpha_bar falls to %g\n", envs->spec().id.c_str(), total, schedule.alpha_bar.back());
+  std::printf("%s: %g reward; alpha_bar falls to %g\n", envs->spec().id.c_str(), total,
+              schedule.alpha_bar.back());
   return schedule.alpha_bar.back() < 1e-3 ? 0 : 1;
 }

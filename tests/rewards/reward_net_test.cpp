@@ -28,8 +28,8 @@ struct Case {
   int rows, channels, window, n;
   std::vector<int> hidden;
   std::string name() const {
-    return net + "_r" + std::to_string(rows) + "c" + std::to_string(channels) + "w" + std::to_string(window) + "n" +
-           std::to_string(n) + "l" + std::to_string(hidden.size());
+    return net + "_r" + std::to_string(rows) + "c" + std::to_string(channels) + "w" + std::to_string(window) +
+           "n" + std::to_string(n) + "l" + std::to_string(hidden.size());
   }
 };
 
@@ -41,7 +41,8 @@ std::unique_ptr<RewardNet> make(const Case& c) {
   torch::Generator rng = at::detail::createCPUGenerator(4);
   const torch::NoGradGuard no_grad;
   for (const auto& [name, parameter] : net->parameters.named())  // gains and offsets that are not 1 and 0
-    if (name.find("norm") != std::string::npos) torch::Tensor(parameter).add_(0.3 * torch::randn(parameter.sizes(), rng));
+    if (name.find("norm") != std::string::npos)
+      torch::Tensor(parameter).add_(0.3 * torch::randn(parameter.sizes(), rng));
   return net;
 }
 
@@ -99,7 +100,8 @@ TEST_P(RewardNetKernels, GiveTheSameGradientOfTheMatchingLoss) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Some, RewardNetKernels,
-                         ::testing::Values(Case{"mlp", 16, 2, 1, 64, {64, 64}}, Case{"mlp", 5, 3, 4, 7, {24, 8, 40}},
+                         ::testing::Values(Case{"mlp", 16, 2, 1, 64, {64, 64}},
+                                           Case{"mlp", 5, 3, 4, 7, {24, 8, 40}},
                                            Case{"mlp", 1, 2, 1, 1, {16}}, Case{"unet", 16, 6, 1, 9, {8}},
                                            Case{"unet", 31, 2, 1, 3, {8}}, Case{"unet", 1, 5, 1, 40, {8}}),
                          [](const auto& test) { return test.param.name(); });

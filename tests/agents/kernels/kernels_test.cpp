@@ -1,4 +1,5 @@
-// The kernels of every instruction set that this processor has against loops that are written as the formulas are.
+// The kernels of every instruction set that this processor has against loops that are written as the formulas
+// are.
 #include "agents/kernels/kernels.h"
 
 #include <gtest/gtest.h>
@@ -28,10 +29,12 @@ std::vector<T> normals(std::size_t n, std::uint64_t seed) {
 
 /// Numbers in memory that ends with them, so that AddressSanitizer sees what is read or written beyond.
 template <class T>
-void expect_near(const std::vector<T>& found, const std::vector<T>& expected, double tolerance, const std::string& what) {
+void expect_near(const std::vector<T>& found, const std::vector<T>& expected, double tolerance,
+                 const std::string& what) {
   ASSERT_EQ(found.size(), expected.size()) << what;
   for (std::size_t i = 0; i < found.size(); ++i)
-    ASSERT_NEAR(double(found[i]), double(expected[i]), tolerance * std::max(1.0, std::abs(double(expected[i]))))
+    ASSERT_NEAR(double(found[i]), double(expected[i]),
+                tolerance * std::max(1.0, std::abs(double(expected[i]))))
         << what << ", number " << i;
 }
 
@@ -53,8 +56,9 @@ void with_every_target(const Body& body) {
 }
 
 std::vector<ConvShape> shapes() {
-  return {{3, 5, 5, 1, 2, 4, 4},   {16, 16, 5, 1, 2, 1, 1},  {7, 33, 1, 1, 0, 3, 3},      {8, 24, 3, 2, 1, 6, 3},
-          {17, 9, 4, 2, 1, 3, 6, true}, {40, 16, 5, 2, 2, 8, 4}, {64, 32, 5, 1, 2, 9, 9}, {300, 17, 5, 1, 2, 2, 2}};
+  return {{3, 5, 5, 1, 2, 4, 4},   {16, 16, 5, 1, 2, 1, 1},      {7, 33, 1, 1, 0, 3, 3},
+          {8, 24, 3, 2, 1, 6, 3},  {17, 9, 4, 2, 1, 3, 6, true}, {40, 16, 5, 2, 2, 8, 4},
+          {64, 32, 5, 1, 2, 9, 9}, {300, 17, 5, 1, 2, 2, 2}};
 }
 
 template <class T>
@@ -65,14 +69,16 @@ void convolutions(double tolerance) {
       for (const int n : {1, 2, 3, 4, 13}) {
         const ConvShape s = adjoint ? base.adjoint() : base;
         const std::string what = "in " + std::to_string(s.in) + " out " + std::to_string(s.out) + " taps " +
-                                 std::to_string(s.taps) + " stride " + std::to_string(s.stride) + " n " + std::to_string(n) +
-                                 (s.transposed ? " transposed" : "");
-        const auto in = std::size_t(s.in), out = std::size_t(s.out), taps = std::size_t(s.taps), N = std::size_t(n);
+                                 std::to_string(s.taps) + " stride " + std::to_string(s.stride) + " n " +
+                                 std::to_string(n) + (s.transposed ? " transposed" : "");
+        const auto in = std::size_t(s.in), out = std::size_t(s.out), taps = std::size_t(s.taps),
+                   N = std::size_t(n);
         const auto x = normals<T>(std::size_t(s.rows_in) * N * in, 1), w = normals<T>(out * in * taps, 2),
                    bias = normals<T>(out, 3), dy = normals<T>(std::size_t(s.rows_out) * N * out, 4);
         // In three orders of storage: [out][in][taps], [in][out][taps], [taps][in][out].
-        for (const WeightStrides strides : {WeightStrides{s.in * s.taps, s.taps, 1}, WeightStrides{s.taps, s.out * s.taps, 1},
-                                            WeightStrides{1, s.out, s.in * s.out}}) {
+        for (const WeightStrides strides :
+             {WeightStrides{s.in * s.taps, s.taps, 1}, WeightStrides{s.taps, s.out * s.taps, 1},
+              WeightStrides{1, s.out, s.in * s.out}}) {
           std::vector<T> y(dy.size(), T(0)), dw(w.size(), T(0));
           for (int row = 0; row < s.rows_out; ++row)
             for (int tap = 0; tap < s.taps; ++tap) {
@@ -110,8 +116,12 @@ TEST(Kernels, ConvolutionsAreTheirDefinition) {
   });
 }
 
-double mish(double x) { return x * std::tanh(std::log1p(std::exp(x))); }
-double silu(double x) { return x / (1 + std::exp(-x)); }
+double mish(double x) {
+  return x * std::tanh(std::log1p(std::exp(x)));
+}
+double silu(double x) {
+  return x / (1 + std::exp(-x));
+}
 
 /// Five-point difference quotient.
 double slope(double (*f)(double), double x) {
@@ -137,7 +147,8 @@ TEST(Kernels, ActivationsAndTheirSlopes) {
     expect_near(y, expected, 1e-13, "silu");
     expect_near(dy, expected_slope, 1e-9, "silu'");
     const std::vector<double> slopes = dy;
-    k.silu_tangent_gradient(1, int(x.size()), x.data(), two.data(), one.data(), 0, slopes.data(), y.data(), dy.data());
+    k.silu_tangent_gradient(1, int(x.size()), x.data(), two.data(), one.data(), 0, slopes.data(), y.data(),
+                            dy.data());
     for (std::size_t i = 0; i < x.size(); ++i) EXPECT_EQ(dy[i], 2 * slopes[i]);
     for (std::size_t i = 0; i < x.size(); ++i)
       expected[i] = 2 * (slope(silu, x[i] + 1e-3) - slope(silu, x[i] - 1e-3)) / 2e-3;
@@ -155,7 +166,8 @@ TEST(Kernels, LargeAndStrangeNumbersPassThrough) {
       if (std::isnan(x[i]))
         EXPECT_TRUE(std::isnan(y[i]));
       else
-        EXPECT_NEAR(y[i], x[i] > 20 ? x[i] : mish(std::max(x[i], -700.0f)), 1e-6 * std::max(1.0f, std::abs(x[i])));
+        EXPECT_NEAR(y[i], x[i] > 20 ? x[i] : mish(std::max(x[i], -700.0f)),
+                    1e-6 * std::max(1.0f, std::abs(x[i])));
     }
   });
 }
@@ -172,11 +184,12 @@ struct NormSilu {
     y.resize(kSize), dy.resize(kSize);
     for (auto* stats : {&mean, &rstd, &du_mean, &du_slope}) stats->resize(kStats);
     const auto& k = kernels<double>();
-    k.norm_act(Activation::kSilu, kRows, kSequences, kChannels, kGroups, u.data(), gain.data(), bias.data(), nullptr, 0,
-               nullptr, y.data(), mean.data(), rstd.data());
+    k.norm_act(Activation::kSilu, kRows, kSequences, kChannels, kGroups, u.data(), gain.data(), bias.data(),
+               nullptr, 0, nullptr, y.data(), mean.data(), rstd.data());
     if (tangent)
-      k.norm_silu_tangent(kRows, kSequences, kChannels, kGroups, u.data(), gain.data(), bias.data(), mean.data(),
-                          rstd.data(), du.data(), nullptr, dy.data(), du_mean.data(), du_slope.data());
+      k.norm_silu_tangent(kRows, kSequences, kChannels, kGroups, u.data(), gain.data(), bias.data(),
+                          mean.data(), rstd.data(), du.data(), nullptr, dy.data(), du_mean.data(),
+                          du_slope.data());
   }
 };
 
@@ -202,7 +215,8 @@ TEST(Kernels, TheTangentOfANormIsItsDifferenceQuotient) {
 
 TEST(Kernels, TheGradientOfANormAndItsTangentIsTheirDifferenceQuotient) {
   with_every_target([] {
-    const auto y_adjoint = normals<double>(NormSilu::kSize, 5), dy_adjoint = normals<double>(NormSilu::kSize, 6);
+    const auto y_adjoint = normals<double>(NormSilu::kSize, 5),
+               dy_adjoint = normals<double>(NormSilu::kSize, 6);
     NormSilu here;
     here.run(true);
     constexpr int kChannels = NormSilu::kChannels;
@@ -210,8 +224,9 @@ TEST(Kernels, TheGradientOfANormAndItsTangentIsTheirDifferenceQuotient) {
         dshift(NormSilu::kSequences * std::size_t(kChannels));
     kernels<double>().norm_silu_tangent_gradient(
         NormSilu::kRows, NormSilu::kSequences, kChannels, NormSilu::kGroups, here.u.data(), here.gain.data(),
-        here.bias.data(), here.mean.data(), here.rstd.data(), here.du.data(), here.du_mean.data(), here.du_slope.data(),
-        y_adjoint.data(), dy_adjoint.data(), u_adjoint.data(), dgain.data(), dbias.data(), dshift.data());
+        here.bias.data(), here.mean.data(), here.rstd.data(), here.du.data(), here.du_mean.data(),
+        here.du_slope.data(), y_adjoint.data(), dy_adjoint.data(), u_adjoint.data(), dgain.data(),
+        dbias.data(), dshift.data());
     const auto quotients = [&](std::vector<double> NormSilu::*of) {
       std::vector<double> out;
       for (std::size_t i = 0; i < (here.*of).size(); ++i) {
@@ -241,7 +256,8 @@ TEST(Kernels, TheGradientOfANormAndItsTangentIsTheirDifferenceQuotient) {
 
 TEST(Kernels, AreLeftAloneWithoutVectors) {
   std::ostringstream log;
-  for (const char* good : {"SSE2", "SSE4", "AVX2", "AVX3", "NEON", "SVE"}) EXPECT_TRUE(kernels_fit(good, log));
+  for (const char* good : {"SSE2", "SSE4", "AVX2", "AVX3", "NEON", "SVE"})
+    EXPECT_TRUE(kernels_fit(good, log));
   EXPECT_EQ(log.str(), "");
   EXPECT_FALSE(kernels_fit("EMU128", log));
   const std::string line = log.str();
@@ -252,8 +268,8 @@ TEST(Kernels, AreLeftAloneWithoutVectors) {
 TEST(Kernels, AdamIsItsFormula) {
   with_every_target([] {
     const std::size_t n = 21;
-    auto w = normals<double>(n, 1), g = normals<double>(n, 2), m = normals<double>(n, 3), v = normals<double>(n, 4),
-         average = normals<double>(n, 5);
+    auto w = normals<double>(n, 1), g = normals<double>(n, 2), m = normals<double>(n, 3),
+         v = normals<double>(n, 4), average = normals<double>(n, 5);
     for (double& x : v) x *= x;
     const AdamStep step{1e-2, 0.9, 0.99, 1e-8, 0.1, 0.3, 0.05, 0.5, 0.25};
     auto w2 = w, m2 = m, v2 = v, average2 = average;
