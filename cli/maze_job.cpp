@@ -116,7 +116,6 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.reward.extract.seed = config.seed;
   job.reward.extract.device = config.device;
   job.reward.run = at("reward");
-  job.reward.run.threads = 1;
   job.discriminator = job.reward;
   job.discriminator.method = "discriminator";
   job.discriminator.run.out = at("discriminator").out;
@@ -172,7 +171,6 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.steer.sample.seed = config.seed;
   job.steer.device = config.device;
   job.steer.run = at("steer");
-  job.steer.run.threads = 1;
   return job;
 }
 

@@ -15,7 +15,6 @@
 namespace diffreward {
 namespace {
 
-constexpr std::int64_t kInferencePart = 32;  // sequences whose activations stay in the cache
 constexpr std::int64_t kFewSequences = 8;
 
 /// The distinct noise levels of each part of a batch: each is embedded once.
@@ -93,8 +92,8 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     // A training batch falls into parts, whose weight gradients are summed: by its size alone, so that no bit
     // depends on the number of threads.
     using Net = Engine<T>;
-    const std::int64_t length =
-        kept ? std::max(Net::kTrainingPart, divide(n, Net::kMostParts)) : std::min(share, kInferencePart);
+    const std::int64_t length = kept ? std::max(Net::kTrainingPart, divide(n, Net::kMostParts))
+                                     : std::min(share, Net::kInferencePart);
     const std::int64_t parts = divide(n, length);
     const Times times(t, length);
     const std::int64_t dim = side.engine.time_features();

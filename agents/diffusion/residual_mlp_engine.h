@@ -27,6 +27,8 @@ class ResidualMlpEngine {
   /// Least windows of a part of a training batch, and into how many parts it may fall: few, since every part
   /// writes a gradient of all weights.
   static constexpr std::int64_t kTrainingPart = 64, kMostParts = 4;
+  /// Most windows of a part of any other batch: many, since equal noise levels are embedded once.
+  static constexpr std::int64_t kInferencePart = 256;
 
   /// Whether the kernels take such a net: hidden units in multiples of 8.
   static bool supports(const ResidualMlpShape& shape) { return shape.dim % 8 == 0; }

@@ -31,6 +31,8 @@ class UnetEngine {
 
   /// Least sequences of a part of a training batch, and into how many parts it may fall.
   static constexpr std::int64_t kTrainingPart = 32, kMostParts = 8;
+  /// Most sequences of a part of any other batch: activations that stay in the cache.
+  static constexpr std::int64_t kInferencePart = 32;
 
   /// Whether the kernels take such a net.
   static bool supports(const UnetShape&) { return true; }
