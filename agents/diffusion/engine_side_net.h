@@ -74,6 +74,17 @@ class EngineSide {
   std::vector<T> take_buffer() {
     return take(buffers_, [&] { return std::vector<T>(engine.program().gradient_size()); });
   }
+  /// Adds the buffers of a batch's parts, which it takes back, to the parameters' gradients, one tensor each.
+  void add_gradients(std::vector<std::vector<T>> buffers, const std::vector<torch::Tensor>& gradients) {
+    std::vector<const T*> from;
+    for (const auto& buffer : buffers) from.push_back(buffer.data());
+    std::vector<ParameterView<T>> to;
+    for (const torch::Tensor& gradient : gradients)
+      to.push_back(parameter_of(gradient.template mutable_data_ptr<T>(), gradient));
+    parallel_each(engine.program().jobs(),
+                  [&](std::size_t job) { engine.program().add_gradients(job, from, to); });
+    for (auto& buffer : buffers) give_back(std::move(buffer));
+  }
   void give_back(std::vector<T> buffer) { give(buffers_, std::move(buffer)); }
 
  private:

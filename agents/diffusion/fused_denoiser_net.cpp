@@ -69,7 +69,7 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     const FusedDenoiser* net;
     Side<T>* side;
     std::shared_ptr<const PackedWeights<T>> weights;
-    std::vector<std::int64_t> begins;  // of the parts
+    std::int64_t length = 0;  // of a part
     std::vector<std::unique_ptr<typename Side<T>::Tape>> tapes;
     Plain plain;
     ~Kept() override {
@@ -101,7 +101,7 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     if (kept) {
       kept->weights = weights;
       kept->tapes.resize(std::size_t(parts));
-      for (std::int64_t p = 0; p < parts; ++p) kept->begins.push_back(p * length);
+      kept->length = length;
     }
     const T *from = input.const_data_ptr<T>(), *when = embedding.const_data_ptr<T>();
     T* const to = y.mutable_data_ptr<T>();
@@ -183,15 +183,13 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     const T* const from = dy.const_data_ptr<T>();
     T* const dx = wants_x ? out[0].mutable_data_ptr<T>() : nullptr;
     parallel_each(parts, [&](std::size_t p) {
-      const std::int64_t begin = kept.begins[p] * size;
+      const std::int64_t begin = std::int64_t(p) * kept.length * size;
       if (wants_parameters) buffers[p] = kept.side->take_buffer();
       engine.gradient(*kept.weights, from + begin, wants_x ? dx + begin : nullptr,
                       wants_parameters ? buffers[p].data() : nullptr, *kept.tapes[p]);
     });
     if (wants_parameters) {
-      std::vector<const T*> sums;
-      for (const auto& buffer : buffers) sums.push_back(buffer.data());
-      std::vector<ParameterView<T>> to;
+      std::vector<torch::Tensor> gradients;
       for (std::size_t i = 2; i < saved.size(); ++i) {
         torch::Tensor gradient;
         if (kept.net->parameters_.collects_gradients()) {
@@ -200,11 +198,9 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
           gradient = torch::zeros(saved[i].sizes(), saved[i].options().requires_grad(false));
           out[kFirstParameter + i - 2] = gradient;
         }
-        to.push_back(parameter_of(gradient.mutable_data_ptr<T>(), gradient));
+        gradients.push_back(gradient);
       }
-      parallel_each(engine.program().jobs(),
-                    [&](std::size_t job) { engine.program().add_gradients(job, sums, to); });
-      for (auto& buffer : buffers) kept.side->give_back(std::move(buffer));
+      kept.side->add_gradients(std::move(buffers), gradients);
     }
     return out;
   }

@@ -252,14 +252,6 @@ struct UnetEngine<T>::Pass : ConvPass<T> {
 
 namespace {
 
-/// [a][b][width] -> [b][a][width]
-template <class T>
-void swap_axes(int a, int b, int width, const T* x, T* y) {
-  for (int i = 0; i < a; ++i)
-    for (int j = 0; j < b; ++j)
-      std::copy_n(x + (std::ptrdiff_t(i) * b + j) * width, width, y + (std::ptrdiff_t(j) * a + i) * width);
-}
-
 /// Rows of `width` side by side with rows of the same width, and apart again.
 template <class T>
 void join(std::size_t rows, int width, const T* left, const T* right, T* both) {

@@ -2,6 +2,7 @@
 // steps of a pass over them, forward and back. UnetEngine and HalfUnetEngine are orders of such steps.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <initializer_list>
@@ -196,6 +197,14 @@ class ConvPass {
   std::vector<T*> saved_;  // of the tape, what is left to go back through
   int threads_ = 1;
 };
+
+/// [a][b][width] -> [b][a][width]
+template <class T>
+void swap_axes(int a, int b, int width, const T* x, T* y) {
+  for (int i = 0; i < a; ++i)
+    for (int j = 0; j < b; ++j)
+      std::copy_n(x + (std::ptrdiff_t(i) * b + j) * width, width, y + (std::ptrdiff_t(j) * a + i) * width);
+}
 
 extern template class ConvProgram<float>;
 extern template class ConvProgram<double>;

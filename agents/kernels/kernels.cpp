@@ -362,6 +362,17 @@ HWY_INLINE V sigmoid(D d, V x) {
   return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(x))));
 }
 
+// With p = sigmoid(x):  silu = x p,  silu' = p + x p (1 - p),  silu'' = p (1 - p) (2 + x (1 - 2 p)).
+template <class V>
+HWY_INLINE V silu_slope(V p, V silu) {
+  return hn::NegMulAdd(silu, p, hn::Add(p, silu));
+}
+template <class D, class V>
+HWY_INLINE V silu_bend(D d, V x, V p) {
+  const V one = hn::Set(d, 1), two = hn::Set(d, 2);
+  return hn::Mul(hn::NegMulAdd(p, p, p), hn::MulAdd(x, hn::NegMulAdd(two, p, one), two));
+}
+
 template <Activation kAct, class D, class V>
 HWY_INLINE V act_of(D d, V x) {
   if constexpr (kAct == Activation::kMish) return mish_of(d, x);
@@ -371,7 +382,7 @@ template <Activation kAct, class D, class V>
 HWY_INLINE V act_slope(D d, V x) {
   if constexpr (kAct == Activation::kMish) return mish_slope(d, x);
   const V p = sigmoid(d, x), s = hn::Mul(x, p);
-  return hn::NegMulAdd(s, p, hn::Add(p, s));
+  return silu_slope(p, s);
 }
 
 /// one(d, i) over all numbers, by vectors and then singly.
@@ -396,13 +407,12 @@ void mish_gradient(std::size_t count, const T* x, const T* dy, T* dx) {
   });
 }
 
-// With p = sigmoid(a):  silu = a p,  silu' = p + a p (1 - p),  silu'' = p (1 - p) (2 + a (1 - 2 p)).
 template <class T>
 void silu(std::size_t count, const T* a, T* value, T* slope) {
   each<T>(count, [&](auto d, std::size_t i) {
     const auto x = hn::LoadU(d, a + i), p = sigmoid(d, x), s = hn::Mul(x, p);
     hn::StoreU(s, d, value + i);
-    hn::StoreU(hn::NegMulAdd(s, p, hn::Add(p, s)), d, slope + i);
+    hn::StoreU(silu_slope(p, s), d, slope + i);
   });
 }
 
@@ -416,7 +426,7 @@ void silu_shifted(int n, int rows, int channels, const T* shift, std::ptrdiff_t 
                    y = hn::Mul(x, p);
         hn::StoreU(x, d, a + c);
         hn::StoreU(y, d, value + c);
-        hn::StoreU(hn::NegMulAdd(y, p, hn::Add(p, y)), d, slope + c);
+        hn::StoreU(silu_slope(p, y), d, slope + c);
       });
 }
 
@@ -427,9 +437,8 @@ void silu_tangent_gradient(std::ptrdiff_t rows, int channels, const T* a, const 
   for (std::ptrdiff_t r = 0; r < rows;
        ++r, a += step, da += step, u += u_stride, slope += step, da_a += step, da_u += step)
     each<T>(std::size_t(channels), [&](auto d, std::size_t c) {
-      const auto one = hn::Set(d, 1), two = hn::Set(d, 2);
       const auto x = hn::LoadU(d, a + c), move = hn::LoadU(d, da + c), p = sigmoid(d, x);
-      const auto bend = hn::Mul(hn::NegMulAdd(p, p, p), hn::MulAdd(x, hn::NegMulAdd(two, p, one), two));
+      const auto bend = silu_bend(d, x, p);
       hn::StoreU(hn::Mul(bend, hn::Mul(move, hn::LoadU(d, u + c))), d, da_a + c);
       hn::StoreU(hn::Mul(move, hn::LoadU(d, slope + c)), d, da_u + c);
     });
@@ -711,7 +720,6 @@ void norm_silu_tangent_gradient(int rows, int n, int channels, int groups, const
       std::fill_n(m2 + g * size, size, du_slope[g]);
     }
     const std::ptrdiff_t at = std::ptrdiff_t(i) * channels;
-    const auto one = hn::Set(d, 1), two = hn::Set(d, 2);
     for (int c = 0; c < channels; c += lanes) {
       const auto m = hn::LoadU(d, centre + c), k = hn::LoadU(d, scale + c), a = hn::LoadU(d, gain + c),
                  b = hn::LoadU(d, bias + c), mean_move = hn::LoadU(d, m1 + c),
@@ -724,8 +732,8 @@ void norm_silu_tangent_gradient(int rows, int n, int channels, int groups, const
         const auto z = hn::Mul(hn::Sub(hn::LoadU(d, u + here), m), k);
         const auto dz = hn::Mul(k, hn::NegMulAdd(z, slope_move, hn::Sub(hn::LoadU(d, du + here), mean_move)));
         const auto x = hn::MulAdd(z, a, b), p = sigmoid(d, x), act = hn::Mul(x, p);
-        const auto slope = hn::NegMulAdd(act, p, hn::Add(p, act));
-        const auto bend = hn::Mul(hn::NegMulAdd(p, p, p), hn::MulAdd(x, hn::NegMulAdd(two, p, one), two));
+        const auto slope = silu_slope(p, act);
+        const auto bend = silu_bend(d, x, p);
         const auto above = hn::LoadU(d, y_adjoint + here), across = hn::LoadU(d, dy_adjoint + here);
         const auto da = hn::Mul(across, slope), dz_adjoint = hn::Mul(a, da);
         const auto x_adjoint = hn::MulAdd(above, slope, hn::Mul(hn::Mul(across, bend), hn::Mul(a, dz)));

@@ -112,19 +112,15 @@ struct FusedGradient<Engine>::Node : torch::autograd::Function<typename FusedGra
                                      v.const_data_ptr<float>() + static_cast<std::int64_t>(part) * stride,
                                      buffers[part].data(), *kept.tapes[part]);
     });
-    std::vector<const float*> sums;
-    for (const auto& buffer : buffers) sums.push_back(buffer.data());
     const bool collect = kept.net->parameters_.collects_gradients();
-    std::vector<ParameterView<float>> to;
+    std::vector<torch::Tensor> gradients;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const torch::Tensor gradient = collect ? parameters[i].grad() : torch::zeros_like(parameters[i]);
-      to.push_back(parameter_of(gradient.mutable_data_ptr<float>(), gradient));
+      gradients.push_back(gradient);
       if (!collect && kept.net->parameters_.named()[i].first != "out.bias")
         out[kFirstParameter + i] = gradient;
     }
-    parallel_each(side.engine.program().jobs(),
-                  [&](std::size_t job) { side.engine.program().add_gradients(job, sums, to); });
-    for (auto& buffer : buffers) side.give_back(std::move(buffer));
+    side.add_gradients(std::move(buffers), gradients);
     return out;
   }
 };

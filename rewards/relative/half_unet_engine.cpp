@@ -43,15 +43,6 @@ HalfUnetEngine<T>::HalfUnetEngine(const HalfUnetShape& shape, ParameterIndex ind
 
 namespace {
 
-/// [n][rows][channels] -> [rows][n][channels]
-template <class T>
-void rows_outermost(int n, int rows, int channels, const T* x, T* y) {
-  for (int i = 0; i < n; ++i)
-    for (int s = 0; s < rows; ++s)
-      std::copy_n(x + (std::ptrdiff_t(i) * rows + s) * channels, channels,
-                  y + (std::ptrdiff_t(s) * n + i) * channels);
-}
-
 /// y[i][0 ... width) = scale times the sum over rows of x, [rows][n][width]; rows of y are `joined` apart.
 template <class T>
 void sum_rows(const kernels::Kernels<T>& k, int n, int rows, int width, T scale, const T* x, int joined,
@@ -94,7 +85,7 @@ void HalfUnetEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, i
   k.silu(embedded, a, tape.embedding, tape.embedding_slope);
 
   T* h = forward.take(forward.size(shape_.rows, shape_.channels));
-  rows_outermost(n, shape_.rows, shape_.channels, x, h);
+  swap_axes<T>(n, shape_.rows, shape_.channels, x, h);
   for (const Block& b : blocks_) {
     const std::size_t size = forward.size(b.rows, b.out);
     T *u1 = forward.take(size), *first = forward.take(size), *u2 = forward.take(size),
@@ -149,10 +140,7 @@ void HalfUnetEngine<T>::input_gradient(const PackedWeights<T>& weights, int n, i
     back.input_gradient(b.skip, n, d, true, below);
     d = below;
   }
-  for (int i = 0; i < n; ++i)
-    for (int s = 0; s < shape_.rows; ++s)
-      std::copy_n(d + (std::ptrdiff_t(s) * n + i) * shape_.channels, shape_.channels,
-                  dx + (std::ptrdiff_t(i) * shape_.rows + s) * shape_.channels);
+  swap_axes<T>(shape_.rows, n, shape_.channels, d, dx);
 }
 
 // The derivative of the scalar f along v has df / dx as its gradient in v. Its gradient in the parameters is
@@ -172,7 +160,7 @@ void HalfUnetEngine<T>::parameter_gradient(const PackedWeights<T>& weights, cons
   };
   std::vector<Tangent> tangents;
   T* dh = pass.take(pass.size(shape_.rows, shape_.channels));
-  rows_outermost(n, shape_.rows, shape_.channels, v, dh);
+  swap_axes<T>(n, shape_.rows, shape_.channels, v, dh);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const Block& b = blocks_[i];
     const typename Tape::Block& kept = tape.blocks[i];

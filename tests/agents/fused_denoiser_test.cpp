@@ -10,21 +10,11 @@
 #include <vector>
 
 #include "agents/diffusion/fused_denoiser_net.h"
-#include "agents/kernels/enabled.h"
 #include "core/rng.h"
+#include "tests/agents/against_aten.h"
 
 namespace diffreward {
 namespace {
-
-/// Turns the kernels on or off while it lives.
-class Kernels {
- public:
-  explicit Kernels(bool on) : before_(kernels_enabled()) { enable_kernels(on); }
-  ~Kernels() { enable_kernels(before_); }
-
- private:
-  bool before_;
-};
 
 struct Case {
   int horizon, width, dim;
@@ -75,11 +65,6 @@ Outcome run(const DenoiserNet& net, const torch::Tensor& x, const torch::Tensor&
   const torch::Tensor y = net.forward(input, t);
   std::vector<torch::Tensor> all = torch::autograd::grad({y}, from, {above});
   return {y.detach(), all[0], {all.begin() + 1, all.end()}};
-}
-
-double relative_error(const torch::Tensor& a, const torch::Tensor& b) {
-  const double scale = b.abs().max().item<double>();
-  return (a - b).abs().max().item<double>() / (scale > 0 ? scale : 1);
 }
 
 class FusedDenoiserShapes : public ::testing::TestWithParam<Case> {};

@@ -8,20 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "agents/kernels/enabled.h"
+#include "tests/agents/against_aten.h"
 
 namespace diffreward {
 namespace {
-
-/// Turns the kernels on or off while it lives.
-class Kernels {
- public:
-  explicit Kernels(bool on) : before_(kernels_enabled()) { enable_kernels(on); }
-  ~Kernels() { enable_kernels(before_); }
-
- private:
-  bool before_;
-};
 
 struct Case {
   std::string net;
@@ -44,11 +34,6 @@ std::unique_ptr<RewardNet> make(const Case& c) {
     if (name.find("norm") != std::string::npos)
       torch::Tensor(parameter).add_(0.3 * torch::randn(parameter.sizes(), rng));
   return net;
-}
-
-double relative_error(const torch::Tensor& a, const torch::Tensor& b) {
-  const double scale = b.abs().max().item<double>();
-  return (a - b).abs().max().item<double>() / (scale > 0 ? scale : 1);
 }
 
 class RewardNetKernels : public ::testing::TestWithParam<Case> {
