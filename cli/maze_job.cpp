@@ -27,7 +27,7 @@ struct MazeSettings {
 
 MazeSettings settings_of(const std::string& maze) {
   if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, {4, 8}, {16, 8}, 30, "density_ratio", 12};
-  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {1, 1}, {16, 8}, 40, "density_ratio", 12};
+  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {1, 1}, {24, 8}, 40, "density_ratio", 12};
   if (maze == "medium") return {"Maze2D-Medium-v0", {6, 6}, 350, {8, 16}, {16, 16}, 60, "density_ratio", 12};
   return {"Maze2D-Large-v0", {7, 10}, 550, {24, 16}, {24, 16}, 100, "support", 3};
 }
@@ -90,9 +90,11 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.base_path.model.horizon = maze.path.horizon;
   job.base_path.model.stride = maze.path.stride;
   job.base_path.train.batch = 128;
+  job.base_path.train.steps = config.tiny ? 20 : 12000;
   job.base_path.run.out = shared("base_path_model").out;
   job.expert_path = job.expert;
   job.expert_path.train.batch = 128;
+  job.expert_path.train.steps = config.tiny ? 20 : 3000;
   job.expert_path.start = job.base_path.run.out;
   job.expert_path.run.out = at("expert_path_model").out;
   job.base_steered = job.base_path;
@@ -166,7 +168,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.steer.samples = config.tiny ? 8 : 512;
   job.steer.sample.guide_at = "x0";
   job.steer.sample.scale_by_variance = true;
-  job.steer.sample.scale = 18;
+  job.steer.sample.scale = 12;
   job.steer.sample.stop_guide_below = 0;
   job.steer.sample.seed = config.seed;
   job.steer.device = config.device;
@@ -179,8 +181,8 @@ void use_temporal_unet(MazeJob& job, bool tiny) {
     train->model.net = "unet";
     train->model.horizon = 64;
     train->model.stride = 1;
-    train->model.dim = tiny ? 8 : 16;
-    train->model.dim_mults = {1, 2, 4};
+    train->model.dim = tiny ? 8 : 32;
+    train->model.dim_mults = {1, 4, 8};
     train->train.batch = 32;
     train->run.out += "_unet";
   }
@@ -188,8 +190,8 @@ void use_temporal_unet(MazeJob& job, bool tiny) {
   for (ExtractStageConfig* extract : {&job.reward, &job.discriminator}) {
     extract->base = job.base.run.out;
     extract->expert = job.expert.run.out;
-    extract->extract.batch = 64;
-    extract->extract.steps = tiny ? 20 : 600;
+    extract->extract.batch = 32;
+    extract->extract.steps = tiny ? 20 : 1500;
     extract->run.out += "_unet";
   }
   job.evaluate.reward = job.reward.run.out;
