@@ -141,17 +141,14 @@ class Trainer {
   std::filesystem::path checkpoint() const { return folder_ / "checkpoint.safetensors"; }
 
   double train_step() {
-    const Batch batch = next_batch();
-    const torch::Tensor output = model_.impl().net->forward(batch.x_t, batch.t);
-    const Loss loss = weighted_square_error(output, batch.target, batch.weights);
-    torch::autograd::backward({output}, {loss.gradient});
+    const double loss = add_loss_gradient(*model_.impl().net, next_batch(), config_.accumulate);
     const double norm = optimizer_.gradient_norm();
-    check_health(loss.value, norm);
+    check_health(loss, norm);
     optimizer_.step(config_, norm);
     ++step_;
-    loss_sum_ += loss.value;
+    loss_sum_ += loss;
     ++loss_count_;
-    return loss.value;
+    return loss;
   }
 
   /// Where there is another thread or a device to work beside, the batch after this one is made meanwhile.

@@ -5,11 +5,15 @@
 // reads lines "WHAT SECONDS" and answers each with the median time of one call, in milliseconds, over about
 // so many seconds. CASE: hopper, halfcheetah, umaze or large (the shapes of Diffuser's published settings),
 // with another horizon, batch (64) or width (32) where given. WHAT:
-//   forward      one sequence through the net                          train    one optimiser step over 64
-//   windows, EMA included plan         a plan by all steps of the chain from one state       ddim     the
-//   same in a quarter of the steps guided       64 plans, two guide steps by a half U-Net at each     rho_mlp
-//   one step of gradient matching, reward MLP rho_unet     the same, half U-Net memory   the process's peak
-//   resident size in MB
+//   forward      one sequence through the net
+//   train        one optimiser step over 64 windows, EMA included
+//   accumulate   the same in two passes of 32
+//   plan         a plan by all steps of the chain from one state
+//   ddim         the same in a quarter of the steps
+//   guided       64 plans, two guide steps by a half U-Net at each
+//   rho_mlp      one step of gradient matching, reward MLP
+//   rho_unet     the same, half U-Net
+//   memory       the process's peak resident size in MB (at once, whatever SECONDS is)
 #include <sys/resource.h>
 #include <torch/torch.h>
 
@@ -146,7 +150,8 @@ class Job {
         rho_unet_("unet", c) {}
 
   void run(const std::string& what) {
-    if (what == "train") return train();
+    if (what == "train") return train(1);
+    if (what == "accumulate") return train(2);
     if (what == "rho_mlp") return rho_mlp_.step();
     if (what == "rho_unet") return rho_unet_.step();
     if (what == "forward") {
@@ -167,10 +172,9 @@ class Job {
   }
 
  private:
-  void train() {
+  void train(int passes) {
     const Batch batch = batches_.make(pool_, train_.batch, 0, step_++);
-    const torch::Tensor output = model_.impl().net->forward(batch.x_t, batch.t);
-    torch::autograd::backward({output}, {weighted_square_error(output, batch.target, batch.weights).gradient});
+    add_loss_gradient(*model_.impl().net, batch, passes);
     optimizer_.step(train_, 0);
   }
 

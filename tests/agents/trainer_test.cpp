@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <numeric>
 #include <sstream>
 
 #include "agents/diffusion/diffusion_model.h"
@@ -328,6 +329,43 @@ TEST_F(Training, LongRunsByKernelsAndByPlainAtenEndWithinTheNoiseOfSeeds) {
   std::cout << "\n";
   EXPECT_NEAR(mean(fused), mean(plain), most - least);
   EXPECT_LT(most, 0.5);
+}
+
+TEST_F(Training, ABatchInPartsHasTheSameGradient) {
+  DiffusionConfig config = kConfig;
+  config.net = "unet";
+  config.dim = 16;
+  config.dim_mults = {1, 2};
+  DiffusionTrainConfig train = training(1);
+  train.condition_probability = 0.5;  // weights differ from window to window
+  train.action_weight = 10;
+  const Dataset data = circles();
+  DiffusionModel model(config, {4, 2, 1, 2}, {"limits", {0, 0, 0}, {1, 2, 2}}, 3);
+  const WindowSampler windows(data, model.layout(), false);
+  std::vector<std::size_t> episodes(data.episodes().size());
+  std::iota(episodes.begin(), episodes.end(), 0);
+  const EpisodeWindows pool(windows, episodes);
+  BatchMaker batches(model.impl(), windows, train);
+  const Batch batch = batches.make(pool, 7, 0, 0);
+
+  const auto gradients = [&](int passes) {
+    double loss = add_loss_gradient(*model.impl().net, batch, passes);
+    std::vector<torch::Tensor> parts = {torch::tensor({loss}, torch::kFloat)};
+    for (const auto& [name, parameter] : model.impl().net->parameters.named()) {
+      parts.push_back(parameter.grad().flatten().clone());
+      torch::Tensor(parameter).mutable_grad() = torch::Tensor();
+    }
+    return torch::cat(parts);
+  };
+  for (const bool kernels : {true, false}) {
+    enable_kernels(kernels);
+    const torch::Tensor whole = gradients(1);
+    EXPECT_GT(whole.norm().item<double>(), 0.1);
+    for (const int passes : {2, 3, 7, 100})
+      EXPECT_LT((gradients(passes) - whole).norm().item<double>(), 1e-4 * whole.norm().item<double>())
+          << passes << " passes";
+  }
+  enable_kernels(true);
 }
 
 TEST_F(Training, BatchesComeFromTheirEpisodesAndAreNoisedByTheSchedule) {
