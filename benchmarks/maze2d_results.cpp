@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/maze_job.h"
 #include "core/file.h"
+#include "core/interrupt.h"
 #include "core/statistics.h"
 #include "envs/maze2d/maze2d.h"
 #include "leaderboard/results.h"
@@ -319,6 +320,7 @@ void print_results(const Json& results, std::ostream& out) {
 
 int main(int argc, char** argv) {
   using namespace diffreward::cli;
+  diffreward::catch_interrupts();
   const Command command = make_command<ResultsConfig, run_results>(
       "maze2d_results", "measure the README's figures", "", {}, print_results);
   return run_command(command, std::vector<std::string>(argv + 1, argv + argc), std::cout, std::cerr);
