@@ -227,7 +227,9 @@ Json run_report(const ReportConfig& config) {
                 {"Steered / unsteered success",
                  concat(number(figures.at("steering_success")), " / ",
                         number(figures.at("steering_success_unguided"))),
-                 "at least three times"}});
+                 "at least three times",
+                 figures.at("steering_success").get<double>() >=
+                     3 * figures.at("steering_success_unguided").get<double>()}});
   meaning(page, stages);
   field(page, stages);
   preferences(page, stages);
