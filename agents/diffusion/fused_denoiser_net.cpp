@@ -89,10 +89,8 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     // A few sequences stay together: their threads share the layers' weights, which are most of the memory
     // read then.
     const std::int64_t share = n < kFewSequences ? n : divide(n, at::get_num_threads());
-    // A training batch falls into parts, whose weight gradients are summed: by its size alone, so that no bit
-    // depends on the number of threads.
     using Net = Engine<T>;
-    const std::int64_t length = kept ? std::max(Net::kTrainingPart, divide(n, Net::kMostParts))
+    const std::int64_t length = kept ? training_part(n, Net::kTrainingPart, Net::kMostParts)
                                      : std::min(share, Net::kInferencePart);
     const std::int64_t parts = divide(n, length);
     const Times times(t, length);

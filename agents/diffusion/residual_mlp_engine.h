@@ -24,7 +24,7 @@ class ResidualMlpEngine {
   using Shape = ResidualMlpShape;
   struct Tape : ConvTape<T> {};
 
-  /// Least windows of a part of a training batch, and into how many parts it may fall: few, since every part
+  /// Windows of a part of a training batch, and into how many parts it may fall: few, since every part
   /// writes a gradient of all weights.
   static constexpr std::int64_t kTrainingPart = 64, kMostParts = 4;
   /// Most windows of a part of any other batch: many, since equal noise levels are embedded once.

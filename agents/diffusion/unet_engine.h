@@ -29,7 +29,7 @@ class UnetEngine {
     const T* activated_time = nullptr;
   };
 
-  /// Least sequences of a part of a training batch, and into how many parts it may fall.
+  /// Sequences of a part of a training batch, and into how many parts it may fall (training_part).
   static constexpr std::int64_t kTrainingPart = 32, kMostParts = 8;
   /// Most sequences of a part of any other batch: activations that stay in the cache.
   static constexpr std::int64_t kInferencePart = 32;

@@ -45,11 +45,10 @@ struct FusedGradient<Engine>::Node : torch::autograd::Function<typename FusedGra
     const std::int64_t n = x.size(0), size = x.size(1) * x.size(2);
     const bool one = times.size(0) == 1;
     const auto weights = side.packed(/*adjoint=*/true);
-    // The parts of a training batch depend on its size alone, and so does every bit.
     using Net = Engine<float>;
     const std::int64_t part_size = Net::part(x.size(1));
     const std::int64_t length =
-        kept ? std::max(part_size, divide(n, Net::kMostParts))
+        kept ? training_part(n, part_size, Net::kMostParts)
              : std::clamp<std::int64_t>(divide(n, at::get_num_threads()), 1, part_size);
     const std::int64_t parts = divide(n, length);
     if (kept) {
