@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/diffusion/engine_side_net.h"
 #include "agents/diffusion/fused_denoiser_net.h"
 #include "core/rng.h"
 #include "tests/agents/against_aten.h"
@@ -238,6 +239,16 @@ TEST_P(FusedDenoiserOf, CanBeWalkedTwiceAndBySeveralThreads) {
   torch::set_num_threads(before);
   for (std::size_t i = 0; i < 3; ++i)
     EXPECT_TRUE(torch::equal(results[0][i], results[1][i]) && torch::equal(results[0][i], results[2][i]));
+}
+
+TEST(TrainingPart, GivesTwoThreadsWorkAndBoundsTheParts) {
+  EXPECT_EQ(training_part(1024, 32, 8), 128);  // as many parts as there may be
+  EXPECT_EQ(training_part(128, 32, 8), 32);
+  EXPECT_EQ(training_part(64, 32, 8), 32);
+  EXPECT_EQ(training_part(32, 32, 8), 16);  // two parts of a batch that would be one
+  EXPECT_EQ(training_part(17, 32, 8), 9);
+  EXPECT_EQ(training_part(8, 32, 8), 8);  // too few to divide
+  EXPECT_EQ(training_part(64, 4, 16), 4);
 }
 
 }  // namespace
