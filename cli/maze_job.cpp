@@ -19,17 +19,19 @@ struct MazeSettings {
   std::vector<int> goal_cell;
   int episode_steps;    // long enough to cross the maze and dwell at the goal
   WindowSettings seen;  // by the models that the reward is extracted from
-  WindowSettings path;  // of the models that are steered
+  WindowSettings path;  // of the models that are steered ...
+  double guide_scale;   // ... and how strongly
   int ppo_iterations;
   const char* reading;  // the best documented one ...
   double beta;  // ... and its inverse temperature: a reward that is too steep is not found in a long maze
 };
 
 MazeSettings settings_of(const std::string& maze) {
-  if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, {4, 8}, {16, 8}, 30, "density_ratio", 12};
-  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {1, 1}, {24, 8}, 40, "density_ratio", 12};
-  if (maze == "medium") return {"Maze2D-Medium-v0", {6, 6}, 350, {8, 16}, {16, 16}, 60, "density_ratio", 12};
-  return {"Maze2D-Large-v0", {7, 10}, 550, {24, 16}, {24, 16}, 100, "support", 3};
+  if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, {4, 8}, {16, 8}, 12, 30, "density_ratio", 12};
+  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {1, 1}, {24, 8}, 12, 40, "density_ratio", 12};
+  if (maze == "medium")
+    return {"Maze2D-Medium-v0", {6, 6}, 350, {8, 16}, {20, 16}, 32, 60, "density_ratio", 12};
+  return {"Maze2D-Large-v0", {7, 10}, 550, {24, 16}, {24, 16}, 18, 100, "support", 3};
 }
 
 }  // namespace
@@ -168,7 +170,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.steer.samples = config.tiny ? 8 : 512;
   job.steer.sample.guide_at = "x0";
   job.steer.sample.scale_by_variance = true;
-  job.steer.sample.scale = 12;
+  job.steer.sample.scale = maze.guide_scale;
   job.steer.sample.stop_guide_below = 0;
   job.steer.sample.seed = config.seed;
   job.steer.device = config.device;

@@ -74,8 +74,8 @@ struct DiffusionTrainConfig {
   static void visit(Self& self, Visitor&& field) {
     field("steps", self.steps, "optimiser steps", Bounds{1, 1e9});
     field("batch", self.batch, "windows per step", Bounds{1, 1 << 20});
-    field("accumulate", self.accumulate, "passes that a batch is divided among; more of them need less memory",
-          Bounds{1, 1 << 20});
+    field("accumulate", self.accumulate,
+          "passes that a batch is divided among; more of them need less memory", Bounds{1, 1 << 20});
     field("lr", self.lr, "learning rate of AdamW", Bounds{0, 1});
     field("weight_decay", self.weight_decay, "AdamW's weight decay", Bounds{0, 10});
     field("ema", self.ema, "decay of the averaged weights", Bounds{0, 1});

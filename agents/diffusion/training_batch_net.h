@@ -54,9 +54,9 @@ struct Loss {
 Loss weighted_square_error(const torch::Tensor& output, const torch::Tensor& target,
                            const torch::Tensor& weights);
 
-/// Adds the gradient of a batch's mean loss to the net's parameters and returns that loss. The batch goes through the
-/// net in `passes` parts (at most its windows), of which one at a time keeps its activations: the same gradient but for
-/// rounding.
+/// Adds the gradient of a batch's mean loss to the net's parameters and returns that loss. The batch goes
+/// through the net in `passes` parts (at most its windows), of which one at a time keeps its activations: the
+/// same gradient but for rounding.
 double add_loss_gradient(const DenoiserNet& net, const Batch& batch, int passes);
 
 }  // namespace diffreward
