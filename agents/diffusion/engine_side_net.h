@@ -26,12 +26,17 @@ ParameterView<T> parameter_of(T* data, const torch::Tensor& tensor) {
   return parameter;
 }
 
+/// a / b, rounded up.
+inline std::int64_t divide(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
 /// Sequences in each part of a training batch of n, whose weight gradients are summed: at most `full` unless
 /// that makes more than `most` parts, and no fewer than two parts where these are worth it. By n alone, so
 /// that no bit depends on the number of threads.
 inline std::int64_t training_part(std::int64_t n, std::int64_t full, std::int64_t most) {
   constexpr std::int64_t kLeast = 8;
-  return std::max(std::min(full, std::max(kLeast, (n + 1) / 2)), (n + most - 1) / most);
+  return std::max(std::min(full, std::max(kLeast, divide(n, 2))), divide(n, most));
 }
 
 /// The engine of one number type, with the packed weights of the parameters' present values and spare tapes.

@@ -85,13 +85,12 @@ struct FusedDenoiser<Engine>::Node : torch::autograd::Function<typename FusedDen
     torch::Tensor y = torch::empty_like(input);
     if (n == 0) return y;
     const auto weights = side.packed(kept != nullptr);
-    const auto divide = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
     // A few sequences stay together: their threads share the layers' weights, which are most of the memory
     // read then.
     const std::int64_t share = n < kFewSequences ? n : divide(n, at::get_num_threads());
     using Net = Engine<T>;
-    const std::int64_t length = kept ? training_part(n, Net::kTrainingPart, Net::kMostParts)
-                                     : std::min(share, Net::kInferencePart);
+    const std::int64_t length =
+        kept ? training_part(n, Net::kTrainingPart, Net::kMostParts) : std::min(share, Net::kInferencePart);
     const std::int64_t parts = divide(n, length);
     const Times times(t, length);
     const std::int64_t dim = side.engine.time_features();

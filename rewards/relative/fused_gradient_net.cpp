@@ -11,13 +11,6 @@
 #include "agents/parallel.h"
 
 namespace diffreward {
-namespace {
-
-std::int64_t divide(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
-}  // namespace
 
 template <template <class> class Engine>
 struct FusedGradient<Engine>::Side : EngineSide<float, Engine<float>> {

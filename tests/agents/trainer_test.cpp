@@ -17,6 +17,7 @@
 #include "core/progress.h"
 #include "core/rng.h"
 #include "core/statistics.h"
+#include "tests/agents/against_aten.h"
 
 namespace diffreward {
 namespace {
@@ -357,15 +358,14 @@ TEST_F(Training, ABatchInPartsHasTheSameGradient) {
     }
     return torch::cat(parts);
   };
-  for (const bool kernels : {true, false}) {
-    enable_kernels(kernels);
+  for (const bool on : {true, false}) {
+    const Kernels kernels(on);
     const torch::Tensor whole = gradients(1);
     EXPECT_GT(whole.norm().item<double>(), 0.1);
     for (const int passes : {2, 3, 7, 100})
       EXPECT_LT((gradients(passes) - whole).norm().item<double>(), 1e-4 * whole.norm().item<double>())
           << passes << " passes";
   }
-  enable_kernels(true);
 }
 
 TEST_F(Training, BatchesComeFromTheirEpisodesAndAreNoisedByTheSchedule) {
