@@ -57,16 +57,16 @@ std::string unknown_name(std::string_view what, std::string_view name,
 void detail::check_value(const std::string& name, const std::string& kind, const Json& value,
                          const Bounds& bounds, const std::vector<std::string>& choices) {
   if (kind.ends_with("[]")) {
-    require(value.is_array(), name, ": expected a list, got ", value.dump());
+    require(value.is_array(), name, ": expected a list, got ", brief(value));
     for (const Json& item : value) check_value(name, kind.substr(0, kind.size() - 2), item, bounds, choices);
     return;
   }
   require(has_kind(value, kind), name, ": expected ", kind == "text" ? "a text" : kind, ", got ",
-          value.dump());
+          brief(value));
   if (value.is_number()) {
     const double number = value.get<double>();
     require(std::isfinite(number) && number >= bounds.low && number <= bounds.high, name,
-            ": expected a number in [", bounds.low, ", ", bounds.high, "], got ", value.dump());
+            ": expected a number in [", bounds.low, ", ", bounds.high, "], got ", brief(value));
   }
   if (value.is_string() && !choices.empty()) {
     const auto text = value.get<std::string>();

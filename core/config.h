@@ -16,19 +16,19 @@
 // these, nested configs.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace diffreward {
-
-using Json = nlohmann::ordered_json;
 
 struct Bounds {
   double low = -std::numeric_limits<double>::infinity();
@@ -80,6 +80,22 @@ std::string kind_of() {
     return "text";
 }
 
+/// The bounds of a field, and of the numbers that its type holds.
+template <class T>
+Bounds bounds_of(Bounds bounds) {
+  if constexpr (is_vector<T>::value) {
+    return bounds_of<typename T::value_type>(bounds);
+  } else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    using Limits = std::numeric_limits<T>;
+    bounds.low = std::max(bounds.low, static_cast<double>(Limits::min()));
+    // The largest double that T holds. JSON's own numbers end with the largest std::uint64_t.
+    double high = static_cast<double>(Limits::max());
+    if (Limits::digits == 63) high = std::nextafter(high, 0.0);
+    bounds.high = std::min(bounds.high, high);
+  }
+  return bounds;
+}
+
 /// Throws InvalidArgument unless `value` is of `kind`, inside the bounds and among the choices.
 void check_value(const std::string& name, const std::string& kind, const Json& value, const Bounds& bounds,
                  const std::vector<std::string>& choices);
@@ -91,7 +107,7 @@ struct ListFields {
   template <class T>
   void operator()(const char* name, const T& value, const char* help, Bounds bounds = {}) {
     if constexpr (Scalar<T> || is_vector<T>::value)
-      out.push_back({prefix + name, kind_of<T>(), help, Json(value), bounds, {}});
+      out.push_back({prefix + name, kind_of<T>(), help, Json(value), bounds_of<T>(bounds), {}});
     else
       T::visit(value, ListFields{out, prefix + name + "."});
   }
@@ -125,14 +141,14 @@ struct ReadFields {
   void read(const char* name, T& value, const Bounds& bounds, const std::vector<std::string>& choices) {
     known.emplace_back(name);
     if (!in.contains(name)) return;
-    check_value(prefix + name, kind_of<T>(), in.at(name), bounds, choices);
+    check_value(prefix + name, kind_of<T>(), in.at(name), bounds_of<T>(bounds), choices);
     value = in.at(name).template get<T>();
   }
 
   template <class Config>
   static void read_config(const Json& in, Config& config, const std::string& prefix) {
     require(in.is_object(), prefix.empty() ? "config" : prefix, ": expected a table of keys, got ",
-            in.dump());
+            brief(in));
     std::vector<std::string> known;
     Config::visit(config, ReadFields{in, prefix, known});
     for (const auto& [key, unused] : in.items()) {

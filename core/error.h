@@ -5,13 +5,18 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace diffreward {
+
+/// The text on one line, with control characters, which a terminal would obey, as escapes: "\x1b". Names and
+/// descriptions come out of strangers' files.
+std::string printable(std::string_view text);
 
 /// Root of all errors: something failed while running (Python: RuntimeError, command line: exit code 1).
 class Error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit Error(std::string_view message) : std::runtime_error(printable(message)) {}
 };
 
 /// The caller passed something that can never work (Python: ValueError).

@@ -1,10 +1,5 @@
 #include "core/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -44,8 +39,8 @@ class HeaderReader {
           std::min<std::uint64_t>(kLongestHeader, file_.size() - 8), " bytes, found ", length,
           " (truncated, or not a safetensors file)");
     const char* text = reinterpret_cast<const char*>(file_.data()) + 8;
-    Json json = Json::parse(text, text + length, nullptr, false);
-    check(json.is_object(), "header: expected a JSON object, found other text");
+    Json json = parse_json({text, length}, concat(name_, ": header"));
+    check(json.is_object(), "header: expected a JSON object, found ", brief(json));
     data_ = file_.subspan(8 + length);
     return json;
   }
@@ -59,19 +54,19 @@ class HeaderReader {
     std::uint64_t bytes = size_of_dtype(tensor.dtype);
     check(bytes > 0, "'", key, "': expected a known dtype, found '", tensor.dtype, "'");
     for (const Json& extent : entry["shape"]) {
-      check(extent.is_number_unsigned(), "'", key, "': shape: expected sizes, found ", extent.dump());
+      check(extent.is_number_unsigned(), "'", key, "': shape: expected sizes, found ", brief(extent));
       const auto n = extent.get<std::uint64_t>();
       check(n <= std::uint64_t(std::numeric_limits<std::int64_t>::max()) &&
                 !__builtin_mul_overflow(bytes, n, &bytes),
-            "'", key, "': shape: expected a size that fits into memory, found ", entry["shape"].dump());
+            "'", key, "': shape: expected a size that fits into memory, found ", brief(entry["shape"]));
       tensor.shape.push_back(static_cast<std::int64_t>(n));
     }
     const Json &begin = entry["data_offsets"][0], &end = entry["data_offsets"][1];
     check(begin.is_number_unsigned() && end.is_number_unsigned(), "'", key,
-          "': data_offsets: expected sizes, found ", entry["data_offsets"].dump());
+          "': data_offsets: expected sizes, found ", brief(entry["data_offsets"]));
     const auto from = begin.get<std::uint64_t>(), to = end.get<std::uint64_t>();
     check(from <= to && to <= data_.size(), "'", key, "': data_offsets: expected a range within ",
-          data_.size(), " bytes, found ", entry["data_offsets"].dump(), " (truncated?)");
+          data_.size(), " bytes, found ", brief(entry["data_offsets"]), " (truncated?)");
     check(to - from == bytes, "'", key, "': expected ", bytes, " bytes for its shape and dtype, found ",
           to - from);
     tensor.bytes = data_.subspan(from, bytes);
@@ -79,11 +74,18 @@ class HeaderReader {
     return tensor;
   }
 
-  void check_overlaps() {
+  /// The format allows neither overlaps nor bytes that belong to no tensor.
+  void check_ranges() {
     std::sort(ranges_.begin(), ranges_.end());
-    for (std::size_t i = 1; i < ranges_.size(); ++i)
-      check(ranges_[i].from >= ranges_[i - 1].to, "'", ranges_[i].key,
-            "': expected bytes of its own, found them shared with '", ranges_[i - 1].key, "'");
+    std::uint64_t end = 0;
+    for (std::size_t i = 0; i < ranges_.size(); end = ranges_[i++].to) {
+      check(i == 0 || ranges_[i].from >= end, "'", ranges_[i].key,
+            "': expected bytes of its own, found them shared with '", ranges_[i - (i > 0)].key, "'");
+      check(ranges_[i].from == end, "'", ranges_[i].key, "': expected its bytes to begin at ", end,
+            ", found ", ranges_[i].from);
+    }
+    check(end == data_.size(), "expected ", end, " bytes of tensors, found ", data_.size(),
+          " (bytes after the last one)");
   }
 
   template <class... Parts>
@@ -114,35 +116,20 @@ Safetensors Safetensors::parse(std::span<const std::byte> file, std::string_view
       result.tensors_[key] = reader.tensor(key, entry);
       continue;
     }
-    reader.check(entry.is_object(), "__metadata__: expected texts by name, found ", entry.dump());
+    reader.check(entry.is_object(), "__metadata__: expected texts by name, found ", brief(entry));
     for (const auto& [field, value] : entry.items()) {
-      reader.check(value.is_string(), "__metadata__: '", field, "': expected a text, found ", value.dump());
+      reader.check(value.is_string(), "__metadata__: '", field, "': expected a text, found ", brief(value));
       result.metadata_[field] = value;
     }
   }
-  reader.check_overlaps();
+  reader.check_ranges();
   return result;
 }
 
 Safetensors Safetensors::open(const std::filesystem::path& path) {
-  const auto fail = [&](const char* what) -> Error {
-    return Error(concat(path.string(), ": ", what, ": ", std::strerror(errno)));
-  };
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) throw fail("cannot read");
-  struct stat status {};
-  if (::fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
-    ::close(file);
-    throw Error(concat(path.string(), ": expected a file, found something else"));
-  }
-  const auto size = static_cast<std::size_t>(status.st_size);
-  void* memory = size > 0 ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0) : nullptr;
-  ::close(file);
-  if (memory == MAP_FAILED) throw fail("cannot map");
-  const std::shared_ptr<const void> mapping(memory, [size](const void* address) {
-    if (address) ::munmap(const_cast<void*>(address), size);
-  });
-  Safetensors result = parse({static_cast<const std::byte*>(memory), size}, path.string());
+  const RegularFile file(path);
+  const std::shared_ptr<const void> mapping = file.map();
+  Safetensors result = parse({static_cast<const std::byte*>(mapping.get()), file.size()}, path.string());
   result.mapping_ = mapping;
   return result;
 }

@@ -113,6 +113,42 @@ TEST(Config, RefusesValuesOutOfRange) {
   EXPECT_EQ(refusal(R"({"inner": {"gain": 7}})"), "");  // a whole number is a float too
 }
 
+struct Widths {
+  int narrow = 0;
+  std::int64_t wide = 0;
+  std::uint64_t seed = 0;
+  std::vector<int> cell;
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("narrow", self.narrow, "");
+    field("wide", self.wide, "");
+    field("seed", self.seed, "");
+    field("cell", self.cell, "");
+  }
+};
+
+TEST(Config, RefusesNumbersThatTheFieldsTypeDoesNotHold) {
+  const auto refused = [](const Json& json) {
+    Widths widths;
+    EXPECT_THROW(update(widths, json), InvalidArgument) << json;
+    for (const FieldInfo& f : fields(widths))  // the command line checks before it has the type
+      if (json.contains(f.name))
+        EXPECT_THROW(detail::check_value(f.name, f.kind, json.at(f.name), f.bounds, f.choices),
+                     InvalidArgument);
+  };
+  refused({{"narrow", 4294967297}});
+  refused({{"narrow", -2147483649}});
+  refused({{"cell", {4294967297, 1}}});
+  refused({{"seed", -1}});
+  refused({{"wide", ~std::uint64_t{0}}});
+  refused({{"wide", std::uint64_t{1} << 63}});
+  Widths widths;
+  update(widths, {{"seed", ~std::uint64_t{0}}, {"narrow", -2147483648}, {"wide", -9007199254740993}});
+  EXPECT_EQ(widths.seed, ~std::uint64_t{0});
+  EXPECT_EQ(widths.narrow, -2147483648);
+  EXPECT_EQ(widths.wide, -9007199254740993);
+}
+
 TEST(Config, ValidatesWhatCodeHasBuilt) {
   OuterConfig config;
   EXPECT_NO_THROW(validate(config));
