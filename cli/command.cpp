@@ -6,7 +6,9 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <ostream>
 #include <sstream>
 
@@ -15,12 +17,15 @@
 #include "core/progress.h"
 
 namespace diffreward::cli {
+
+std::string flag_of(std::string field) {
+  std::replace(field.begin(), field.end(), '_', '-');
+  return "--" + field;
+}
+
 namespace {
 
-std::string flag_of(std::string name) {
-  std::replace(name.begin(), name.end(), '_', '-');
-  return "--" + name;
-}
+constexpr std::size_t kLargestConfig = 1 << 20;  // bytes
 
 template <class T>
 T parse_number(const std::string& name, const std::string& kind, const std::string& text) {
@@ -104,6 +109,16 @@ std::string overview() {
   return text.str();
 }
 
+/// Whether results and records, which are JSON, can hold the text.
+bool is_utf8(const std::string& text) {
+  try {
+    (void)Json(text).dump();
+    return true;
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
+
 /// Thrown to leave parsing when help was asked for.
 struct HelpShown {
   std::string text;
@@ -138,6 +153,7 @@ Json parse_flags(const Command& command, std::span<const std::string> args, Comm
   std::vector<std::string> reversed;  // CLI11 reads its vector from the back
   for (const std::string& arg : args) {
     std::string word = arg;
+    if (!is_utf8(arg)) throw UsageError(concat("expected options in UTF-8, got '", brief(arg), "'"));
     if (word.starts_with("--")) {
       const auto end = std::min(word.find('='), word.size());
       std::replace(word.begin() + 2, word.begin() + static_cast<std::ptrdiff_t>(end), '_', '-');
@@ -176,22 +192,28 @@ Json parse_flags(const Command& command, std::span<const std::string> args, Comm
 Json read_config_file(const std::string& path, const Command& command, const std::vector<Command>& all) {
   Json file;
   try {
-    file = to_json(toml::parse(read_file(path), path));
+    const std::string text = read_file(path);
+    if (text.size() > kLargestConfig)
+      throw UsageError(
+          concat(path, ": expected a config of at most ", kLargestConfig, " bytes, found ", text.size()));
+    file = to_json(toml::parse(text, path));
   } catch (const toml::parse_error& error) {
     throw UsageError(concat(path, ":", error.source().begin.line, ": ", error.description()));
   }
-  std::vector<std::string> own, known;
+  std::vector<std::string> own, keys, tables;
   for (const FieldInfo& field : command.fields()) own.push_back(field.name);
   for (const Command& other : all) {
-    known.push_back(other.name);
-    for (const FieldInfo& field : other.fields()) known.push_back(field.name);
+    tables.push_back(other.name);
+    for (const FieldInfo& field : other.fields()) keys.push_back(field.name);
   }
   const auto has = [](const std::vector<std::string>& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
   Json values = Json::object();
   for (const auto& [key, value] : file.items()) {
-    if (!has(known, key)) throw UsageError(concat(path, ": ", unknown_name("key", key, known)));
+    const std::vector<std::string>& names = value.is_object() ? tables : keys;
+    if (!has(names, key))
+      throw UsageError(concat(path, ": ", unknown_name(value.is_object() ? "table" : "key", key, names)));
     if (!value.is_object() && has(own, key)) values[key] = value;
   }
   if (file.contains(command.name) && file.at(command.name).is_object()) {
@@ -212,34 +234,55 @@ std::string to_toml(const Json& config) {
   return text.str();
 }
 
+namespace {
+
+std::string shown(const Json& value) {
+  return printable(value.is_string() ? value.get<std::string>() : value.dump());
+}
+
+}  // namespace
+
 void print_result(const Json& result, std::ostream& out) {
   for (const auto& [key, value] : result.items()) {
     if (value.is_object() || (value.is_array() && !value.empty() && value.front().is_object())) {
       out << key << "\n";
       for (const auto& [inner, item] : value.items())
-        out << "  " << inner << std::string(inner.size() < 26 ? 26 - inner.size() : 1, ' ')
-            << (item.is_string() ? item.get<std::string>() : item.dump()) << "\n";
+        out << "  " << inner << std::string(inner.size() < 26 ? 26 - inner.size() : 1, ' ') << shown(item)
+            << "\n";
       continue;
     }
-    out << key << std::string(key.size() < 28 ? 28 - key.size() : 1, ' ')
-        << (value.is_string() ? value.get<std::string>() : value.dump()) << "\n";
+    out << key << std::string(key.size() < 28 ? 28 - key.size() : 1, ' ') << shown(value) << "\n";
   }
 }
 
 namespace {
 
+/// Throws Error where what was printed did not arrive.
+void flush(std::ostream& out) {
+  errno = 0;
+  if (!out.flush())
+    throw Error(
+        concat("cannot write the result", errno != 0 ? ": " : "", errno != 0 ? std::strerror(errno) : ""));
+}
+
 /// Calls `body` and turns what it throws into a line on `err` and an exit code.
 int guarded(std::ostream& out, std::ostream& err, const std::function<int()>& body) {
   try {
-    return body();
+    const int code = body();
+    flush(out);
+    return code;
   } catch (const HelpShown& help) {
     out << help.text;
-    return 0;
+    return out.flush() ? 0 : 1;
   } catch (const UsageError& error) {
     err << "diffreward: " << error.what() << "\n";
     return 2;
-  } catch (const std::exception& error) {
-    err << "diffreward: " << error.what() << "\n";
+  } catch (const std::bad_alloc&) {
+    err << "diffreward: out of memory\n";
+    return 1;
+  } catch (const std::exception& error) {  // LibTorch's go on with a backtrace
+    const std::string_view text = error.what();
+    err << "diffreward: " << printable(text.substr(0, text.find('\n'))) << "\n";
     return 1;
   }
 }
@@ -254,6 +297,9 @@ Json resolve(const Command& command, std::span<const std::string> args, Common& 
     for (const FieldInfo& field : command.fields())
       if (values.contains(field.name))
         detail::check_value(field.name, field.kind, values.at(field.name), field.bounds, field.choices);
+    for (const std::string& name : command.required)
+      if (!values.contains(name) || values.at(name) == "")
+        throw UsageError(concat(command.name, ": ", flag_of(name), " is missing"));
     return values;
   } catch (const InvalidArgument& error) {
     throw UsageError(error.what());

@@ -31,6 +31,7 @@ struct Common {
 struct Command {
   std::string name, summary, details;
   std::vector<std::string> positionals;  // fields that may also be given by position, in this order
+  std::vector<std::string> required;     // fields that must be given
   std::vector<FieldInfo> (*fields)();
   Json (*run)(const Json& config);
   void (*print)(const Json& result, std::ostream& out);
@@ -39,11 +40,13 @@ struct Command {
 /// A Command for a config type: `run` takes the typed config.
 template <class Config, Json (*Run)(const Config&)>
 Command make_command(std::string name, std::string summary, std::string details,
-                     std::vector<std::string> positionals, void (*print)(const Json&, std::ostream&)) {
+                     std::vector<std::string> positionals, std::vector<std::string> required,
+                     void (*print)(const Json&, std::ostream&)) {
   return {std::move(name),
           std::move(summary),
           std::move(details),
           std::move(positionals),
+          std::move(required),
           [] { return diffreward::fields(Config{}); },
           [](const Json& values) {
             Config config;
@@ -62,6 +65,9 @@ int run_cli(std::span<const std::string> args, std::ostream& out, std::ostream& 
 /// The same for one command whose name is already read; also the frame of other programs (benchmarks).
 int run_command(const Command& command, std::span<const std::string> args, std::ostream& out,
                 std::ostream& err);
+
+/// "--action-weight" for "action_weight".
+std::string flag_of(std::string field);
 
 /// Flags of one command as JSON values (exposed for tests). Throws UsageError.
 Json parse_flags(const Command& command, std::span<const std::string> args, Common& common,

@@ -45,8 +45,7 @@ Json describe(const Dataset& data) {
 }  // namespace
 
 Json run_data(const DataConfig& config) {
-  if (config.path.empty()) throw UsageError("data: expected a path, got nothing");
-  const std::filesystem::path path = product(config.path, "data.hdf5");
+  const std::filesystem::path path = product(config.path, "data");
   if (config.action == "check") {
     Json faults = Json::array();
     for (const Fault& fault : check_data(path))

@@ -4,7 +4,7 @@
 
 #include "cli/maze_job.h"
 #include "cli/report.h"
-#include "core/file.h"
+#include "cli/stage.h"
 
 namespace diffreward::cli {
 
@@ -14,7 +14,7 @@ Json run_demo(const MazeJobConfig& config) {
   const auto stage = [&](const auto& run, const auto& settings) {
     run(settings);
     const std::filesystem::path folder = settings.run.out;
-    const double value = Json::parse(read_file(folder / "stage.json")).at("seconds");
+    const double value = stage_record(folder).at("seconds");
     seconds[folder.filename().string()] = std::round(10 * value) / 10;
   };
   stage(run_generate, job.base_data);

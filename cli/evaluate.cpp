@@ -14,18 +14,18 @@ constexpr int kStripTimesteps[] = {0, 5, 10, 20, 40, 80};
 /// One task: a maze, its goal, held-out recordings of both sides.
 struct Case {
   const EvaluateConfig& config;
+  std::filesystem::path folder;  // of the pictures
   MazeMap map;
   Point goal;
   Dataset expert, base;
   int height() const { return config.width * map.rows() / map.columns(); }
-  std::filesystem::path folder() const { return config.run.out; }
 };
 
 RewardEvaluation judge(const Case& c, const RewardModel& reward, const RewardModel* support,
                        const std::string& name) {
   const RewardEvaluation result =
       evaluate_reward(reward, c.map, c.goal, c.expert, c.base, c.config.evaluation, support);
-  write_png(c.folder() / (name + "_heatmap.png"),
+  write_png(c.folder / (name + "_heatmap.png"),
             draw_reward(result.heatmap, c.map, c.goal, name, c.config.width, c.height()));
   return result;
 }
@@ -42,10 +42,10 @@ Json judge_relative(const Case& c, const RelativeReward& reward) {
         return [&reward, t](auto windows, auto out) { reward.score_at(t, windows, out); };
       },
       reward, timesteps, c.map, c.goal, {.per_cell = c.config.evaluation.per_cell});
-  write_png(c.folder() / "strip.png", draw_reward_strip(strip, timesteps, c.map, c.goal, c.height() / 2));
-  write_png(c.folder() / "occupancy.png",
+  write_png(c.folder / "strip.png", draw_reward_strip(strip, timesteps, c.map, c.goal, c.height() / 2));
+  write_png(c.folder / "occupancy.png",
             draw_occupancy(result.preference, c.map, c.goal, c.config.width, c.height()));
-  write_png(c.folder() / "regions.png",
+  write_png(c.folder / "regions.png",
             draw_regions(result.preference, c.map, c.goal, c.config.width, c.height()));
   Json json = result.json();
   for (std::size_t i = 0; i < strip.size(); ++i) {
@@ -76,13 +76,21 @@ Point goal_of(const MazeMap& map, const std::vector<int>& goal_cell) {
 }
 
 Json run_evaluate(const EvaluateConfig& config) {
-  std::vector<std::filesystem::path> inputs = {config.reward, config.expert_data, config.base_data};
-  if (!config.baseline.empty()) inputs.emplace_back(config.baseline);
-  return run_stage("evaluate", config.run.out, to_json(config), inputs, config.run.reuse, [&] {
+  const StageSpec stage{
+      "evaluate",
+      to_json(config),
+      config.run.out,
+      config.run.reuse,
+      {{"reward", config.reward, "reward.safetensors"},
+       {"baseline", config.baseline, "reward.safetensors"},
+       {"expert_data", config.expert_data, "data"},
+       {"base_data", config.base_data, "data"}},
+      {"relative_heatmap.png", "discriminator_heatmap.png", "strip.png", "occupancy.png", "regions.png"}};
+  return run_stage(stage, [&](const std::filesystem::path& folder) {
     set_torch_threads(config.run.threads);
     const Dataset base = open_data(config.base_data);
     const MazeMap map = maze_of_data(base);
-    const Case c{config, map, goal_of(map, config.goal_cell), open_data(config.expert_data), base};
+    const Case c{config, folder, map, goal_of(map, config.goal_cell), open_data(config.expert_data), base};
     Json result = {{"goal", c.goal}};
     const auto file = [](const std::string& path) { return product(path, "reward.safetensors"); };
     result["relative"] = judge_relative(c, *RelativeReward::load(file(config.reward)));

@@ -13,19 +13,52 @@ Json maze_options(const std::string& map, const std::vector<int>& goal_cell, con
   return options;
 }
 
-Dataset open_data(const std::string& path) {
-  require(!path.empty(), "data: expected a data set, got nothing");
-  return Dataset::open(product(path, "data.hdf5"));
+StageInput map_input(const std::string& map) {
+  std::error_code ignored;
+  return {"map", std::filesystem::is_regular_file(map, ignored) ? map : std::string(), "map"};
 }
 
+Dataset open_data(const std::string& path) {
+  return Dataset::open(product(path, "data"));
+}
+
+namespace {
+
+/// Instances and steps that give whole episodes: as many as were asked for, or the next more.
+struct Recording {
+  int count;
+  std::size_t steps;
+};
+
+Recording recording_of(const GenerateConfig& config) {
+  const auto asked = static_cast<std::size_t>(config.steps);
+  if (!config.whole_episodes) return {config.count, asked};
+  const auto episode = static_cast<std::size_t>(
+      config.episode_steps > 0 ? config.episode_steps : env_spec(config.env, Json::object()).max_steps);
+  const std::size_t episodes = (asked + episode - 1) / episode;
+  const auto count = std::min(static_cast<std::size_t>(config.count), episodes);
+  const std::size_t each = (episodes + count - 1) / count;
+  return {static_cast<int>(count), count * each * episode};
+}
+
+}  // namespace
+
 Json run_generate(const GenerateConfig& config) {
-  return run_stage("generate", config.run.out, to_json(config), {}, config.run.reuse, [&] {
+  const std::string behaviour = config.goal_cell.empty() ? "base" : "expert";
+  const std::string id = "diffreward/" + config.env + "/" + behaviour + "-v0";
+  StageSpec stage{"generate",       to_json(config),         config.run.out,
+                  config.run.reuse, {map_input(config.map)}, {"data.hdf5"}};
+  if (config.format == "minari")
+    for (const char* file : {"/data/main_data.hdf5", "/data/metadata.json"})
+      stage.products.push_back(id + file);
+  return run_stage(stage, [&](const std::filesystem::path& folder) {
+    const Recording recording = recording_of(config);
     Json options = maze_options(config.map, config.goal_cell, config.reward);
     options["random_goal"] = config.goal_cell.empty();
     options["start_jitter"] = config.start_jitter;
     options["goal_jitter"] = config.goal_jitter;
     const auto envs = make_vector(config.env,
-                                  {.count = config.count,
+                                  {.count = recording.count,
                                    .threads = config.run.threads,
                                    .autoreset = "same_step",
                                    .max_steps = config.episode_steps > 0 ? config.episode_steps : -1},
@@ -36,15 +69,15 @@ Json run_generate(const GenerateConfig& config) {
         .env_options = options,
         .extra = {{"controller", to_json(config.controller)}, {"episode_steps", config.episode_steps}},
         .extra_fields = waypoint_extra_fields()};
-    const std::filesystem::path file = std::filesystem::path(config.run.out) / "data.hdf5";
-    const Dataset data = collect(*envs, waypoint_policy(config.controller),
-                                 static_cast<std::size_t>(config.steps), info, file);
-    Json result = {
-        {"data", file.string()}, {"transitions", data.size()}, {"episodes", data.episodes().size()}};
+    const Dataset data =
+        collect(*envs, waypoint_policy(config.controller), recording.steps, info, folder / "data.hdf5");
+    Json result = {{"data", "data.hdf5"}, {"transitions", data.size()}, {"episodes", data.episodes().size()}};
+    if (data.size() != static_cast<std::size_t>(config.steps))
+      result["rounded"] = concat(config.steps, " steps were asked for, ", data.size(),
+                                 config.whole_episodes ? " are whole episodes" : " are as many an instance");
     if (config.format == "minari") {
-      const std::string behaviour = config.goal_cell.empty() ? "base" : "expert";
-      result["minari"] =
-          data.write_minari(config.run.out, "diffreward/" + config.env + "/" + behaviour).string();
+      data.write_minari(folder, id);
+      result["minari"] = id + "/data/main_data.hdf5";
     }
     double total = 0;
     for (const float reward : data.rewards()) total += reward;

@@ -56,6 +56,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.base_data.count = config.tiny ? 16 : 512;
   job.base_data.steps = config.tiny ? 16 * maze.episode_steps : 512 * 1200;
   job.base_data.episode_steps = maze.episode_steps;
+  job.base_data.whole_episodes = false;  // 1200 steps of each instance, as the figures were measured
   job.base_data.controller.seed = config.seed;
   // The wanderer starts and ends anywhere in a cell, so that base data has mass wherever the ball can be.
   job.base_data.start_jitter = job.base_data.goal_jitter = kWholeCell;

@@ -49,8 +49,8 @@ struct MazeJob {
 /// The job's configs; every stage in its own folder below `config.run.out`.
 MazeJob maze_job(const MazeJobConfig& config);
 
-/// Runs all of it and writes report.html; returns the report's figures and each stage's time. Finished stages are
-/// reused.
+/// Runs all of it and writes report.html; returns the report's figures and each stage's time. Finished stages
+/// are reused.
 Json run_demo(const MazeJobConfig& config);
 
 /// Swaps the job's models for Diffuser's Temporal U-Net on 64 consecutive steps, in folders of their own.

@@ -13,9 +13,15 @@
 namespace diffreward::cli {
 
 Json run_plan(const PlanConfig& config) {
-  std::vector<std::filesystem::path> inputs = {config.model};
-  if (!config.reward.empty()) inputs.emplace_back(config.reward);
-  return run_stage("plan", config.run.out, to_json(config), inputs, config.run.reuse, [&] {
+  const StageSpec stage{"plan",
+                        to_json(config),
+                        config.run.out,
+                        config.run.reuse,
+                        {{"model", config.model, "model.safetensors"},
+                         {"reward", config.reward, "reward.safetensors"},
+                         map_input(config.map)},
+                        {}};
+  return run_stage(stage, [&](const std::filesystem::path&) {
     check_device(config.device);
     set_torch_threads(config.run.threads);
     const DiffusionModel model = open_model(config.model, config.device);

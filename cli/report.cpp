@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "cli/command.h"
-#include "core/file.h"
+#include "cli/stage.h"
 #include "leaderboard/page.h"
 #include "leaderboard/results.h"
 
@@ -32,24 +32,22 @@ class Stages {
   const Json& result(const std::string& stage) { return load(stage).at("result"); }
   const Json& config(const std::string& stage) { return load(stage).at("key").at("config"); }
   double seconds(const std::string& stage) { return load(stage).value("seconds", 0.0); }
+  /// The stage that was looked at last, for messages.
+  const fs::path& last() const { return last_; }
   Image picture(const std::string& stage, const std::string& name) const {
     return read_png(folder_ / stage / name);
   }
 
  private:
   const Json& load(const std::string& stage) {
+    last_ = folder_ / stage;
     if (!loaded_.contains(stage)) {
-      const fs::path file = folder_ / stage / "stage.json";
-      const Json json = Json::parse(read_file(file), nullptr, false);
-      if (!json.is_object() || !json.contains("result"))
-        throw Error(
-            concat(file.string(), ": expected a finished stage, found an unfinished one (run demo again)"));
-      loaded_[stage] = json;
+      loaded_[stage] = stage_record(last_);
     }
     return loaded_.at(stage);
   }
 
-  fs::path folder_;
+  fs::path folder_, last_;
   std::map<std::string, Json> loaded_;
 };
 
@@ -197,9 +195,9 @@ void steering(Page& page, Stages& stages) {
 
 }  // namespace
 
-Json run_report(const ReportConfig& config) {
-  if (config.results.empty()) throw UsageError("report: --results is missing");
-  Stages stages(config.results);
+namespace {
+
+Json write_report(const ReportConfig& config, Stages& stages) {
   const Json& relative = stages.result("evaluate").at("relative");
   const Json& steer = stages.result("steer");
   const auto dense = [&](const char* stage) {
@@ -246,6 +244,18 @@ Json run_report(const ReportConfig& config) {
   const fs::path out = config.out.empty() ? fs::path(config.results) / "report.html" : fs::path(config.out);
   page.save(out);
   return {{"report", out.string()}, {"figures", figures}};
+}
+
+}  // namespace
+
+Json run_report(const ReportConfig& config) {
+  Stages stages(config.results);
+  try {
+    return write_report(config, stages);
+  } catch (const Json::exception&) {
+    throw Error(concat((stages.last() / "stage.json").string(),
+                       ": expected the result of a stage of demo, found another"));
+  }
 }
 
 }  // namespace diffreward::cli

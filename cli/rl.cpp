@@ -47,12 +47,15 @@ Json judge(const RlConfig& config, Ppo& agent, const std::string& task_reward) {
 }  // namespace
 
 Json run_rl(const RlConfig& config) {
-  std::vector<std::filesystem::path> inputs;
-  if (!config.reward.empty()) inputs.emplace_back(config.reward);
-  return run_stage("rl", config.run.out, to_json(config), inputs, config.run.reuse, [&] {
+  const StageSpec stage{"rl",
+                        to_json(config),
+                        config.run.out,
+                        config.run.reuse,
+                        {{"reward", config.reward, "reward.safetensors"}, map_input(config.map)},
+                        {"agent.safetensors"}};
+  return run_stage(stage, [&](const std::filesystem::path& folder) {
     check_device(config.ppo.device);
     set_torch_threads(1);  // the nets are too small for more
-    const std::filesystem::path folder = config.run.out;
     const auto env = make_task(config, "dense");
     Ppo agent(*env, config.ppo);
     Progress progress(
@@ -72,7 +75,7 @@ Json run_rl(const RlConfig& config) {
       seen = metrics.env_steps;
     });
     agent.save(folder / "agent.safetensors");
-    return Json{{"agent", (folder / "agent.safetensors").string()},
+    return Json{{"agent", "agent.safetensors"},
                 {"dense", judge(config, agent, "dense")},
                 {"sparse", judge(config, agent, "sparse")},
                 {"curve", curve}};

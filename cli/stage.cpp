@@ -4,21 +4,32 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <map>
+#include <optional>
+#include <set>
 
 #include "cli/command.h"
 #include "core/file.h"
+#include "core/hash.h"
+#include "datasets/storage/storage.h"
 
 namespace diffreward::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kRecord = "stage.json";
+constexpr const char* kConfig = "config.toml";
+constexpr const char* kUnfinished = "unfinished";
+constexpr const char* kData = "data";  // StageInput::product of data sets
+
 /// Holds a folder for one process; the lock goes with the process, however it ends.
 class FolderLock {
  public:
   explicit FolderLock(const fs::path& folder) {
-    file_ = ::open((folder / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+    file_ = ::open((folder / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     if (file_ < 0) throw Error(concat(folder.string(), ": cannot write in this folder"));
     if (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
       ::close(file_);
@@ -33,74 +44,326 @@ class FolderLock {
   int file_;
 };
 
-/// FNV-1a, enough to notice that an input changed.
-std::string digest(std::string_view text) {
-  std::uint64_t hash = 14695981039346656037ull;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
-  char out[17];
-  std::snprintf(out, sizeof out, "%016llx", static_cast<unsigned long long>(hash));
-  return out;
-}
+struct Product {
+  std::uintmax_t bytes;
+  std::string sha256;
+};
+using Products = std::map<std::string, Product>;
 
-/// What identifies an input: a stage by its configs and inputs, all the way up; another file by size and
-/// time.
-std::string fingerprint(const fs::path& input) {
-  const fs::path folder = fs::is_directory(input) ? input : input.parent_path();
-  if (fs::exists(folder / "stage.json")) {
-    const Json stage = Json::parse(read_file(folder / "stage.json"));
-    return digest(stage.at("key").dump());
+/// The record of a stage: of a finished one with result and products, else only with its key.
+struct Record {
+  Json json;
+  Products products;
+
+  const Json& key() const { return json.at("key"); }
+  bool finished() const { return json.contains("result"); }
+
+  /// Nothing where there is no file. Throws Error naming it where it is not a record.
+  static std::optional<Record> read(const fs::path& folder) {
+    const fs::path file = folder / kRecord;
+    std::error_code ignored;
+    if (!fs::exists(fs::symlink_status(file, ignored))) return std::nullopt;
+    Record record{read_json_object(file), {}};
+    try {
+      const Json key = record.json.contains("key") ? record.json.at("key") : Json();
+      member<std::string>(key, "command");
+      require(key.contains("config") && key.at("config").is_object() && key.contains("inputs"),
+              "key: expected config and inputs");
+      if (record.finished()) {
+        require(record.json.contains("products") && record.json.at("products").is_object(),
+                "products: expected a table, found none (a stage of an earlier version: remove its folder)");
+        for (const auto& [name, entry] : record.json.at("products").items()) {
+          require(is_inside(name), "products: expected names inside the folder, found ", name);
+          record.products[name] = {member<std::uint64_t>(entry, "bytes"),
+                                   member<std::string>(entry, "sha256")};
+        }
+      }
+    } catch (const InvalidArgument& error) {
+      throw Error(concat(file.string(), ": expected the record of a stage: ", error.what()));
+    }
+    return record;
   }
-  std::error_code failure;
-  const auto size = fs::file_size(input, failure);
-  if (failure) throw Error(concat(input.string(), ": cannot read: ", failure.message()));
-  return digest(concat(size, " ", fs::last_write_time(input).time_since_epoch().count()));
+
+ private:
+  /// A record may come from a stranger too: it must not make us touch files elsewhere.
+  static bool is_inside(const fs::path& name) {
+    return !name.empty() && name.is_relative() &&
+           std::none_of(name.begin(), name.end(), [](const fs::path& part) { return part == ".."; });
+  }
+};
+
+bool is_whole(const fs::path& file, const Product& product) {
+  std::error_code failed;
+  return fs::is_regular_file(fs::symlink_status(file, failed)) &&
+         fs::file_size(file, failed) == product.bytes && !failed && sha256_of(file) == product.sha256;
 }
 
-/// Removes what an earlier stage left, but not the lock that this process holds.
-void clear(const fs::path& folder) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
-    if (entry.path().filename() != ".lock") fs::remove_all(entry.path());
+/// The files below a folder, relative to it, but for records, hidden notes and links.
+std::vector<std::string> files_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file() && !entry.is_symlink() &&
+        !entry.path().filename().string().starts_with(".") && entry.path() != folder / kRecord)
+      names.push_back(fs::relative(entry.path(), folder).string());
+  std::sort(names.begin(), names.end());
+  return names;
 }
+
+void remove_note(const fs::path& file) {
+  std::error_code ignored;
+  fs::remove(file.parent_path() / ("." + file.filename().string() + ".sha256"), ignored);
+}
+
+/// Empties a folder of work but for its record, which says whose it is, however this is cut short.
+void clear(const fs::path& unfinished) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(unfinished))
+    if (entry.path() != unfinished / kRecord) fs::remove_all(entry.path());
+}
+
+/// Puts a complete stage's products and record in their places. Can be cut short anywhere and done again.
+void move_up(const fs::path& folder) {
+  const fs::path from = folder / kUnfinished;
+  const Record fresh = Record::read(from).value();
+  const std::optional<Record> old = Record::read(folder);
+  for (const auto& [name, unused] : fresh.products) {
+    if (!fs::exists(from / name)) continue;  // it was moved before the move was cut short
+    fs::create_directories((folder / name).parent_path());
+    remove_note(folder / name);
+    fs::rename(from / name, folder / name);
+  }
+  if (old)
+    for (const auto& [name, unused] : old->products) {
+      if (fresh.products.contains(name)) continue;
+      std::error_code ignored;
+      fs::remove(folder / name, ignored);
+      remove_note(folder / name);
+      for (fs::path parent = fs::path(name).parent_path(); !parent.empty(); parent = parent.parent_path())
+        fs::remove(folder / parent, ignored);  // if nothing else is in it
+    }
+  clear(from);
+  fs::rename(from / kRecord, folder / kRecord);
+  fs::remove(from);
+}
+
+bool is_complete(const fs::path& unfinished) {
+  std::error_code ignored;
+  if (!fs::is_directory(fs::symlink_status(unfinished, ignored))) return false;
+  const std::optional<Record> record = Record::read(unfinished);
+  return record && record->finished();
+}
+
+/// Throws Error unless the folder's stage, if there is one, is finished.
+void expect_finished(const fs::path& folder) {
+  std::error_code ignored;
+  const bool record = fs::exists(folder / kRecord, ignored);
+  if (is_complete(folder / kUnfinished) || (record && !Record::read(folder)->finished()) ||
+      (!record && Record::read(folder / kUnfinished)))
+    throw Error(
+        concat(folder.string(), ": expected a finished stage, found an unfinished one; run it again"));
+}
+
+/// What an input path stands for.
+struct Input {
+  fs::path file;
+  std::string hash;
+};
+
+Input resolve(const StageInput& input) {
+  Input found;
+  try {
+    found.file = product(input.path, input.product);
+    found.hash = sha256_of(found.file);
+    const fs::path folder = found.file.parent_path().empty() ? "." : found.file.parent_path();
+    // A record of ours beside it must be its record.
+    if (const auto record = Record::read(folder)) {
+      const auto listed = record->products.find(found.file.filename().string());
+      if (listed != record->products.end() && listed->second.sha256 != found.hash)
+        throw Error(concat(found.file.string(), ": expected the file that ", kRecord,
+                           " beside it records, found a changed one; make the stage again"));
+    }
+    std::error_code ignored;
+    const fs::path description = folder / "metadata.json";
+    if (input.product == kData && is_minari(found.file) && fs::exists(description, ignored))
+      found.hash += "+" + sha256_of(description);
+  } catch (const Error& error) {
+    throw Error(concat(flag_of(input.option), ": ", error.what()));
+  }
+  return found;
+}
+
+bool contains(const fs::path& folder, const fs::path& file) {
+  const fs::path inside = fs::weakly_canonical(file), outside = fs::weakly_canonical(folder);
+  return std::mismatch(outside.begin(), outside.end(), inside.begin(), inside.end()).first == outside.end();
+}
+
+class Stage {
+ public:
+  explicit Stage(const StageSpec& spec) : spec_(spec), folder_(spec.folder), work_(folder_ / kUnfinished) {
+    if (spec.folder.empty()) throw UsageError(concat(spec.command, ": --out is missing"));
+    Json inputs = Json::object(), config = spec.config;
+    for (const char* place : {"out", "threads", "reuse"}) config.erase(place);
+    for (const StageInput& input : spec.inputs) {
+      if (input.path.empty()) continue;
+      const Input found = resolve(input);
+      if (contains(folder_, found.file))
+        throw Error(concat("--out: expected a folder without inputs, found ", folder_.string(), " to hold ",
+                           flag_of(input.option), " ", found.file.string()));
+      inputs[input.option] = found.hash;
+      config.erase(input.option);
+    }
+    key_ = {
+        {"command", spec.command}, {"version", DIFFREWARD_VERSION}, {"config", config}, {"inputs", inputs}};
+  }
+
+  Json run(const std::function<Json(const fs::path&)>& work) {
+    create_folder();
+    const FolderLock lock(folder_);
+    remove_stale_temporaries(folder_);
+    if (is_complete(work_)) move_up(folder_);
+    const std::optional<Record> old = Record::read(folder_);
+    if (old && old->key().at("command") != spec_.command)
+      throw Error(concat(folder_.string(), ": expected a folder for ", spec_.command, ", found a stage of ",
+                         old->key().at("command").get<std::string>(), "; choose another --out"));
+    if (spec_.reuse && old && old->finished() && old->key() == key_ && is_whole(*old))
+      return shown(old->json.at("result"), old->products);
+    expect_free(old);
+    prepare(old);
+
+    const auto start = std::chrono::steady_clock::now();
+    const Json result = work(work_);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const Products products = finished_products(old);
+    Json listed = Json::object();
+    for (const auto& [name, product] : products)
+      listed[name] = {{"bytes", product.bytes}, {"sha256", product.sha256}};
+    write_file(
+        work_ / kRecord,
+        Json{{"key", key_}, {"seconds", seconds}, {"products", listed}, {"result", result}}.dump(2) + "\n");
+    move_up(folder_);
+    return shown(result, products);
+  }
+
+ private:
+  void create_folder() const {
+    std::error_code failed;
+    fs::create_directories(folder_, failed);
+    if (failed) throw Error(concat(folder_.string(), ": cannot create: ", failed.message()));
+  }
+
+  bool is_whole(const Record& record) const {
+    return std::ranges::all_of(record.products,
+                               [&](const auto& p) { return cli::is_whole(folder_ / p.first, p.second); });
+  }
+
+  /// Throws Error where a product's place is taken by something that no record lists.
+  void expect_free(const std::optional<Record>& old) const {
+    std::vector<std::string> names = spec_.products;
+    names.emplace_back(kConfig);
+    for (const std::string& name : names) expect_free(name, old);
+  }
+
+  void expect_free(const std::string& name, const std::optional<Record>& old) const {
+    std::error_code ignored;
+    if ((old && old->products.contains(name)) || !fs::exists(fs::symlink_status(folder_ / name, ignored)))
+      return;
+    throw Error(concat((folder_ / name).string(), ": expected no file in the place of a product of ",
+                       spec_.command, ", found one that no stage recorded; move it or choose another --out"));
+  }
+
+  /// The folder of work in progress: as an equal run left it, or empty but for what a longer run continues
+  /// from.
+  void prepare(const std::optional<Record>& old) const {
+    std::error_code ignored;
+    if (fs::exists(fs::symlink_status(work_, ignored))) {
+      if (!is_ours())
+        throw Error(concat(work_.string(), ": expected an unfinished stage, found other files; move them or ",
+                           "choose another --out"));
+      if (const auto begun = Record::read(work_); begun && begun->key() == key_) {
+        remove_stale_temporaries(work_);
+        return;
+      }
+      clear(work_);
+    }
+    fs::create_directory(work_);
+    write_file(work_ / kRecord, Json{{"key", key_}}.dump(2) + "\n");
+    write_file(work_ / kConfig,
+               "# diffreward " + spec_.command + " --config config.toml\n" + to_toml(spec_.config));
+    if (old && old->finished() && continues(old->key()))
+      for (const std::string& name : spec_.continues_from)
+        if (old->products.contains(name)) fs::copy_file(folder_ / name, work_ / name);
+  }
+
+  /// Whether `unfinished` was begun by a stage: it has a record, or was killed before it had one.
+  bool is_ours() const {
+    if (!fs::is_directory(fs::symlink_status(work_))) return false;
+    if (Record::read(work_)) return true;
+    remove_stale_temporaries(work_);
+    return fs::is_empty(work_);
+  }
+
+  /// Whether this run is the one before, only longer: the first field of `extends` may grow, the others
+  /// change.
+  bool continues(const Json& before) const {
+    if (spec_.extends.empty()) return false;
+    const std::string& length = spec_.extends.front();
+    Json a = before, b = key_;
+    if (!a.at("config").contains(length) || a.at("config").at(length) > b.at("config").at(length))
+      return false;
+    for (const std::string& field : spec_.extends) {
+      a.at("config").erase(field);
+      b.at("config").erase(field);
+    }
+    return a == b;
+  }
+
+  Products finished_products(const std::optional<Record>& old) const {
+    Products products;
+    remove_stale_temporaries(work_);
+    for (const std::string& name : files_in(work_)) {
+      expect_free(name, old);
+      products[name] = {fs::file_size(work_ / name), sha256_of(work_ / name)};
+    }
+    return products;
+  }
+
+  Json shown(Json result, const Products& products) const {
+    for (auto& [key, value] : result.items())
+      if (value.is_string() && products.contains(value.get<std::string>()))
+        value = (folder_ / value.get<std::string>()).string();
+    return result;
+  }
+
+  const StageSpec& spec_;
+  fs::path folder_, work_;
+  Json key_;
+};
 
 }  // namespace
 
-Json run_stage(const std::string& command, const fs::path& folder, const Json& config,
-               const std::vector<fs::path>& inputs, bool reuse, const std::function<Json()>& work) {
-  if (folder.empty()) throw UsageError(concat(command, ": --out is missing"));
-  Json fingerprints = Json::array();
-  for (const fs::path& input : inputs) fingerprints.push_back(fingerprint(input));
-  std::error_code failure;
-  fs::create_directories(folder, failure);
-  if (failure) throw Error(concat(folder.string(), ": cannot create: ", failure.message()));
-  const FolderLock lock(folder);
-  Json key = {
-      {"command", command}, {"version", DIFFREWARD_VERSION}, {"config", config}, {"inputs", fingerprints}};
-  for (const char* place : {"out", "threads", "reuse"}) key["config"].erase(place);  // these change no result
-
-  const fs::path record = folder / "stage.json";
-  if (reuse && fs::exists(record)) {
-    const Json stage = Json::parse(read_file(record), nullptr, false);
-    if (stage.is_object() && stage.value("key", Json()) == key) {
-      if (stage.contains("result")) return stage.at("result");
-    } else {
-      clear(folder);  // a stage made otherwise starts over; an unfinished one of the same making resumes
-    }
+Json run_stage(const StageSpec& stage, const std::function<Json(const fs::path&)>& work) {
+  try {
+    return Stage(stage).run(work);
+  } catch (const fs::filesystem_error& error) {
+    throw Error(concat(error.path1().string(), ": ", error.code().message()));
   }
-  write_file(folder / "config.toml", "# diffreward " + command + " --config config.toml\n" + to_toml(config));
-  write_file(record, Json{{"key", key}}.dump(2));
-  const auto start = std::chrono::steady_clock::now();
-  const Json result = work();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  write_file(record, Json{{"key", key}, {"seconds", seconds}, {"result", result}}.dump(2));
-  return result;
 }
 
-fs::path product(const fs::path& path, const std::string& name) {
+fs::path product(const std::string& path, const std::string& name) {
+  if (path.empty()) throw UsageError("expected a path, got nothing");
   std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) return path;
-  if (fs::exists(path / name, ignored)) return path / name;
-  if (name == "data.hdf5") return path;  // Minari's data sets are folders
-  throw Error(concat(path.string(), ": expected ", name, " in this folder, found none"));
+  const bool folder = fs::is_directory(path, ignored);
+  expect_finished(folder ? fs::path(path) : fs::path(path).parent_path());
+  if (name == kData) return find_data_file(path);
+  if (!folder) return path;
+  if (fs::exists(fs::path(path) / name, ignored)) return fs::path(path) / name;
+  throw Error(concat(path, ": expected ", name, " in this folder, found none"));
+}
+
+Json stage_record(const fs::path& folder) {
+  expect_finished(folder);
+  std::optional<Record> record = Record::read(folder);
+  if (!record) throw Error(concat((folder / kRecord).string(), ": expected a finished stage, found none"));
+  return std::move(record->json);
 }
 
 }  // namespace diffreward::cli

@@ -1,6 +1,10 @@
-// A stage: one command's work in one folder, reusable. The folder holds the products, `config.toml` (the
-// resolved config, readable by --config) and, once everything is complete, `stage.json` with config, inputs
-// and result.
+// A stage: one command's work in one folder, reusable. A finished stage's folder holds its products,
+// `config.toml` (the resolved config, readable by --config) and the record `stage.json`: what the stage was
+// made from (config, SHA-256 of its inputs), the result, and each product's size and SHA-256.
+//
+// Work in progress lives in the subfolder `unfinished` and moves up when all of it is there, products first,
+// record last: whatever is killed when, a record never stands beside other products than its own, and the
+// next run finishes a move that was cut short. Nothing that no record lists is ever removed or replaced.
 #pragma once
 
 #include <filesystem>
@@ -12,16 +16,38 @@
 
 namespace diffreward::cli {
 
-/// Runs `work` in `folder` and records its result, unless `reuse` is set and the folder holds a finished
-/// stage of the same command, version, config and inputs, whose result is then returned; with `reuse`, what a
-/// stage of another making left in the folder is removed first. `inputs` are files or stage folders. Two runs
-/// on one folder at a time are refused.
-Json run_stage(const std::string& command, const std::filesystem::path& folder, const Json& config,
-               const std::vector<std::filesystem::path>& inputs, bool reuse,
-               const std::function<Json()>& work);
+/// What a stage reads. `path` is a file, or a finished stage's folder, which stands for the product in it.
+struct StageInput {
+  std::string option;   // field of the config that names it: "data"
+  std::string path;     // as given; "" for an input that is not used
+  std::string product;  // "model.safetensors"; "data" for a data set, see find_data_file()
+};
 
-/// The product `name` when `path` is a stage's folder, else `path` itself. Throws Error for a folder without
-/// it, but leaves a folder that may be a Minari data set.
-std::filesystem::path product(const std::filesystem::path& path, const std::string& name);
+struct StageSpec {
+  std::string command;
+  Json config;                   // resolved; `out`, `threads` and `reuse` change no result
+  std::filesystem::path folder;  // --out
+  bool reuse = false;
+  std::vector<StageInput> inputs;
+  std::vector<std::string> products;  // every file it may write, relative to the folder
+  // Fields that a longer run may change, and products that it continues from then (training).
+  std::vector<std::string> extends = {}, continues_from = {};
+};
+
+/// Runs `work(folder)`, which writes products into that folder and returns the stage's result; a value in it
+/// that names a product is shown with the stage's folder. With `reuse` a finished stage of the same command,
+/// version, config and inputs, whose products are all there and whole, is not run again; its result is
+/// returned. An unfinished stage of the same making resumes from what it left. Throws UsageError where an
+/// option is missing, and Error, before any work, where an input is missing, unfinished, or not what its
+/// record says; where the folder is or holds an input, holds another command's stage or files in the places
+/// of products that no record lists; and where another run is writing there.
+Json run_stage(const StageSpec& stage, const std::function<Json(const std::filesystem::path& folder)>& work);
+
+/// The file that a path given as `option` stands for: itself, or `name` in a finished stage's folder. Throws
+/// Error for an absent or unfinished one.
+std::filesystem::path product(const std::string& path, const std::string& name);
+
+/// The record of the finished stage in a folder. Throws Error naming the file.
+Json stage_record(const std::filesystem::path& folder);
 
 }  // namespace diffreward::cli

@@ -12,6 +12,7 @@
 #include "agents/planner.h"
 #include "agents/ppo/ppo.h"
 #include "agents/scripted/waypoints.h"
+#include "cli/stage.h"
 #include "core/config.h"
 #include "rewards/evaluate/evaluate.h"
 #include "rewards/reading.h"
@@ -41,6 +42,7 @@ struct GenerateConfig {
   std::int64_t steps = 600'000;  // transitions
   int count = 512;               // instances recorded side by side
   int episode_steps = 200;       // steps until the next start; 0: the environment's own limit
+  bool whole_episodes = true;    // fewer instances and more steps, until every episode is whole
   double start_jitter = 0.3;     // cells
   double goal_jitter = 0;        // cells
   std::string format = "d4rl";   // d4rl or minari
@@ -58,6 +60,8 @@ struct GenerateConfig {
     field("count", self.count, "instances recorded side by side", Bounds{1, 1 << 20});
     field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own",
           Bounds{0, 1e9});
+    field("whole_episodes", self.whole_episodes,
+          "round steps up to whole episodes, by fewer instances where these are too many");
     field("start_jitter", self.start_jitter, "uniform offset of starts per axis, cells", Bounds{0, 1});
     field("goal_jitter", self.goal_jitter, "uniform offset of goals per axis, cells", Bounds{0, 1});
     field("format", self.format, "file format", Choices{"d4rl", "minari"});
@@ -227,6 +231,9 @@ void print_plan(const Json& result, std::ostream& out);
 MazeMap maze_of_data(const Dataset& data);
 /// Its goal point: the cell's, or the map's own.
 Point goal_of(const MazeMap& map, const std::vector<int>& goal_cell);
+
+/// A map as an input where it is a file.
+StageInput map_input(const std::string& map);
 
 /// Opens what a path stands for (a product or its stage's folder).
 Dataset open_data(const std::string& path);

@@ -1,11 +1,15 @@
 // JSON from anywhere: parsed with a limit, read with its type checked, shown in messages cut short.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "core/error.h"
 
@@ -26,35 +30,69 @@ Json read_json_object(const std::filesystem::path& path);
 std::string brief(const Json& value);
 
 namespace detail {
-/// A JSON integer of either sign that fits into Integer.
-template <class Integer>
-bool holds_integer(const Json& value) {
-  if (value.is_number_unsigned()) return std::in_range<Integer>(value.get<std::uint64_t>());
-  return value.is_number_integer() && std::in_range<Integer>(value.get<std::int64_t>());
+
+template <class T>
+struct ListOf {
+  static constexpr bool is_list = false;
+};
+template <class T>
+struct ListOf<std::vector<T>> {
+  static constexpr bool is_list = true;
+  static constexpr std::size_t size = 0;  // any
+  using Item = T;
+};
+template <class T, std::size_t n>
+struct ListOf<std::array<T, n>> {
+  static constexpr bool is_list = true;
+  static constexpr std::size_t size = n;
+  using Item = T;
+};
+
+/// Whether T holds the value as it is: Json::get would let numbers wrap around and truncate.
+template <class T>
+bool holds(const Json& value) {
+  if constexpr (ListOf<T>::is_list) {
+    if (!value.is_array() || (ListOf<T>::size != 0 && value.size() != ListOf<T>::size)) return false;
+    return std::all_of(value.begin(), value.end(), holds<typename ListOf<T>::Item>);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return value.is_boolean();
+  } else if constexpr (std::is_integral_v<T>) {
+    if (value.is_number_unsigned()) return std::in_range<T>(value.get<std::uint64_t>());
+    return value.is_number_integer() && std::in_range<T>(value.get<std::int64_t>());
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return value.is_number();
+  } else {
+    static_assert(std::is_same_v<T, std::string>);
+    return value.is_string();
+  }
 }
+
+template <class T>
+std::string expected() {
+  if constexpr (ListOf<T>::is_list) {
+    const std::string items = expected<typename ListOf<T>::Item>();
+    return ListOf<T>::size == 0 ? "a list of: " + items : concat("a list of ", ListOf<T>::size, ": ", items);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return "true or false";
+  } else if constexpr (std::is_integral_v<T>) {
+    using Limits = std::numeric_limits<T>;
+    return concat("a whole number in [", +Limits::min(), ", ", +Limits::max(), "]");
+  } else {
+    return std::is_floating_point_v<T> ? "a number" : "a text";
+  }
+}
+
 }  // namespace detail
 
-/// The member `name` of an object. Throws InvalidArgument naming it where it is missing, of another type, or
-/// a number that T does not hold: unlike Json::get, nothing wraps around.
+/// The member `name` of an object; T is bool, a number, std::string, or std::vector or std::array of these.
+/// Throws InvalidArgument naming it where it is missing, of another type, or a number that T does not hold.
 template <class T>
 T member(const Json& object, const char* name) {
-  require(object.is_object() && object.contains(name), name, ": expected a value, found none");
+  require(object.is_object() && object.contains(name), name, ": expected ", detail::expected<T>(),
+          ", found nothing");
   const Json& value = object.at(name);
-  if constexpr (std::is_same_v<T, bool>) {
-    require(value.is_boolean(), name, ": expected true or false, found ", brief(value));
-  } else if constexpr (std::is_integral_v<T>) {
-    require(detail::holds_integer<T>(value), name, ": expected a whole number in [",
-            +std::numeric_limits<T>::min(), ", ", +std::numeric_limits<T>::max(), "], found ", brief(value));
-  } else if constexpr (std::is_floating_point_v<T>) {
-    require(value.is_number(), name, ": expected a number, found ", brief(value));
-  } else if constexpr (std::is_same_v<T, std::string>) {
-    require(value.is_string(), name, ": expected a text, found ", brief(value));
-  }
-  try {
-    return value.get<T>();
-  } catch (const Json::exception&) {  // an item of a list
-    throw InvalidArgument(concat(name, ": expected another type, found ", brief(value)));
-  }
+  require(detail::holds<T>(value), name, ": expected ", detail::expected<T>(), ", found ", brief(value));
+  return value.get<T>();
 }
 
 }  // namespace diffreward

@@ -5,6 +5,24 @@
 
 namespace diffreward {
 
+Json WindowLayout::json() const {
+  return {{"horizon", horizon},
+          {"stride", stride},
+          {"action_dim", action_dim},
+          {"observation_dim", observation_dim}};
+}
+
+WindowLayout WindowLayout::from_json(const Json& json) {
+  constexpr int kMostRows = 4096, kMostColumns = 65536;
+  const auto size = [&](const char* name, int least, int most) {
+    const int value = member<int>(json, name);
+    require(value >= least && value <= most, name, ": expected ", least, " to ", most, ", found ", value);
+    return value;
+  };
+  return {size("horizon", 1, kMostRows), size("stride", 1, kMostRows), size("action_dim", 0, kMostColumns),
+          size("observation_dim", 1, kMostColumns)};
+}
+
 WindowSampler::WindowSampler(Dataset data, WindowLayout layout, bool pad)
     : data_(std::move(data)), layout_(layout), pad_(pad) {
   require(layout.horizon >= 1 && layout.stride >= 1, "windows: expected a positive horizon and stride, got ",
@@ -22,7 +40,7 @@ WindowSampler::WindowSampler(Dataset data, WindowLayout layout, bool pad)
     first_.push_back(count_);
   }
   require(count_ > 0, "windows: expected an episode of at least ", span, " steps (horizon ", layout.horizon,
-          ", stride ", layout.stride, "), the longest has ", longest);
+          ", stride ", layout.stride, "), the longest has ", longest, "; a lower horizon or stride, or pad, makes windows fit");
 }
 
 std::size_t WindowSampler::episode(std::size_t index) const {

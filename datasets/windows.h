@@ -20,6 +20,10 @@ struct WindowLayout {
   int width() const { return action_dim + observation_dim; }
   int size() const { return horizon * width(); }
   bool operator==(const WindowLayout&) const = default;
+
+  Json json() const;
+  /// Throws InvalidArgument naming a size that is missing or outside what models take.
+  static WindowLayout from_json(const Json& json);
 };
 
 class WindowSampler {

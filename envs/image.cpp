@@ -1,6 +1,9 @@
 #include "envs/image.h"
 
+#include <png.h>
+
 #include <algorithm>
+#include <memory>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -11,6 +14,8 @@
 
 namespace diffreward {
 namespace {
+
+constexpr unsigned kWidest = 16384;  // pixels of either side, as drawings have at most
 
 void check_size(const Image& image) {
   require(image.width > 0 && image.height > 0, "image: expected a positive size, got ", image.width, " x ",
@@ -38,15 +43,22 @@ void write_png(const std::filesystem::path& path, const Image& image) {
 }
 
 Image read_png(const std::filesystem::path& path) {
+  // libpng itself: OpenCV lets it print on the terminal what it thinks of a damaged file.
   const std::string bytes = read_file(path);
-  const cv::Mat bgr =
-      bytes.empty() ? cv::Mat()
-                    : cv::imdecode(cv::Mat(1, int(bytes.size()), CV_8U, const_cast<char*>(bytes.data())),
-                                   cv::IMREAD_COLOR);
-  if (bgr.empty()) throw Error(concat(path.string(), ": expected a picture, found other content"));
-  cv::Mat rgb;
-  cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
-  return {rgb.cols, rgb.rows, {rgb.datastart, rgb.dataend}};
+  png_image png{};
+  png.version = PNG_IMAGE_VERSION;
+  const std::unique_ptr<png_image, void (*)(png_image*)> guard(&png, png_image_free);
+  const auto fail = [&](const std::string& found) {
+    return Error(concat(path.string(), ": expected a PNG picture, found ", found));
+  };
+  if (!png_image_begin_read_from_memory(&png, bytes.data(), bytes.size())) throw fail(png.message);
+  if (png.width > kWidest || png.height > kWidest)
+    throw fail(concat("one of ", png.width, " x ", png.height, " pixels, more than ", kWidest));
+  png.format = PNG_FORMAT_RGB;
+  Image image{int(png.width), int(png.height), std::vector<std::uint8_t>(PNG_IMAGE_SIZE(png))};
+  if (!png_image_finish_read(&png, /*background=*/nullptr, image.rgb.data(), /*row_stride=*/0, nullptr))
+    throw fail(png.message);
+  return image;
 }
 
 Image beside(const std::vector<Image>& images, int gap) {

@@ -37,17 +37,6 @@ Bar parse_bar(const std::string& bar) {
   return {comparison, limit};
 }
 
-const Json& member(const Json& json, const char* field, bool (Json::*is)() const noexcept,
-                   const char* expected) {
-  require(json.contains(field), field, ": expected ", expected, ", found nothing");
-  require((json.at(field).*is)(), field, ": expected ", expected, ", got ", json.at(field).dump());
-  return json.at(field);
-}
-
-std::string text_member(const Json& json, const char* field) {
-  return member(json, field, &Json::is_string, "a text").get<std::string>();
-}
-
 /// Markdown's column separator and line breaks would end the cell.
 std::string cell(std::string text) {
   for (std::size_t at = 0; (at = text.find_first_of("|\n", at)) != std::string::npos; ++at) {
@@ -84,49 +73,34 @@ Json Result::json() const {
 }
 
 Result Result::from_json(const Json& json) {
-  require(json.is_object(), "result: expected an object, got ", json.dump());
+  require(json.is_object(), "result: expected an object, got ", brief(json));
   Result out;
-  out.name = text_member(json, "name");
-  out.value = member(json, "value", &Json::is_number, "a number").get<double>();
-  out.unit = text_member(json, "unit");
-  out.bar = text_member(json, "bar");
-  out.command = text_member(json, "command");
-  out.commit = text_member(json, "commit");
-  out.machine = text_member(json, "machine");
+  out.name = member<std::string>(json, "name");
+  out.value = member<double>(json, "value");
+  out.unit = member<std::string>(json, "unit");
+  out.bar = member<std::string>(json, "bar");
+  out.command = member<std::string>(json, "command");
+  out.commit = member<std::string>(json, "commit");
+  out.machine = member<std::string>(json, "machine");
   passes(out.value, out.bar);
-  if (json.contains("note")) out.note = text_member(json, "note");
-  if (json.contains("interval")) {
-    const Json& pair = json["interval"];
-    require(pair.is_array() && pair.size() == 2 && pair[0].is_number() && pair[1].is_number(),
-            "interval: expected two numbers, got ", pair.dump());
-    out.interval = {pair[0].get<double>(), pair[1].get<double>()};
-  }
-  if (json.contains("seeds"))
-    for (const Json& seed : member(json, "seeds", &Json::is_array, "a list of numbers")) {
-      require(seed.is_number_unsigned(), "seeds: expected whole numbers, got ", seed.dump());
-      out.seeds.push_back(seed.get<std::uint64_t>());
-    }
+  if (json.contains("note")) out.note = member<std::string>(json, "note");
+  if (json.contains("interval")) out.interval = member<std::array<double, 2>>(json, "interval");
+  if (json.contains("seeds")) out.seeds = member<std::vector<std::uint64_t>>(json, "seeds");
   return out;
 }
 
 std::vector<Result> load_results(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return {};
-  const std::string text = read_file(path);
+  const Json list = parse_json(read_file(path), path.string());
+  if (!list.is_array())
+    throw Error(concat(path.string(), ": expected a list of results, found ", brief(list)));
   std::vector<Result> out;
-  try {
-    const Json list = Json::parse(text);
-    require(list.is_array(), "expected a list of results");
-    for (const Json& entry : list) {
-      try {
-        out.push_back(Result::from_json(entry));
-      } catch (const InvalidArgument& error) {
-        throw Error(concat("result ", out.size() + 1, ": ", error.what()));
-      }
+  for (const Json& entry : list) {
+    try {
+      out.push_back(Result::from_json(entry));
+    } catch (const InvalidArgument& error) {
+      throw Error(concat(path.string(), ": result ", out.size() + 1, ": ", error.what()));
     }
-  } catch (const Json::exception& error) {
-    throw Error(concat(path.string(), ": expected JSON: ", error.what()));
-  } catch (const Error& error) {
-    throw Error(concat(path.string(), ": ", error.what()));
   }
   return out;
 }

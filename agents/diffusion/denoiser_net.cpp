@@ -15,19 +15,53 @@ namespace diffreward {
 Parameters::Parameters(std::uint64_t seed, const torch::Device& device)
     : device_(device), generator_(at::detail::createCPUGenerator(seed)) {}
 
+Parameters::Parameters(const Safetensors& values, const std::filesystem::path& file, std::string prefix,
+                       const torch::Device& device)
+    : Parameters(0, device) {
+  source_ = Source{&values, file, std::move(prefix)};
+}
+
 torch::Tensor Parameters::uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in) {
   const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
-  return add(name, torch::empty(shape).uniform_(-bound, bound, generator_));
+  return add(name, shape, [&] { return torch::empty(shape).uniform_(-bound, bound, generator_); });
 }
 
 torch::Tensor Parameters::constant(const std::string& name, at::IntArrayRef shape, double value) {
-  return add(name, torch::full(shape, value, torch::kFloat));
+  return add(name, shape, [&] { return torch::full(shape, value, torch::kFloat); });
 }
 
-torch::Tensor Parameters::add(const std::string& name, const torch::Tensor& value) {
+template <class Make>
+torch::Tensor Parameters::add(const std::string& name, at::IntArrayRef shape, const Make& make) {
+  const torch::Tensor value = source_ ? source_->at(name, shape).to(torch::kFloat) : make();
   const torch::Tensor parameter = value.to(device_).set_requires_grad(true);
   named_.emplace_back(name, parameter);
   return parameter;
+}
+
+torch::Tensor Parameters::Source::at(const std::string& name, at::IntArrayRef shape) const {
+  const std::string what = concat(file.string(), ": tensor '", prefix, name, "'");
+  const TensorBytes& found = values->at(prefix + name);
+  if (!shape.equals(found.shape))
+    throw Error(concat(what, ": expected shape ", shape, ", found ", at::IntArrayRef(found.shape)));
+  const torch::Tensor value = tensor_from(found, what);
+  if (!value.is_floating_point())
+    throw Error(concat(what, ": expected a floating-point type, found ", found.dtype));
+  return value;
+}
+
+void Parameters::Source::refuse_others(
+    const std::vector<std::pair<std::string, torch::Tensor>>& known) const {
+  std::set<std::string> names;
+  for (const auto& [name, unused] : known) names.insert(prefix + name);
+  for (const auto& [name, unused] : values->tensors())
+    if (name.starts_with(prefix) && !names.contains(name))
+      throw Error(concat(file.string(), ": tensor '", name, "': expected only this net's ", names.size(),
+                         " parameters, found one more"));
+}
+
+void Parameters::finish() {
+  if (source_) source_->refuse_others(named_);
+  source_.reset();
 }
 
 std::int64_t Parameters::count() const {
@@ -37,24 +71,10 @@ std::int64_t Parameters::count() const {
 }
 
 void Parameters::read(const Safetensors& tensors, const std::filesystem::path& file) {
-  std::set<std::string> known;
+  const Source source{&tensors, file, ""};
   std::vector<torch::Tensor> values;
-  for (const auto& [name, parameter] : named_) {
-    known.insert(name);
-    const TensorBytes& found = tensors.at(name);
-    const at::IntArrayRef expected = parameter.sizes();
-    if (!expected.equals(found.shape))
-      throw Error(concat(file.string(), ": tensor '", name, "': expected shape ", expected, ", found ",
-                         at::IntArrayRef(found.shape)));
-    values.push_back(tensor_from(found, concat(file.string(), ": tensor '", name, "'")));
-    if (!values.back().is_floating_point())
-      throw Error(concat(file.string(), ": tensor '", name, "': expected a floating-point type, found ",
-                         found.dtype));
-  }
-  for (const auto& [name, unused] : tensors.tensors())
-    if (!known.contains(name))
-      throw Error(concat(file.string(), ": tensor '", name, "': expected only this net's ", known.size(),
-                         " parameters, found one more"));
+  for (const auto& [name, parameter] : named_) values.push_back(source.at(name, parameter.sizes()));
+  source.refuse_others(named_);
   const torch::NoGradGuard no_grad;
   for (std::size_t i = 0; i < values.size(); ++i) named_[i].second.copy_(values[i]);
 }
@@ -112,11 +132,16 @@ torch::Tensor sinusoidal_embedding(const torch::Tensor& t, std::int64_t size) {
 }
 
 std::unique_ptr<DenoiserNet> make_denoiser(const DiffusionConfig& config, const WindowLayout& layout,
-                                           std::uint64_t seed, const torch::Device& device) {
-  Parameters parameters(seed, device);
-  if (config.net == "mlp") return std::make_unique<ResidualMlp>(config, layout, std::move(parameters));
-  require(config.net == "unet", "net: expected mlp or unet, got '", config.net, "'");
-  return std::make_unique<TemporalUnet>(config, layout, std::move(parameters));
+                                           Parameters parameters) {
+  std::unique_ptr<DenoiserNet> net;
+  if (config.net == "mlp") {
+    net = std::make_unique<ResidualMlp>(config, layout, std::move(parameters));
+  } else {
+    require(config.net == "unet", "net: expected mlp or unet, got '", config.net, "'");
+    net = std::make_unique<TemporalUnet>(config, layout, std::move(parameters));
+  }
+  net->parameters.finish();
+  return net;
 }
 
 }  // namespace diffreward

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +23,13 @@ namespace diffreward {
 class Parameters {
  public:
   Parameters(std::uint64_t seed, const torch::Device& device);
+  /// Values of a file's tensors `prefix` + name, each compared with what the net asks for before anything is
+  /// allocated: what a file's settings claim costs no memory that the file does not hold. `values` must live
+  /// until finish().
+  Parameters(const Safetensors& values, const std::filesystem::path& file, std::string prefix,
+             const torch::Device& device);
+  /// Of a complete net. Throws Error where the file holds more tensors of that prefix than the net asked for.
+  void finish();
 
   /// U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for linear and convolution layers.
   torch::Tensor uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in);
@@ -47,10 +55,20 @@ class Parameters {
   std::int64_t version() const;
 
  private:
-  torch::Tensor add(const std::string& name, const torch::Tensor& value);
+  struct Source {
+    const Safetensors* values;
+    std::filesystem::path file;
+    std::string prefix;
+    /// The tensor of a parameter. Throws Error naming the file and the tensor.
+    torch::Tensor at(const std::string& name, at::IntArrayRef shape) const;
+    void refuse_others(const std::vector<std::pair<std::string, torch::Tensor>>& known) const;
+  };
+  template <class Make>
+  torch::Tensor add(const std::string& name, at::IntArrayRef shape, const Make& make);
 
   torch::Device device_;
   torch::Generator generator_;
+  std::optional<Source> source_;  // until finish()
   /// Calls body(i, part) for every parameter with its part of a flat vector, shaped as the parameter.
   template <class Body>
   void for_parts(const torch::Tensor& flat, const Body& body);
@@ -80,8 +98,9 @@ class DenoiserNet {
   explicit DenoiserNet(Parameters initial) : parameters(std::move(initial)) {}
 };
 
-/// The net that `config` names. Throws InvalidArgument where its sizes do not fit the layout.
+/// The net that `config` names, its weights from `parameters`. Throws InvalidArgument where its sizes do not
+/// fit the layout.
 std::unique_ptr<DenoiserNet> make_denoiser(const DiffusionConfig& config, const WindowLayout& layout,
-                                           std::uint64_t seed, const torch::Device& device);
+                                           Parameters parameters);
 
 }  // namespace diffreward

@@ -36,24 +36,6 @@ torch::Tensor float_tensor(const std::vector<double>& values, const torch::Devic
   return torch::tensor(values, torch::kDouble).to(torch::kFloat).to(device);
 }
 
-Json layout_json(const WindowLayout& layout) {
-  return {{"horizon", layout.horizon},
-          {"stride", layout.stride},
-          {"action_dim", layout.action_dim},
-          {"observation_dim", layout.observation_dim}};
-}
-
-/// The metadata entry `key` as JSON, read by `convert`; every failure names the file and the entry.
-template <class Convert>
-auto read_entry(const Safetensors& file, const std::filesystem::path& path, const std::string& key,
-                Convert&& convert) {
-  try {
-    return convert(Json::parse(file.metadata_at(key)));
-  } catch (const std::exception& error) {
-    throw Error(concat(path.string(), ": metadata '", key, "': ", error.what()));
-  }
-}
-
 }  // namespace
 
 NoiseLevels::NoiseLevels(const NoiseSchedule& schedule, const torch::Device& device) {
@@ -71,14 +53,15 @@ torch::Tensor at_timesteps(const torch::Tensor& factors, const torch::Tensor& t)
 }
 
 DiffusionModel::Impl::Impl(DiffusionConfig config_, WindowLayout layout_, Normalizer normalizer_,
-                           std::uint64_t seed, const std::string& device_)
+                           const std::string& device_,
+                           const std::function<Parameters(const torch::Device&)>& values)
     : config(std::move(config_)),
       layout(layout_),
       normalizer(std::move(normalizer_)),
       schedule(config.schedule, config.timesteps),
       device(checked(config, layout, normalizer, device_)),
       levels(schedule, torch::Device(device)),
-      net(make_denoiser(config, layout, seed, torch::Device(device))) {}
+      net(make_denoiser(config, layout, values(torch::Device(device)))) {}
 
 torch::Tensor DiffusionModel::Impl::to_x0(const torch::Tensor& output, const torch::Tensor& x_t,
                                           const torch::Tensor& t) const {
@@ -97,7 +80,8 @@ torch::Tensor DiffusionModel::Impl::target(const torch::Tensor& x_0, const torch
 
 DiffusionModel::DiffusionModel(DiffusionConfig config, WindowLayout layout, Normalizer normalizer,
                                std::uint64_t seed, const std::string& device)
-    : impl_(std::make_unique<Impl>(std::move(config), layout, std::move(normalizer), seed, device)) {}
+    : impl_(std::make_unique<Impl>(std::move(config), layout, std::move(normalizer), device,
+                                   [seed](const torch::Device& on) { return Parameters(seed, on); })) {}
 
 DiffusionModel::DiffusionModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 DiffusionModel::DiffusionModel(DiffusionModel&&) noexcept = default;
@@ -114,19 +98,17 @@ DiffusionModel DiffusionModel::load(const std::filesystem::path& path, const std
     update(out, json);
     return out;
   });
-  const auto layout = read_entry(file, path, "layout", [](const Json& json) {
-    return WindowLayout{json.at("horizon"), json.at("stride"), json.at("action_dim"),
-                        json.at("observation_dim")};
-  });
+  const auto layout = read_entry(file, path, "layout", WindowLayout::from_json);
   const auto normalizer =
       read_entry(file, path, "normalizer", [](const Json& json) { return Normalizer::from_json(json); });
   auto provenance = read_entry(file, path, "provenance", [](const Json& json) { return json; });
   check_device(device);
   try {
-    DiffusionModel model(config, layout, normalizer, 0, device);
-    model.impl_->net->parameters.read(file, path);
-    model.impl_->provenance = std::move(provenance);
-    return model;
+    auto impl = std::make_unique<Impl>(config, layout, normalizer, device, [&](const torch::Device& on) {
+      return Parameters(file, path, "", on);
+    });
+    impl->provenance = std::move(provenance);
+    return DiffusionModel(std::move(impl));
   } catch (const InvalidArgument& error) {
     throw Error(concat(path.string(), ": ", error.what()));
   }
@@ -138,7 +120,7 @@ void DiffusionModel::save(const std::filesystem::path& path) const {
   save_tensors(path, tensors,
                {{"kind", kKind},
                 {"config", to_json(impl_->config).dump()},
-                {"layout", layout_json(impl_->layout).dump()},
+                {"layout", impl_->layout.json().dump()},
                 {"normalizer", impl_->normalizer.json().dump()},
                 {"provenance", impl_->provenance.dump()}});
 }

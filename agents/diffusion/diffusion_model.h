@@ -41,7 +41,7 @@ struct DiffusionConfig {
     field("stride", self.stride, "environment steps between rows", Bounds{1, 4096});
     field("actions", self.actions, "rows hold actions too");
     field("normalizer", self.normalizer, "data to model units", Choices{"limits", "gaussian"});
-    field("timesteps", self.timesteps, "noise levels", Bounds{2, 10000});
+    field("timesteps", self.timesteps, "noise levels", Bounds{2, NoiseSchedule::kMostTimesteps});
     field("schedule", self.schedule, "noise schedule", Choices{"cosine", "linear"});
     field("prediction", self.prediction, "what the net outputs", Choices{"x0", "epsilon", "v"});
     field("net", self.net, "residual MLP, or Diffuser's Temporal U-Net", Choices{"mlp", "unet"});

@@ -3,6 +3,7 @@
 
 #include <torch/torch.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -30,8 +31,9 @@ struct DiffusionModel::Impl {
   std::unique_ptr<DenoiserNet> net;
   Json provenance = Json::object();
 
-  Impl(DiffusionConfig config_, WindowLayout layout_, Normalizer normalizer_, std::uint64_t seed,
-       const std::string& device_);
+  /// `values` gives the net's parameters; it is called after the cheap checks.
+  Impl(DiffusionConfig config_, WindowLayout layout_, Normalizer normalizer_, const std::string& device_,
+       const std::function<Parameters(const torch::Device&)>& values);
   /// x_0 from the net's output at x_t, by prediction type.
   torch::Tensor to_x0(const torch::Tensor& output, const torch::Tensor& x_t, const torch::Tensor& t) const;
   /// What the net is trained to output for this x_0 and noise.

@@ -29,7 +29,8 @@ double beta_at(const std::string& kind, int t, int timesteps) {
 NoiseSchedule::NoiseSchedule(const std::string& schedule_kind, int count)
     : kind(schedule_kind), timesteps(count) {
   require(kind == "cosine" || kind == "linear", "schedule: expected cosine or linear, got '", kind, "'");
-  require(timesteps >= 2, "timesteps: expected at least 2, got ", timesteps);
+  require(timesteps >= 2 && timesteps <= kMostTimesteps, "timesteps: expected 2 to ", kMostTimesteps,
+          ", got ", timesteps);
   double before = 1;  // abar_{t-1}
   for (int t = 0; t < timesteps; ++t) {
     const double b = std::min(beta_at(kind, t, timesteps), kLargestBeta);

@@ -11,8 +11,9 @@ namespace diffreward {
 
 struct NoiseSchedule {
   /// "cosine" (s = 0.008, betas clipped to 0.999) or "linear" (1e-4 to 0.02, scaled by 1000 / timesteps).
+  /// Throws InvalidArgument for another kind or number of timesteps.
   NoiseSchedule(const std::string& kind, int timesteps);
-
+  static constexpr int kMostTimesteps = 10000;
   std::string kind;
   int timesteps;
   // All [timesteps].

@@ -32,6 +32,8 @@ torch::Tensor tensor_from(const TensorBytes& bytes, const std::string& what) {
   if (out.nbytes() != bytes.bytes.size())
     throw Error(concat(what, ": expected ", out.nbytes(), " bytes, found ", bytes.bytes.size()));
   if (!bytes.bytes.empty()) std::memcpy(out.data_ptr(), bytes.bytes.data(), bytes.bytes.size());
+  if (out.is_floating_point() && !out.isfinite().all().item<bool>())
+    throw Error(concat(what, ": expected finite numbers, found others"));
   return out;
 }
 

@@ -60,8 +60,8 @@ void require_same(const Config& config, const Json& found, const std::vector<std
   for (const FieldInfo& field : fields(config)) {
     if (std::ranges::find(ignored, field.name) != ignored.end()) continue;
     const Json value = found.contains(field.name) ? found.at(field.name) : Json();
-    require(value == field.value, what, ": ", field.name, ": expected ", field.value.dump(), ", found ",
-            value.dump());
+    require(value == field.value, what, ": ", field.name, ": expected ", brief(field.value), ", found ",
+            brief(value));
   }
 }
 
@@ -244,14 +244,17 @@ class Trainer {
     if (file.metadata_at("kind") != kKind)
       throw Error(
           concat(name, ": metadata 'kind': expected ", kKind, ", found '", file.metadata_at("kind"), "'"));
+    const auto entry = [&](const char* key) {
+      return read_entry(file, checkpoint(), key, [](const Json& json) { return json; });
+    };
     try {
-      const auto entry = [&](const char* key) { return Json::parse(file.metadata_at(key)); };
       const std::string what = name + ": a run continues with its own settings";
       require_same(model_.config(), entry("config"), {}, what);
       require_same(config_, entry("train"), {"steps", "checkpoint_every", "log_every", "device"}, what);
+      const Json trained_on = entry("data");
       for (const auto& [key, value] : data_.items())
-        require(entry("data").at(key) == value, name, ": a run continues with its own data: ", key,
-                ": expected ", value.dump(), ", found ", entry("data").at(key).dump());
+        require(trained_on.at(key) == value, name, ": a run continues with its own data: ", key,
+                ": expected ", brief(value), ", found ", brief(trained_on.at(key)));
       require(Normalizer::from_json(entry("normalizer")) == model_.normalizer(), name,
               ": a run continues with its own data: normalizer: found another range of values");
       const Json log = entry("log");
@@ -261,8 +264,8 @@ class Trainer {
       loss_count_ = log.at("loss_count");
       early_loss_ = log.at("early_loss");
       last_metrics_ = log.at("last");
-    } catch (const Json::exception& error) {
-      throw Error(concat(name, ": metadata: ", error.what()));
+    } catch (const Json::exception&) {
+      throw Error(concat(name, ": metadata: expected other members than it holds"));
     }
     require(step_ <= config_.steps, name, ": steps: expected at least ", step_, " as already trained, got ",
             config_.steps);

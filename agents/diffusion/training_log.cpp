@@ -17,7 +17,12 @@ static_assert(std::endian::native == std::endian::little, "event files are littl
 
 /// The line as an object with an integer "step", or nothing.
 std::optional<Json> parse_line(const std::string& text) {
-  Json line = Json::parse(text, nullptr, false);
+  Json line;
+  try {
+    line = parse_json(text, "line");
+  } catch (const Error&) {  // the last line of a run that was killed
+    return std::nullopt;
+  }
   if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) return std::nullopt;
   return line;
 }

@@ -18,6 +18,20 @@ torch::Tensor orthogonal(std::int64_t rows, std::int64_t columns, double gain, R
 
 }  // namespace
 
+std::int64_t ActorCritic::count(std::int64_t observation_dim, std::int64_t action_dim,
+                                const std::vector<int>& hidden) {
+  std::int64_t total = action_dim;
+  for (const std::int64_t out : {action_dim, std::int64_t{1}}) {
+    std::int64_t in = observation_dim;
+    for (const std::int64_t units : hidden) {
+      total += (in + 1) * units;
+      in = units;
+    }
+    total += (in + 1) * out;
+  }
+  return total;
+}
+
 ActorCritic::ActorCritic(std::int64_t observation_dim, std::int64_t action_dim,
                          const std::vector<int>& hidden, double log_std, Rng& rng,
                          const torch::Device& device) {
@@ -37,8 +51,7 @@ ActorCritic::ActorCritic(std::int64_t observation_dim, std::int64_t action_dim,
   plan_net(policy_, action_dim, 0.01);
   plan_net(value_, 1, 1.0);
 
-  std::int64_t total = action_dim;
-  for (const Plan& plan : plans) total += plan.weight.numel() + plan.weight.size(0);
+  const std::int64_t total = count(observation_dim, action_dim, hidden);
   weights_ = torch::zeros({total});
   gradient_ = torch::zeros({total}, device);
 

@@ -22,6 +22,10 @@ class ActorCritic {
   ActorCritic(std::int64_t observation_dim, std::int64_t action_dim, const std::vector<int>& hidden,
               double log_std, Rng& rng, const torch::Device& device);
 
+  /// Weights of both nets and log_std, without making them.
+  static std::int64_t count(std::int64_t observation_dim, std::int64_t action_dim,
+                            const std::vector<int>& hidden);
+
   /// Mean action, [n, action_dim], of normalised observations [n, observation_dim].
   torch::Tensor mean(const torch::Tensor& observation) const { return forward(policy_, observation); }
   /// State value, [n].

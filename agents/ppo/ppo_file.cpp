@@ -1,8 +1,10 @@
 #include <torch/torch.h>
 
+#include <cmath>
 #include <cstring>
 #include <string>
 
+#include "agents/diffusion/tensor_file_net.h"
 #include "agents/ppo/ppo.h"
 #include "agents/ppo/ppo_net.h"
 #include "core/safetensors.h"
@@ -23,24 +25,36 @@ torch::Tensor doubles(const std::vector<double>& values) {
   return torch::tensor(values, torch::kFloat64);
 }
 
-/// Copies an entry into `out`. Throws Error naming the file and the entry when type or shape differ.
-void read_entry(const std::filesystem::path& path, const Safetensors& file, const std::string& name,
-                const torch::Tensor& out) {
-  const torch::Tensor value = torch::empty_like(out, out.options().device(torch::kCPU));
-  const TensorBytes &found = file.at(name), expected = bytes_of(value);
-  if (found.dtype != expected.dtype || found.shape != expected.shape)
-    throw Error(concat(path.string(), ": ", name, ": expected ", expected.dtype, " ",
-                       Json(expected.shape).dump(), ", found ", found.dtype, " ", Json(found.shape).dump()));
-  std::memcpy(value.data_ptr(), found.bytes.data(), found.bytes.size());
-  torch::NoGradGuard no_grad;
-  out.copy_(value);
+/// The entry if it is of this type and shape. Throws Error naming the file and the entry.
+const TensorBytes& expect(const std::filesystem::path& path, const Safetensors& file, const std::string& name,
+                          const std::string& dtype, const std::vector<std::int64_t>& shape) {
+  const TensorBytes& found = file.at(name);
+  if (found.dtype != dtype || found.shape != shape)
+    throw Error(concat(path.string(), ": tensor '", name, "': expected ", dtype, " ", brief(shape),
+                       ", found ", found.dtype, " ", brief(found.shape)));
+  return found;
 }
 
+/// Copies an entry into `out`. Throws Error naming the file and the entry when type or shape differ, or where
+/// a number is not finite.
+void read_tensor(const std::filesystem::path& path, const Safetensors& file, const std::string& name,
+                 const torch::Tensor& out) {
+  const char* dtype = out.dtype() == torch::kFloat64 ? "F64" : "F32";
+  const torch::NoGradGuard no_grad;
+  out.copy_(tensor_from(expect(path, file, name, dtype, out.sizes().vec()),
+                        concat(path.string(), ": tensor '", name, "'")));
+}
+
+/// Bounds may be infinite, statistics may not.
 std::vector<double> read_doubles(const std::filesystem::path& path, const Safetensors& file,
-                                 const std::string& name, std::size_t size) {
-  const torch::Tensor values = torch::empty({static_cast<std::int64_t>(size)}, torch::kFloat64);
-  read_entry(path, file, name, values);
-  return {values.const_data_ptr<double>(), values.const_data_ptr<double>() + size};
+                                 const std::string& name, std::size_t size, bool finite = true) {
+  const TensorBytes& found = expect(path, file, name, "F64", {static_cast<std::int64_t>(size)});
+  std::vector<double> values(size);
+  if (size > 0) std::memcpy(values.data(), found.bytes.data(), found.bytes.size());
+  for (const double value : values)
+    if (std::isnan(value) || (finite && std::isinf(value)))
+      throw Error(concat(path.string(), ": tensor '", name, "': expected finite numbers, found ", value));
+  return values;
 }
 
 /// What a checkpoint's text must say about the environment it is loaded for.
@@ -77,38 +91,46 @@ std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env
   if (file.metadata_at("kind") != kKind)
     throw Error(
         concat(path.string(), ": metadata 'kind': expected ", kKind, ", found ", file.metadata_at("kind")));
-  std::unique_ptr<Ppo> agent;
-  Json progress;
-  try {
-    const Json made_for = Json::parse(file.metadata_at("env")), wanted = describe(env.spec());
+  read_entry(file, path, "env", [&](const Json& made_for) {
+    const Json wanted = describe(env.spec());
     for (const auto& [key, value] : wanted.items())
       require(made_for.at(key) == value, key, ": expected ", value.dump(), " of ", env.spec().id, ", found ",
-              made_for.at(key).dump());
-    PpoConfig config;
-    update(config, Json::parse(file.metadata_at("config")));
+              brief(made_for.at(key)));
+    return true;
+  });
+  const auto config = read_entry(file, path, "config", [&](const Json& json) {
+    PpoConfig out;
+    update(out, json);
+    // Before the nets are made: what the settings claim must be in the file.
+    const std::int64_t weights =
+        ActorCritic::count(static_cast<std::int64_t>(env.spec().observation.size()),
+                           static_cast<std::int64_t>(env.spec().action.size()), out.hidden);
+    expect(path, file, "adam.mean", "F32", {weights});
+    return out;
+  });
+  std::unique_ptr<Ppo> agent;
+  try {
     agent = std::make_unique<Ppo>(env, config);
-    Impl& m = *agent->impl_;
-    progress = Json::parse(file.metadata_at("progress"));
-    m.env_steps = progress.at("env_steps").get<std::int64_t>();
-    m.iterations = progress.at("iterations").get<std::int64_t>();
-    m.calls = progress.at("calls").get<std::int64_t>();
-    m.action_rng.set_state(progress.at("action_rng").get<std::array<std::uint64_t, 3>>());
-    m.batch_rng.set_state(progress.at("batch_rng").get<std::array<std::uint64_t, 3>>());
-  } catch (const Json::exception& error) {
-    throw Error(concat(path.string(), ": metadata: ", error.what()));
   } catch (const InvalidArgument& error) {
     throw Error(concat(path.string(), ": ", error.what()));
   }
   Impl& m = *agent->impl_;
-  for (const auto& [name, tensor] : m.net.tensors()) read_entry(path, file, name, tensor);
+  read_entry(file, path, "progress", [&](const Json& json) {
+    m.env_steps = member<std::int64_t>(json, "env_steps");
+    m.iterations = member<std::int64_t>(json, "iterations");
+    m.calls = member<std::int64_t>(json, "calls");
+    m.action_rng.set_state(member<std::array<std::uint64_t, 3>>(json, "action_rng"));
+    m.batch_rng.set_state(member<std::array<std::uint64_t, 3>>(json, "batch_rng"));
+    return true;
+  });
+  for (const auto& [name, tensor] : m.net.tensors()) read_tensor(path, file, name, tensor);
   m.observations.set_state(read_doubles(path, file, "observations", 1 + 2 * m.obs_dim));
   m.returns.statistics().set_state(read_doubles(path, file, "returns", 3));
-  const auto low = read_doubles(path, file, "action.low", m.act_dim);
-  const auto high = read_doubles(path, file, "action.high", m.act_dim);
+  const auto low = read_doubles(path, file, "action.low", m.act_dim, false);
+  const auto high = read_doubles(path, file, "action.high", m.act_dim, false);
   if (low != m.scale.box.low || high != m.scale.box.high)
-    throw Error(concat(path.string(), ": action box: expected ", Json(m.scale.box.low).dump(), " to ",
-                       Json(m.scale.box.high).dump(), ", found ", Json(low).dump(), " to ",
-                       Json(high).dump()));
+    throw Error(concat(path.string(), ": action box: expected ", brief(m.scale.box.low), " to ",
+                       brief(m.scale.box.high), ", found ", brief(low), " to ", brief(high)));
   return agent;
 }
 

@@ -52,6 +52,8 @@ constexpr NamedMap kNamedMaps[] = {
 };
 
 std::vector<std::string_view> split_lines(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // of editors that mark UTF-8
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   std::vector<std::string_view> lines;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find_first_of("\n\\"), text.size());
@@ -66,7 +68,8 @@ std::vector<std::string_view> split_lines(std::string_view text) {
   return lines;
 }
 
-std::string printable(char letter) {
+/// A letter in quotes; any other byte as an escape, also where it begins a character of several bytes.
+std::string quoted(char letter) {
   char text[8];
   const auto code = static_cast<unsigned char>(letter);
   std::snprintf(text, sizeof text, code >= 32 && code < 127 ? "'%c'" : "\\x%02x", code);
@@ -193,12 +196,12 @@ std::vector<Cell> MazeMap::path(Cell from, Cell to) const {
 void MazeMap::read_cell(int r, int c, char letter) {
   const bool wall = letter == '#';
   require(wall || std::string_view("O. GS").find(letter) != std::string_view::npos, place(r, c),
-          "expected '#' (wall), 'O', '.', ' ' (free), 'G' (goal) or 'S' (start), found ", printable(letter));
+          "expected '#' (wall), 'O', '.', ' ' (free), 'G' (goal) or 'S' (start), found ", quoted(letter));
   if (wall) return;
   require(r > 0 && c > 0 && r + 1 < rows_ && c + 1 < columns_, place(r, c),
-          "expected a wall '#' on the border, found ", printable(letter));
+          "expected a wall '#' on the border, found ", quoted(letter));
   const auto mark = [&](std::optional<Cell>& cell) {
-    require(!cell, place(r, c), "expected at most one ", printable(letter), ", found a second after row ",
+    require(!cell, place(r, c), "expected at most one ", quoted(letter), ", found a second after row ",
             cell.value_or(Cell{})[0], ", column ", cell.value_or(Cell{})[1]);
     cell = {r, c};
   };

@@ -27,8 +27,9 @@ Json report_json(const std::vector<FieldReport>& report) {
 std::vector<FieldReport> report_from(const Json& json) {
   std::vector<FieldReport> out;
   for (const Json& at : json)
-    out.push_back({at.at("t"), at.at("difference_rms"), at.at("read_share"), at.at("conservativeness"),
-                   at.at("ceiling")});
+    out.push_back({member<int>(at, "t"), member<double>(at, "difference_rms"),
+                   member<double>(at, "read_share"), member<double>(at, "conservativeness"),
+                   member<double>(at, "ceiling")});
   return out;
 }
 
@@ -38,7 +39,7 @@ std::vector<float> floats(const Safetensors& file, const std::filesystem::path& 
   const TensorBytes& found = file.at(name);
   if (found.dtype != "F32")
     throw Error(concat(path.string(), ": tensor '", name, "': expected F32, found ", found.dtype));
-  const torch::Tensor values = tensor_from(found, path.string());
+  const torch::Tensor values = tensor_from(found, concat(path.string(), ": tensor '", name, "'"));
   return {values.data_ptr<float>(), values.data_ptr<float>() + values.numel()};
 }
 
@@ -79,7 +80,8 @@ std::shared_ptr<RelativeReward> RelativeReward::load(const std::filesystem::path
                        " numbers, found ", rms.size()));
   auto report = read_entry(file, path, "field_report", report_from);
   const auto base = read_entry(file, path, "base_statistics", [](const Json& json) {
-    return BaseStatistics{json.at("mean"), json.at("deviation"), json.at("q99")};
+    return BaseStatistics{member<double>(json, "mean"), member<double>(json, "deviation"),
+                          member<double>(json, "q99")};
   });
   try {
     SupportModel support(KdTree(floats(file, path, "support.rows"), windows.channels.size()),

@@ -44,10 +44,19 @@ torch::Tensor RewardNet::autograd_gradient(const torch::Tensor& x, const torch::
 }
 
 std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const RewardNetShape& shape,
+                                           Head head, Parameters parameters) {
+  std::unique_ptr<RewardNet> net;
+  if (config.net == "mlp")
+    net = std::make_unique<WindowMlp>(config, shape, head, std::move(parameters));
+  else
+    net = std::make_unique<HalfUnet>(config, shape, head, std::move(parameters));
+  net->parameters.finish();
+  return net;
+}
+
+std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const RewardNetShape& shape,
                                            Head head) {
-  Parameters parameters(config.seed, torch::Device(config.device));
-  if (config.net == "mlp") return std::make_unique<WindowMlp>(config, shape, head, std::move(parameters));
-  return std::make_unique<HalfUnet>(config, shape, head, std::move(parameters));
+  return make_reward_net(config, shape, head, Parameters(config.seed, torch::Device(config.device)));
 }
 
 WindowMlp::WindowMlp(const ExtractConfig& config, const RewardNetShape& shape, Head head, Parameters initial)

@@ -52,7 +52,10 @@ struct RewardNetShape {
   int timesteps;  // of the chain
 };
 
-/// The net of config.net, weights drawn from config.seed. Throws InvalidArgument where sizes do not fit.
+/// The net of config.net, its weights from `parameters` or drawn from config.seed. Throws InvalidArgument
+/// where sizes do not fit.
+std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const RewardNetShape& shape,
+                                           Head head, Parameters parameters);
 std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const RewardNetShape& shape,
                                            Head head);
 

@@ -46,25 +46,15 @@ WindowLayout scored_layout(const ExtractConfig& config, WindowLayout sample) {
   return sample;
 }
 
-Json layout_json(const WindowLayout& layout) {
-  return {{"horizon", layout.horizon},
-          {"stride", layout.stride},
-          {"action_dim", layout.action_dim},
-          {"observation_dim", layout.observation_dim}};
-}
-
-WindowLayout layout_from(const Json& json) {
-  const WindowLayout layout{json.at("horizon"), json.at("stride"), json.at("action_dim"),
-                            json.at("observation_dim")};
-  require(layout.horizon >= 1 && layout.stride >= 1 && layout.action_dim >= 0 && layout.observation_dim >= 1,
-          "expected positive sizes, found ", json.dump());
-  return layout;
-}
-
 }  // namespace
 
 WindowReward::WindowReward(const ExtractConfig& settings, const WindowLayout& sample_layout, Normalizer norm,
                            const NoiseSchedule& chain)
+    : WindowReward(settings, sample_layout, std::move(norm), chain,
+                   [&] { return Parameters(settings.seed, torch::Device(settings.device)); }) {}
+
+WindowReward::WindowReward(const ExtractConfig& settings, const WindowLayout& sample_layout, Normalizer norm,
+                           const NoiseSchedule& chain, const std::function<Parameters()>& values)
     : config(checked(settings, sample_layout, norm, chain)),
       sample(sample_layout),
       layout(scored_layout(config, sample)),
@@ -72,7 +62,7 @@ WindowReward::WindowReward(const ExtractConfig& settings, const WindowLayout& sa
       schedule(chain),
       channels(channels_of(config, sample)),
       reads_actions(std::ranges::any_of(channels, [&](std::int64_t c) { return c < sample.action_dim; })),
-      net(make_reward_net(config, shape(), Head::kScalar)),
+      net(make_reward_net(config, shape(), Head::kScalar, values())),
       indices_(torch::tensor(channels, torch::kLong).to(torch::Device(config.device))) {
   for (const auto& [name, parameter] : net->parameters.named())
     torch::Tensor(parameter).set_requires_grad(false);
@@ -91,25 +81,18 @@ WindowReward::WindowReward(const Safetensors& file, const std::filesystem::path&
         });
         settings.device = device;
         check_device(device);
-        const WindowLayout sample_layout = read_entry(file, path, "layout", layout_from);
+        const WindowLayout sample_layout = read_entry(file, path, "layout", WindowLayout::from_json);
         Normalizer norm = read_entry(file, path, "normalizer", Normalizer::from_json);
         const NoiseSchedule chain = read_entry(file, path, "schedule", [](const Json& json) {
-          return NoiseSchedule(json.at("kind").get<std::string>(), json.at("timesteps").get<int>());
+          return NoiseSchedule(member<std::string>(json, "kind"), member<int>(json, "timesteps"));
         });
         try {
-          return WindowReward(settings, sample_layout, std::move(norm), chain);
+          return WindowReward(settings, sample_layout, std::move(norm), chain,
+                              [&] { return Parameters(file, path, "net.", torch::Device(device)); });
         } catch (const InvalidArgument& error) {
           throw Error(concat(path.string(), ": ", error.what()));
         }
       }()) {
-  const torch::NoGradGuard no_grad;
-  for (const auto& [name, parameter] : net->parameters.named()) {
-    const TensorBytes& found = file.at("net." + name);
-    if (found.dtype != "F32" || !parameter.sizes().equals(found.shape))
-      throw Error(concat(path.string(), ": tensor 'net.", name, "': expected F32 ", parameter.sizes(),
-                         ", found ", found.dtype, " ", at::IntArrayRef(found.shape)));
-    torch::Tensor(parameter).copy_(tensor_from(found, path.string()));
-  }
   provenance = read_entry(file, path, "provenance", [](const Json& json) { return json; });
 }
 
@@ -118,7 +101,7 @@ void WindowReward::add_to(NamedTensors& tensors, std::map<std::string, std::stri
   for (const auto& [name, parameter] : net->parameters.named()) tensors["net." + name] = parameter;
   metadata["kind"] = kind;
   metadata["config"] = to_json(config).dump();
-  metadata["layout"] = layout_json(sample).dump();
+  metadata["layout"] = sample.json().dump();
   metadata["normalizer"] = normalizer.json().dump();
   metadata["schedule"] = Json{{"kind", schedule.kind}, {"timesteps", schedule.timesteps}}.dump();
   metadata["provenance"] = provenance.dump();

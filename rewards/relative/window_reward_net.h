@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -15,17 +16,6 @@
 #include "rewards/relative/reward_net.h"
 
 namespace diffreward {
-
-/// A metadata entry as JSON read by `convert`; every failure names the file and the entry.
-template <class Convert>
-auto read_entry(const Safetensors& file, const std::filesystem::path& path, const std::string& key,
-                Convert&& convert) {
-  try {
-    return convert(Json::parse(file.metadata_at(key)));
-  } catch (const std::exception& error) {
-    throw Error(concat(path.string(), ": metadata '", key, "': ", error.what()));
-  }
-}
 
 class WindowReward {
  public:
@@ -67,6 +57,9 @@ class WindowReward {
   Json provenance = Json::object();
 
  private:
+  /// `values` gives the net's parameters; it is called after the cheap checks.
+  WindowReward(const ExtractConfig& config, const WindowLayout& sample, Normalizer normalizer,
+               const NoiseSchedule& schedule, const std::function<Parameters()>& values);
   /// Windows in x over windows in a sample of the diffusion models.
   double length_share(const torch::Tensor& x) const;
 

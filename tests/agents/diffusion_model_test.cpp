@@ -11,6 +11,7 @@
 #include "agents/diffusion/tensor_file_net.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "tests/core/temporary_folder.h"
 
 namespace diffreward {
 namespace {
@@ -170,6 +171,55 @@ TEST_F(DiffusionModelFile, BadFilesAreNamed) {
   wider.horizon = 9;
   EXPECT_EQ(load_changed("config", to_json(wider).dump()),
             changed.string() + ": horizon: the layout's 8 is not the config's 9");
+}
+
+TEST_F(DiffusionModelFile, WhatSettingsClaimMustBeInTheFileBeforeItIsAllocated) {
+  make(small("unet")).save(file_);
+  const Safetensors whole = Safetensors::open(file_);
+  const std::filesystem::path changed = folder_ / "changed.safetensors";
+  const auto load = [&](const DiffusionConfig& config, WindowLayout layout) {
+    std::map<std::string, std::string> metadata = whole.metadata();
+    metadata["config"] = to_json(config).dump();
+    metadata["layout"] = layout.json().dump();
+    write_safetensors(changed, whole.tensors(), metadata);
+    return message([&] { DiffusionModel::load(changed); });
+  };
+  DiffusionConfig large = small("unet");
+  large.dim = 4096;
+  large.dim_mults = {64, 64, 64};
+  const FewerBytes limit(std::size_t{1} << 30);  // such a net has terabytes
+  EXPECT_THAT(load(large, kLayout), HasSubstr("expected shape"));
+  EXPECT_THAT(load(small("unet"), {kLayout.horizon, kLayout.stride, kLayout.action_dim, 1 << 30}),
+              HasSubstr("metadata 'layout': observation_dim: expected 1 to 65536"));
+}
+
+TEST_F(DiffusionModelFile, LayoutsThatWouldWrapAreRefused) {
+  make(small()).save(file_);
+  const Safetensors whole = Safetensors::open(file_);
+  const std::filesystem::path changed = folder_ / "changed.safetensors";
+  std::map<std::string, std::string> metadata = whole.metadata();
+  Json layout = kLayout.json();
+  layout["horizon"] = 4294967296 + kLayout.horizon;
+  metadata["layout"] = layout.dump();
+  write_safetensors(changed, whole.tensors(), metadata);
+  EXPECT_THAT(message([&] { DiffusionModel::load(changed); }),
+              HasSubstr("metadata 'layout': horizon: expected a whole number in"));
+  metadata["layout"] = std::string(100'000, '[');
+  write_safetensors(changed, whole.tensors(), metadata);
+  EXPECT_THAT(message([&] { DiffusionModel::load(changed); }),
+              HasSubstr("metadata 'layout': expected JSON of at most"));
+}
+
+TEST_F(DiffusionModelFile, NotANumberInAWeightIsNamed) {
+  DiffusionModel model = make(small());
+  NamedTensors weights;
+  for (const auto& [name, parameter] : model.impl().net->parameters.named())
+    weights[name] = parameter.clone();
+  weights["time.weight"][0][0] = NAN;
+  save_tensors(file_, weights, {});
+  EXPECT_EQ(message([&] { model.load_weights(file_); }),
+            file_.string() + ": tensor 'time.weight': expected finite numbers, found others");
+  EXPECT_TRUE(same_output(model, make(small())));
 }
 
 TEST_F(DiffusionModelFile, WeightsMustMatchByName) {

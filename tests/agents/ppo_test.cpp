@@ -12,7 +12,9 @@
 #include "agents/ppo/running_statistics.h"
 #include "core/file.h"
 #include "core/rng.h"
+#include "core/safetensors.h"
 #include "tests/agents/toy_env.h"
+#include "tests/core/temporary_folder.h"
 
 namespace diffreward {
 namespace {
@@ -291,6 +293,40 @@ TEST_F(PpoFile, NamesTheFileAndWhatDiffers) {
   EXPECT_THAT(error_of(*env), HasSubstr("agent.safetensors"));
   std::filesystem::remove(path_);
   EXPECT_THAT(error_of(*env), HasSubstr("agent.safetensors"));
+}
+
+TEST_F(PpoFile, SettingsThatClaimMoreThanTheFileHoldsAllocateNothing) {
+  const auto env = make_toy(point_task(2));
+  Ppo(*env, {.hidden = {4}}).save(path_);
+  const Safetensors whole = Safetensors::open(path_);
+  std::map<std::string, std::string> metadata = whole.metadata();
+  Json config = Json::parse(metadata.at("config"));
+  config["hidden"] = {65536, 65536};
+  metadata["config"] = config.dump();
+  const std::filesystem::path good = folder_ / "good.safetensors";
+  std::filesystem::rename(path_, good);
+  write_safetensors(path_, whole.tensors(), metadata);
+  const FewerBytes limit(std::size_t{1} << 30);
+  EXPECT_THAT(error_of(*env), HasSubstr("agent.safetensors: metadata 'config': "));
+  EXPECT_THAT(error_of(*env), HasSubstr("tensor 'adam.mean': expected F32 [8590"));
+}
+
+TEST_F(PpoFile, NotANumberIsNamed) {
+  const auto env = make_toy(point_task(2));
+  Ppo(*env, {.hidden = {4}}).save(path_);
+  const std::string good = read_file(path_);
+  const Safetensors file = Safetensors::parse(std::as_bytes(std::span(good)), "good");
+  for (const char* name : {"policy.0.weight", "adam.square", "observations", "returns", "action.low"}) {
+    std::string bad = good;
+    const TensorBytes& tensor = file.at(name);
+    const auto at =
+        static_cast<std::size_t>(reinterpret_cast<const char*>(tensor.bytes.data()) - good.data());
+    const std::size_t size = tensor.dtype == "F64" ? 8 : 4;
+    std::fill_n(bad.begin() + static_cast<std::ptrdiff_t>(at), size, '\xff');  // not a number
+    write_file(path_, bad);
+    EXPECT_THAT(error_of(*env),
+                HasSubstr(concat("agent.safetensors: tensor '", name, "': expected finite numbers")));
+  }
 }
 
 TEST(Ppo, StopsWhenTheRewardIsNotANumber) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <iostream>
 #include <numeric>
 #include <sstream>
@@ -16,6 +17,7 @@
 #include "core/file.h"
 #include "core/progress.h"
 #include "core/rng.h"
+#include "core/safetensors.h"
 #include "core/statistics.h"
 #include "tests/agents/against_aten.h"
 
@@ -208,6 +210,22 @@ TEST_F(Training, ABadCheckpointIsNamedAndKept) {
   fs::copy_file(folder_ / "model.safetensors", checkpoint, fs::copy_options::overwrite_existing);
   EXPECT_THAT(message([&] { train_diffusion(circles(), kConfig, training(20), folder_); }),
               HasSubstr(checkpoint.string() + ": metadata 'kind': expected diffreward-diffusion-training-2"));
+}
+
+TEST_F(Training, NotANumberInACheckpointIsFoundBeforeItIsTrainedOn) {
+  train_diffusion(circles(), kConfig, training(10), folder_);
+  const fs::path checkpoint = folder_ / "checkpoint.safetensors";
+  const std::string good = read_file(checkpoint);
+  const Safetensors file = Safetensors::parse(std::as_bytes(std::span(good)), "good");
+  for (const auto& [name, tensor] : file.tensors()) {
+    std::string bad = good;
+    const auto at = reinterpret_cast<const char*>(tensor.bytes.data()) - good.data();
+    const float number = name == "ema" ? INFINITY : NAN;
+    std::memcpy(bad.data() + at + 4, &number, sizeof number);
+    write_file(checkpoint, bad);
+    EXPECT_EQ(message([&] { train_diffusion(circles(), kConfig, training(20), folder_); }),
+              checkpoint.string() + ": tensor '" + name + "': expected finite numbers, found others");
+  }
 }
 
 TEST_F(Training, DivergenceNamesTheStepAndTheLastGoodCheckpoint) {

@@ -3,8 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
+#include <set>
 #include <sstream>
 
 #include "cli/stages.h"
@@ -140,12 +143,126 @@ TEST_F(CommandTest, BadInputFailsInOneLineAndLeavesNoProduct) {
 }
 
 TEST_F(CommandTest, CudaWithoutADeviceIsSaidPlainly) {
-  ASSERT_EQ(run({"generate", "--steps", "64", "--count", "4", "--out", path("d"), "--quiet"}).code, 0);
+  ASSERT_EQ(run({"generate", "--steps", "400", "--count", "2", "--out", path("d"), "--quiet"}).code, 0);
   const Outcome outcome = run({"train", "--data", path("d"), "--device", "cuda", "--steps", "1", "--horizon",
                                "4", "--stride", "1", "--out", path("m"), "--quiet"});
   if (outcome.code == 0) GTEST_SKIP() << "this machine has a CUDA device";
   EXPECT_EQ(outcome.code, 1);
   EXPECT_THAT(outcome.err, HasSubstr("CUDA"));
+}
+
+TEST_F(CommandTest, MissingOptionsAreWrongUseAndNamed) {
+  std::set<std::string> seen;
+  for (const Command& command : commands()) {
+    if (command.required.empty()) continue;
+    seen.insert(command.name);
+    const Outcome outcome = run({command.name});
+    EXPECT_EQ(outcome.code, 2) << command.name;
+    EXPECT_EQ(outcome.err,
+              concat("diffreward: ", command.name, ": ", flag_of(command.required.front()), " is missing\n"));
+  }
+  EXPECT_EQ(seen.size(), 10u) << "every command but envs";
+  const Outcome train = run({"train", "--out", path("x")});
+  EXPECT_EQ(train.err, "diffreward: train: --data is missing\n");
+  EXPECT_FALSE(std::filesystem::exists(path("x")));
+}
+
+TEST_F(CommandTest, NumbersThatWouldWrapAreWrongUse) {
+  for (const std::vector<std::string>& option : {std::vector<std::string>{"--goal-cell", "4294967297,1"},
+                                                 {"--seed", "-1"},
+                                                 {"--count", "4294967298"},
+                                                 {"--seed", "18446744073709551616"},
+                                                 {"--goal-cell", "1,-2147483649"}}) {
+    std::vector<std::string> args = {"generate", "--out", path("x")};
+    args.insert(args.end(), option.begin(), option.end());
+    const Outcome outcome = run(args);
+    EXPECT_EQ(outcome.code, 2) << option[0] << " " << option[1];
+    std::string field = option[0].substr(2);
+    std::replace(field.begin(), field.end(), '-', '_');
+    EXPECT_THAT(outcome.err, testing::AnyOf(HasSubstr(field), HasSubstr(option[0])));
+  }
+}
+
+TEST_F(CommandTest, TablesWhereNoTableBelongsAreWrongUse) {
+  const auto refused = [&](const std::string& text, const std::string& message) {
+    write_file(path("x.toml"), text);
+    const Outcome outcome = run({"generate", "--config", path("x.toml"), "--out", path("x")});
+    EXPECT_EQ(outcome.code, 2) << text;
+    EXPECT_THAT(outcome.err, HasSubstr("x.toml: " + message)) << text;
+  };
+  refused("gain = {a = 1}\n", "unknown table 'gain'");
+  refused("[nothing]\nsteps = 3\n", "unknown table 'nothing'");
+  refused("[generat]\nsteps = 3\n", "unknown table 'generat'; did you mean 'generate'?");
+  refused("generate = 3\n", "unknown key 'generate'");
+  write_file(path("x.toml"), "[generate]\ngain = {a = 1}\n");
+  EXPECT_THAT(run({"generate", "--config", path("x.toml"), "--out", path("x")}).err,
+              HasSubstr("gain: expected float"));
+  write_file(path("x.toml"), std::string(100'000, '['));
+  EXPECT_EQ(run({"generate", "--config", path("x.toml"), "--out", path("x")}).code, 2);
+  write_file(path("x.toml"), "#" + std::string(2'000'000, 'x'));
+  EXPECT_THAT(run({"generate", "--config", path("x.toml")}).err, HasSubstr("a config of at most"));
+}
+
+TEST_F(CommandTest, AResultThatCannotBePrintedIsAFailure) {
+  std::ofstream full("/dev/full");
+  std::ostringstream err;
+  const std::vector<std::string> args = {"envs", "--json"};
+  EXPECT_EQ(run_cli(args, full, err), 1);
+  EXPECT_THAT(err.str(), HasSubstr("cannot write the result: No space left on device"));
+}
+
+TEST_F(CommandTest, PipesDevicesAndOtherTextsAreRefused) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  for (const std::vector<std::string>& args : {std::vector<std::string>{"data", "info", path("pipe")},
+                                               {"data", "info", "/dev/zero"},
+                                               {"generate", "--config", path("pipe"), "--out", path("x")},
+                                               {"train", "--data", path("pipe"), "--out", path("x")},
+                                               {"envs", "Maze2D-UMaze-v0", "--render", path("pipe")}}) {
+    const Outcome outcome = run(args);
+    EXPECT_EQ(outcome.code, 1) << args[0];
+    EXPECT_THAT(outcome.err, HasSubstr("expected a file"));
+  }
+  EXPECT_THAT(run({"generate", "--out", "a\xff"}).err, HasSubstr("expected options in UTF-8"));
+}
+
+TEST_F(CommandTest, AFailedRunLeavesTheOldProductUnderItsOwnRecord) {
+  const std::vector<std::string> make = {"generate", "--steps", "400",     "--count",
+                                         "2",        "--out",   path("q"), "--quiet"};
+  ASSERT_EQ(run(make).code, 0);
+  const std::string record = read_file(path("q/stage.json")), config = read_file(path("q/config.toml"));
+  std::vector<std::string> fails = make;
+  fails.insert(fails.end(), {"--goal-cell", "0,0"});
+  EXPECT_EQ(run(fails).code, 1);
+  EXPECT_EQ(read_file(path("q/stage.json")), record);
+  EXPECT_EQ(read_file(path("q/config.toml")), config);
+  // A stage onto its own input, and onto another command's stage.
+  const Outcome onto = run({"train", "--data", path("q"), "--out", path("q"), "--quiet"});
+  EXPECT_EQ(onto.code, 1);
+  EXPECT_THAT(onto.err, HasSubstr("--out: expected a folder without inputs"));
+  // An unfinished stage is no input.
+  EXPECT_EQ(run({"generate", "--goal-cell", "0,0", "--out", path("u"), "--quiet"}).code, 1);
+  EXPECT_THAT(run({"train", "--data", path("u"), "--out", path("m"), "--quiet"}).err,
+              HasSubstr("--data: " + path("u") + ": expected a finished stage"));
+}
+
+TEST_F(CommandTest, RecordingsAreWholeEpisodesAndSaySoWhereThatIsMore) {
+  const Outcome less = run({"generate", "--steps", "2000", "--out", path("a"), "--quiet", "--json"});
+  ASSERT_EQ(less.code, 0) << less.err;
+  EXPECT_EQ(Json::parse(less.out).at("transitions"), 2000);
+  EXPECT_EQ(Json::parse(less.out).at("episodes"), 10);
+  EXPECT_FALSE(Json::parse(less.out).contains("rounded"));
+  const Outcome more =
+      run({"generate", "--steps", "2001", "--count", "4", "--out", path("b"), "--quiet", "--json"});
+  EXPECT_EQ(Json::parse(more.out).at("transitions"), 2400);
+  EXPECT_EQ(Json::parse(more.out).at("episodes"), 12);
+  EXPECT_EQ(Json::parse(more.out).at("rounded"), "2001 steps were asked for, 2400 are whole episodes");
+  const Outcome exact = run({"generate", "--steps", "64", "--count", "4", "--no-whole-episodes", "--out",
+                             path("c"), "--quiet", "--json"});
+  EXPECT_EQ(Json::parse(exact.out).at("transitions"), 64);
+  const Outcome shorter =
+      run({"train", "--data", path("c"), "--horizon", "32", "--stride", "8", "--out", path("m"), "--quiet"});
+  EXPECT_EQ(shorter.code, 1);
+  EXPECT_THAT(shorter.err, HasSubstr("a lower horizon or stride, or pad, makes windows fit"));
 }
 
 TEST_F(CommandTest, TheTinyDemoRunsThroughAndASecondRunReusesEverything) {

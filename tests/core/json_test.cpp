@@ -67,7 +67,14 @@ TEST(Member, RefusesWhatWouldWrapAround) {
   EXPECT_THAT(refused(int{}, "half"), HasSubstr("half: expected a whole number"));
   EXPECT_THAT(refused(int{}, "text"), HasSubstr("text: expected a whole number"));
   EXPECT_THAT(refused(double{}, "text"), HasSubstr("text: expected a number, found \"4\""));
-  EXPECT_THAT(refused(int{}, "absent"), HasSubstr("absent: expected a value, found none"));
+  EXPECT_THAT(refused(int{}, "absent"),
+              HasSubstr("absent: expected a whole number in [-2147483648, 2147483647], found nothing"));
+  const Json lists = {{"one", {1, -1}}, {"three", {1, 2, 3}}};
+  EXPECT_EQ((member<std::array<int, 3>>(lists, "three")), (std::array<int, 3>{1, 2, 3}));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { member<std::vector<std::uint64_t>>(lists, "one"); }),
+              HasSubstr("one: expected a list of: a whole number in [0,"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { member<std::array<int, 2>>(lists, "three"); }),
+              HasSubstr("three: expected a list of 2"));
 }
 
 }  // namespace

@@ -61,6 +61,26 @@ class FullDisk {
   void (*handler_)(int);
 };
 
+/// While it lives, this process gets at most `bytes` of memory more than it has.
+class FewerBytes {
+ public:
+  explicit FewerBytes(std::size_t bytes) {
+    std::ifstream status("/proc/self/statm");
+    std::size_t pages = 0;
+    status >> pages;
+    ::getrlimit(RLIMIT_AS, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) + bytes;
+    ::setrlimit(RLIMIT_AS, &limit);
+  }
+  ~FewerBytes() { ::setrlimit(RLIMIT_AS, &before_); }
+  FewerBytes(const FewerBytes&) = delete;
+  FewerBytes& operator=(const FewerBytes&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
 inline std::string bytes_of(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};

@@ -57,8 +57,9 @@ TEST(MazeMap, UnknownNameSuggestsTheNearest) {
 
 TEST(MazeMap, AllFreeLettersAndSeparatorsMeanTheSame) {
   const std::string canonical = "#####\n#GOO#\n#OSO#\n#####\n";
-  for (const char* text : {"#####\n#GOO#\n#OSO#\n#####", "#####\\#G. #\\#.S #\\#####",
-                           "\n\n#####\r\n#GOO#\r\n# S.#\r\n#####\r\n\n"}) {
+  for (const char* text :
+       {"#####\n#GOO#\n#OSO#\n#####", "#####\\#G. #\\#.S #\\#####",
+        "\n\n#####\r\n#GOO#\r\n# S.#\r\n#####\r\n\n", "\xef\xbb\xbf#####\n#GOO#\n#OSO#\n#####\n"}) {
     const MazeMap map = MazeMap::parse(text);
     EXPECT_EQ(map.text(), canonical);
     EXPECT_EQ(map.goal(), (Cell{1, 1}));

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "envs/maze2d/draw.h"
+#include "tests/core/temporary_folder.h"
 
 namespace diffreward {
 namespace {
@@ -71,6 +72,34 @@ TEST(Image, WrongSizesAndPathsAreRefused) {
   image.rgb.pop_back();
   EXPECT_THROW(encode_png(image), InvalidArgument);
   EXPECT_THROW(encode_png({}), InvalidArgument);
+}
+
+TEST(Image, DamagedPicturesAreNamedAndNothingElseIsPrinted) {
+  const TemporaryFolder folder;
+  Image image = plain(64, 48, kRed);
+  for (std::size_t i = 0; i < image.rgb.size(); i += 7) image.rgb[i] = std::uint8_t(i);
+  write_png(folder / "good.png", image);
+  const std::string good = read_file(folder / "good.png");
+  const Image again = read_png(folder / "good.png");
+  EXPECT_EQ(again.width, image.width);
+  EXPECT_EQ(again.rgb, image.rgb);
+  testing::internal::CaptureStderr();
+  for (std::size_t size = 0; size < good.size() - 12; size += 97) {  // the last chunk is empty
+    write_bytes(folder / "bad.png", good.substr(0, size));
+    EXPECT_THAT(message_of<Error>([&] { read_png(folder / "bad.png"); }),
+                testing::HasSubstr("bad.png: expected a PNG picture, found"));
+  }
+  for (std::size_t at = 8; at < good.size(); at += 5) {
+    std::string bad = good;
+    bad[at] = char(bad[at] ^ 0x55);
+    write_bytes(folder / "bad.png", bad);
+    try {
+      read_png(folder / "bad.png");
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr("bad.png: expected a PNG picture, found"));
+    }
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
 TEST(Image, BesideKeepsEachPictureAndAGap) {

@@ -11,7 +11,9 @@
 
 #include "core/file.h"
 #include "core/progress.h"
+#include "core/safetensors.h"
 #include "rewards/relative/reward_net.h"
+#include "tests/core/temporary_folder.h"
 #include "tests/rewards/closed_form.h"
 
 namespace diffreward {
@@ -393,9 +395,27 @@ TEST_F(RelativeRewardTest, NamesWhatIsWrongInAFile) {
               HasSubstr("metadata 'kind': expected diffreward-relative-reward-1, found"));
   EXPECT_THAT(error_of(replaced("\\\"horizon\\\":8", "\\\"horizon\\\":x")), HasSubstr("metadata 'layout'"));
   EXPECT_THAT(error_of(replaced("\\\"hidden\\\":[16,16]", "\\\"hidden\\\":[16,12]")),
-              HasSubstr("tensor 'net.hidden.1.weight': expected F32 [12, 16], found F32 [16, 16]"));
+              HasSubstr("tensor 'net.hidden.1.weight': expected shape [12, 16], found [16, 16]"));
   EXPECT_THAT(error_of(replaced("\\\"read_t\\\":2", "\\\"raed_t\\\":2")), HasSubstr("read_t"));
   EXPECT_THAT(error_of(replaced("net.time.bias", "net.time.bios")), HasSubstr("net.time.bias"));
+  const FewerBytes limit(std::size_t{1} << 30);
+  EXPECT_THAT(error_of(replaced("\\\"hidden\\\":[16,16]", "\\\"hidden\\\":[65536]")),
+              HasSubstr("tensor 'net.time.weight': expected shape [65536, 8]"));
+}
+
+TEST_F(RelativeRewardTest, AFileCannotClaimMoreTimestepsThanAnyChainHas) {
+  const auto path = folder_ / "reward.safetensors";
+  small_reward(small())->save(path);
+  const Safetensors whole = Safetensors::open(path);
+  std::map<std::string, std::string> metadata = whole.metadata();
+  Json schedule = Json::parse(metadata.at("schedule"));
+  schedule["timesteps"] = 100'000'000;
+  metadata["schedule"] = schedule.dump();
+  write_safetensors(folder_ / "long.safetensors", whole.tensors(), metadata);
+  const FewerBytes limit(std::size_t{1} << 30);
+  EXPECT_THAT(
+      message_of([&] { RelativeReward::load(folder_ / "long.safetensors"); }),
+      HasSubstr("long.safetensors: metadata 'schedule': timesteps: expected 2 to 10000, got 100000000"));
 }
 
 }  // namespace
