@@ -273,7 +273,7 @@ int run_command(const Command& command, std::span<const std::string> args, std::
       out << result.dump(2) << "\n";
     else
       command.print(result, out);
-    return 0;
+    return command.exit_code ? command.exit_code(result) : 0;
   });
 }
 
