@@ -51,9 +51,6 @@ class Handle {
 class Quiet {
  public:
   Quiet() {
-    // HDF5's own clean-up at exit crashes on a file whose last flush hit a full disk; we close what we open.
-    static const herr_t no_exit_handler = H5dont_atexit();
-    (void)no_exit_handler;
     H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   }

@@ -1,6 +1,7 @@
 #include "datasets/storage/isolated.h"
 
 #include <fcntl.h>
+#include <hdf5.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -180,6 +181,10 @@ std::string receive(Child& child, int pipe, const std::string& name, std::size_t
 
 Hdf5Lock::Hdf5Lock() {
   while (!hdf5_mutex.try_lock_for(50ms)) check_interrupt();
+  // Started once here, not in every child. HDF5's own clean-up at exit crashes on a file whose last flush hit
+  // a full disk; we close what we open.
+  static const herr_t started = (H5dont_atexit(), H5open());
+  (void)started;
 }
 
 Hdf5Lock::~Hdf5Lock() {
