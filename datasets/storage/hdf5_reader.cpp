@@ -1,8 +1,10 @@
 #include "datasets/storage/hdf5_reader.h"
 
 #include <liblzf/lzf.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -148,6 +150,8 @@ File::File(const RegularFile& file, std::string name) : name_(std::move(name)), 
   H5Zregister(&lzf);
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_file_locking(access.get(), false, true);  // recognise.cpp has looked
+  column_access_ = Handle(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
+  H5Pset_chunk_cache(column_access_.get(), 521, std::size_t{32} << 20, 1.0);
   // The open file itself, whatever stands under its name by now.
   const std::string path = concat("/proc/self/fd/", file.descriptor());
   file_ = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose);
@@ -155,6 +159,8 @@ File::File(const RegularFile& file, std::string name) : name_(std::move(name)), 
   H5O_info_t root;
   if (H5Oget_info2(file_.get(), &root, H5O_INFO_BASIC) < 0) throw unreadable(name_, "file");
   number_ = root.fileno;
+  const rlimit none{0, 0};  // whatever the file says, no other is opened
+  ::setrlimit(RLIMIT_NOFILE, &none);
 }
 
 void File::claim(std::size_t bytes, const std::string& where) {
@@ -194,9 +200,7 @@ Column::Column(File& file, hid_t parent, const std::string& path, std::string wh
         concat(where_, ": expected a column, found ", found.kind == Kind::kGroup ? "a group" : "none"));
   if (found.file != file.number())
     throw Error(concat(where_, ": expected data of this file, found that of another"));
-  const Handle access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
-  H5Pset_chunk_cache(access.get(), 12421, std::size_t{32} << 20, 1.0);
-  set_ = Handle(H5Dopen2(parent, path.c_str(), access.get()), H5Dclose);
+  set_ = Handle(H5Dopen2(parent, path.c_str(), file.access()), H5Dclose);
   if (!set_.valid()) throw unreadable(where_, "column");
 
   type_ = Handle(H5Dget_type(set_.get()), H5Tclose);

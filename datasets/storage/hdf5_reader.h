@@ -31,13 +31,14 @@ class File {
   const std::string& name() const { return name_; }
   std::size_t size() const { return size_; }
   unsigned long number() const { return number_; }  ///< HDF5's own, equal for all objects of this file
+  hid_t access() const { return column_access_.get(); }  ///< how columns are opened
   /// Counts bytes that a column claims and the file does not hold. Throws Error beyond kUnheld.
   void claim(std::size_t bytes, const std::string& where);
 
  private:
   std::string name_;
   std::size_t size_, unheld_ = kUnheld;
-  Handle file_;
+  Handle file_, column_access_;
   unsigned long number_ = 0;
 };
 

@@ -21,7 +21,7 @@ class Hdf5Lock {
 };
 
 struct IsolationLimits {
-  std::size_t cpu_seconds = 3;
+  std::size_t cpu_seconds = 2;
   std::size_t memory = std::size_t{1} << 30;   ///< bytes beyond what the child inherits
   std::size_t answer = std::size_t{64} << 20;  ///< bytes of JSON
 };

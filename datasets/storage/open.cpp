@@ -16,7 +16,7 @@ using Mapping = Dataset::Storage::Mapping;
 
 /// Far more time than a file of this size takes: HDF5 runs in circles in some damaged ones.
 IsolationLimits limits_for(std::size_t bytes) {
-  return {.cpu_seconds = 3 + 3 * (bytes >> 20)};
+  return {.cpu_seconds = 2 + 3 * (bytes >> 20)};
 }
 
 class Assembler {

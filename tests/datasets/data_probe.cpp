@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "core/interrupt.h"
 #include "datasets/check.h"
 #include "tests/datasets/sample_data.h"
 
@@ -59,6 +60,7 @@ Json describe(const Dataset& data) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+  catch_interrupts();
   const std::string action = argc > 1 ? argv[1] : "";
   if (action == "write" && argc == 5) {
     const Dataset data = Dataset::from_columns(sample_columns(), sample_provenance());

@@ -6,9 +6,11 @@ usage: minari_test.py PATH_OF_data_probe [FOLDER_OF_the_diffreward_package]
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 
@@ -196,8 +198,8 @@ def dictionaries_are_read_as_their_parts() -> None:
     assert probe("check", ROOT / "point/maze-v0").returncode == 0
 
 
-def memory_is_bounded() -> None:
-    """A large Minari set takes no memory to open, since its rows are mapped from a temporary file."""
+def large_sets_take_no_memory_and_obey_ctrl_c() -> None:
+    """Their rows are mapped from a temporary file."""
     rows, episodes = 200_000, 5
     folder = ROOT / "large-v0/data"
     folder.mkdir(parents=True)
@@ -212,6 +214,22 @@ def memory_is_bounded() -> None:
     seen, kilobytes, _ = done.stdout.split()
     # Each column is released when it was read, so the widest counts: 65 MB.
     assert int(seen) == rows * episodes and int(kilobytes) < 130_000, done.stdout
+    # Interrupted while it is read, and while it is written once it has been read.
+    start = time.monotonic()
+    probe("minari", ROOT / "large-v0", ROOT / "copy", "copy-v0")
+    whole = time.monotonic() - start
+    for share in (0.1, 0.4, 0.8):
+        running = subprocess.Popen([PROBE, "minari", ROOT / "large-v0", ROOT / "again", "copy-v0"],
+                                   stderr=subprocess.PIPE, text=True)
+        time.sleep(share * whole)
+        if share == 0.8 and running.poll() is not None:
+            continue  # this time it was faster
+        running.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        _, told = running.communicate()
+        assert running.returncode == 1 and "interrupted" in told, (share, running.returncode, told)
+        assert time.monotonic() - start < 1.5
+        assert not list((ROOT / "again").rglob("*.tmp")) and not list((ROOT / "again").rglob("*.hdf5"))
 
 
 def main() -> None:
@@ -219,7 +237,7 @@ def main() -> None:
     minaris_command_shows_ours()
     other_spaces_are_refused_by_name()
     dictionaries_are_read_as_their_parts()
-    memory_is_bounded()
+    large_sets_take_no_memory_and_obey_ctrl_c()
     if len(sys.argv) > 2:
         the_environment_comes_back()
     print("Minari and C++ agree")
