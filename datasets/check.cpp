@@ -297,6 +297,7 @@ class RowChecks {
     sparse_ = std::all_of(paid.begin(), paid.end(), [](float r) { return r == 0 || r == 1; });
     std::size_t wrong = 0, before = 0, after = 0, at_switch = 0;
     for (std::size_t i = 0; i < n_; ++i) {
+      if (i % kGlance == 0) check_interrupt();
       if (!known(i) || pays(i, i)) continue;
       ++wrong;
       at_switch += beside_switch(i);
@@ -306,6 +307,7 @@ class RowChecks {
     const auto mismatch = [&](std::size_t i) { return known(i) && !pays(i, i); };
     if (none) return report_.rows("reward-all-zero", found + "zeros only", n_, mismatch);
     for (std::size_t i = 0; i + 1 < n_; ++i) {
+      if (i % kGlance == 0) check_interrupt();
       before += i > 0 && !marked(i - 1) && known(i - 1) && !pays(i, i - 1);
       after += !marked(i) && known(i + 1) && !pays(i, i + 1);
     }
