@@ -245,32 +245,29 @@ std::string shown(const Json& value) {
 void print_result(const Json& result, std::ostream& out) {
   for (const auto& [key, value] : result.items()) {
     if (value.is_object() || (value.is_array() && !value.empty() && value.front().is_object())) {
-      out << key << "\n";
+      out << printable(key) << "\n";
       for (const auto& [inner, item] : value.items())
-        out << "  " << inner << std::string(inner.size() < 26 ? 26 - inner.size() : 1, ' ') << shown(item)
-            << "\n";
+        out << "  " << printable(inner) << std::string(inner.size() < 26 ? 26 - inner.size() : 1, ' ')
+            << shown(item) << "\n";
       continue;
     }
-    out << key << std::string(key.size() < 28 ? 28 - key.size() : 1, ' ') << shown(value) << "\n";
+    out << printable(key) << std::string(key.size() < 28 ? 28 - key.size() : 1, ' ') << shown(value) << "\n";
   }
 }
 
 namespace {
 
-/// Throws Error where what was printed did not arrive.
-void flush(std::ostream& out) {
+/// Prints the text. Throws Error where it did not arrive: on a full disk.
+void deliver(std::ostream& out, const std::string& text) {
   errno = 0;
-  if (!out.flush())
-    throw Error(
-        concat("cannot write the result", errno != 0 ? ": " : "", errno != 0 ? std::strerror(errno) : ""));
+  if (out << text << std::flush) return;
+  throw Error(concat("cannot write the result", errno != 0 ? concat(": ", std::strerror(errno)) : ""));
 }
 
 /// Calls `body` and turns what it throws into a line on `err` and an exit code.
 int guarded(std::ostream& out, std::ostream& err, const std::function<int()>& body) {
   try {
-    const int code = body();
-    flush(out);
-    return code;
+    return body();
   } catch (const HelpShown& help) {
     out << help.text;
     return out.flush() ? 0 : 1;
@@ -315,22 +312,24 @@ int run_command(const Command& command, std::span<const std::string> args, std::
     const Json values = resolve(command, args, common);
     Progress::silence(common.quiet);
     const Json result = command.run(values);
+    std::ostringstream text;
     if (common.json)
-      out << result.dump(2) << "\n";
+      text << result.dump(2) << "\n";
     else
-      command.print(result, out);
-    return 0;
+      command.print(result, text);
+    deliver(out, text.str());
+    return command.exit_code ? command.exit_code(result) : 0;
   });
 }
 
 int run_cli(std::span<const std::string> args, std::ostream& out, std::ostream& err) {
   return guarded(out, err, [&] {
     if (args.empty() || args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
-      (args.empty() ? err : out) << overview();
+      deliver(args.empty() ? err : out, overview());
       return args.empty() ? 2 : 0;
     }
     if (args[0] == "--version") {
-      out << "diffreward " << DIFFREWARD_VERSION << "\n";
+      deliver(out, concat("diffreward ", DIFFREWARD_VERSION, "\n"));
       return 0;
     }
     return run_command(find_command(args[0]), args.subspan(1), out, err);

@@ -35,13 +35,14 @@ struct Command {
   std::vector<FieldInfo> (*fields)();
   Json (*run)(const Json& config);
   void (*print)(const Json& result, std::ostream& out);
+  int (*exit_code)(const Json& result) = nullptr;  // none: 0 for every result
 };
 
 /// A Command for a config type: `run` takes the typed config.
 template <class Config, Json (*Run)(const Config&)>
 Command make_command(std::string name, std::string summary, std::string details,
                      std::vector<std::string> positionals, std::vector<std::string> required,
-                     void (*print)(const Json&, std::ostream&)) {
+                     void (*print)(const Json&, std::ostream&), int (*exit_code)(const Json&) = nullptr) {
   return {std::move(name),
           std::move(summary),
           std::move(details),
@@ -53,7 +54,8 @@ Command make_command(std::string name, std::string summary, std::string details,
             update(config, values);
             return Run(config);
           },
-          print};
+          print,
+          exit_code};
 }
 
 /// All subcommands, in the order of the pipeline (commands.cpp: the one list).

@@ -17,7 +17,7 @@ const std::vector<Command>& commands() {
                                                  {}, {"out"}, print_result),
       make_command<DataConfig, run_data>("data", "info, check or convert a data set",
                                          "usage: diffreward data info|check|convert PATH [--out ...]",
-                                         {"action", "path"}, {"path"}, print_data),
+                                         {"action", "path"}, {"path"}, print_data, exit_code_of_data),
       make_command<TrainConfig, run_train>("train", "train a diffusion model on a data set",
                                            "A run that was stopped resumes from its last checkpoint.", {},
                                            {"data", "out"}, print_result),

@@ -1,22 +1,31 @@
 // diffreward data: look at a data set, find its faults, or write it in another format.
+#include <algorithm>
 #include <ostream>
 
 #include "cli/command.h"
 #include "cli/inspect.h"
 #include "cli/stage.h"
+#include "core/interrupt.h"
 #include "datasets/check.h"
 #include "datasets/dataset.h"
 
 namespace diffreward::cli {
 namespace {
 
-Json column_range(std::span<const float> values) {
+constexpr std::size_t kPiece = std::size_t{1} << 20;  // numbers between two looks at Ctrl-C
+
+/// Gives back each piece's memory, so that data larger than memory are described too.
+Json column_range(const Dataset& data, std::span<const float> values) {
   float low = values.empty() ? 0 : values[0], high = low;
   double total = 0;
-  for (const float value : values) {
-    low = std::min(low, value);
-    high = std::max(high, value);
-    total += value;
+  for (std::size_t at = 0; at < values.size(); at += kPiece) {
+    check_interrupt();
+    for (const float value : values.subspan(at, std::min(kPiece, values.size() - at))) {
+      low = std::min(low, value);
+      high = std::max(high, value);
+      total += value;
+    }
+    data.release_pages();
   }
   return {{"min", low},
           {"mean", total / static_cast<double>(std::max<std::size_t>(1, values.size()))},
@@ -33,9 +42,10 @@ Json describe(const Dataset& data) {
           {"observation_dim", data.observation_dim()},
           {"action_dim", data.action_dim()},
           {"infos", data.info_names()},
-          {"reward", column_range(data.rewards())},
-          {"observations", column_range(data.observations())},
-          {"actions", column_range(data.actions())},
+          {"left_out", data.ignored()},
+          {"reward", column_range(data, data.rewards())},
+          {"observations", column_range(data, data.observations())},
+          {"actions", column_range(data, data.actions())},
           {"env", from.env},
           {"behaviour", from.behaviour},
           {"generator", from.generator},
@@ -45,13 +55,15 @@ Json describe(const Dataset& data) {
 }  // namespace
 
 Json run_data(const DataConfig& config) {
-  const std::filesystem::path path = product(config.path, "data");
+  // What is damaged is checked too.
+  const std::filesystem::path path = config.action == "check" ? config.path : product(config.path, "data");
   if (config.action == "check") {
     Json faults = Json::array();
     for (const Fault& fault : check_data(path))
       faults.push_back(
           {{"name", fault.name}, {"message", fault.message}, {"count", fault.count}, {"rows", fault.rows}});
-    return {{"path", path.string()}, {"faults", faults}};
+    const bool failed = config.fail && !faults.empty();
+    return {{"path", path.string()}, {"faults", faults}, {"failed", failed}};
   }
   const Dataset data = Dataset::open(path);
   if (config.action == "info") return describe(data);
@@ -64,13 +76,19 @@ Json run_data(const DataConfig& config) {
 void print_data(const Json& result, std::ostream& out) {
   if (!result.contains("faults")) return print_result(result, out);
   for (const Json& fault : result.at("faults")) {
-    out << fault.at("name").get<std::string>() << ": " << fault.at("message").get<std::string>() << "\n    "
-        << fault.at("count") << " rows:";
+    out << fault.at("name").get<std::string>() << ": " << fault.at("message").get<std::string>() << "\n";
+    if (fault.at("rows").empty()) continue;  // of the file as a whole
+    out << "    " << fault.at("count") << " rows:";
     for (const Json& row : fault.at("rows")) out << ' ' << row;
     if (fault.at("count") > fault.at("rows").size()) out << " ...";
     out << "\n";
   }
-  out << result.at("faults").size() << " faults in " << result.at("path").get<std::string>() << "\n";
+  out << result.at("faults").size() << " faults in " << printable(result.at("path").get<std::string>())
+      << "\n";
+}
+
+int exit_code_of_data(const Json& result) {
+  return result.contains("failed") && result.at("failed") == true ? 1 : 0;
 }
 
 }  // namespace diffreward::cli

@@ -28,22 +28,25 @@ Json run_envs(const EnvsConfig& config);
 void print_envs(const Json& result, std::ostream& out);
 
 struct DataConfig {
-  std::string action = "info";                // info, check or convert
-  std::string path;                           // D4RL file, Minari folder, or the folder of generate
-  std::string out;                            // convert: file (D4RL) or root folder (Minari)
-  std::string format = "d4rl";                // convert: d4rl or minari
-  std::string id = "diffreward/converted/v";  // convert to Minari: <namespace>/<env>/<name>
+  std::string action = "info";              // info, check or convert
+  std::string path;                         // D4RL file, or a folder that holds a data set
+  std::string out;                          // convert: file (D4RL) or root folder (Minari)
+  std::string format = "d4rl";              // convert: d4rl or minari
+  std::string id = "diffreward/converted";  // convert to Minari: <namespace>/<name>
+  bool fail = true;                         // check: exit code 1 where there are faults
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("action", self.action, "what to do", Choices{"info", "check", "convert"});
-    field("path", self.path, "D4RL file, Minari folder, or the folder of generate");
+    field("path", self.path, "D4RL file, or a folder that holds a data set (Minari's, generate's)");
     field("out", self.out, "convert: file to write (d4rl) or root folder (minari)");
     field("format", self.format, "convert: the new format", Choices{"d4rl", "minari"});
-    field("id", self.id, "convert: Minari id, namespace/env/name");
+    field("id", self.id, "convert: Minari id, namespace/name; -v0 is added where it has no version");
+    field("fail", self.fail, "check: faults make the exit code 1");
   }
 };
 Json run_data(const DataConfig& config);
 void print_data(const Json& result, std::ostream& out);
+int exit_code_of_data(const Json& result);
 
 }  // namespace diffreward::cli

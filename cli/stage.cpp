@@ -13,7 +13,7 @@
 #include "cli/command.h"
 #include "core/file.h"
 #include "core/hash.h"
-#include "datasets/storage/storage.h"
+#include "datasets/dataset.h"
 
 namespace diffreward::cli {
 namespace {
@@ -182,8 +182,9 @@ Input resolve(const StageInput& input) {
                            " beside it records, found a changed one; make the stage again"));
     }
     std::error_code ignored;
-    const fs::path description = folder / "metadata.json";
-    if (input.product == kData && is_minari(found.file) && fs::exists(description, ignored))
+    const fs::path description = folder / "metadata.json";  // of Minari: where the data come from
+    if (input.product == kData && found.file.filename() == "main_data.hdf5" &&
+        fs::exists(description, ignored))
       found.hash += "+" + sha256_of(description);
   } catch (const Error& error) {
     throw Error(concat(flag_of(input.option), ": ", error.what()));
@@ -220,6 +221,8 @@ class Stage {
     const FolderLock lock(folder_);
     remove_stale_temporaries(folder_);
     if (is_complete(work_)) move_up(folder_);
+    std::error_code ignored;
+    if (fs::is_empty(work_, ignored)) fs::remove(work_, ignored);  // of a run killed after all was done
     const std::optional<Record> old = Record::read(folder_);
     if (old && old->key().at("command") != spec_.command)
       throw Error(concat(folder_.string(), ": expected a folder for ", spec_.command, ", found a stage of ",

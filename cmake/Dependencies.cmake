@@ -38,6 +38,11 @@ find_package(hwy 1.0 REQUIRED)
 find_package(OpenCV 4 REQUIRED COMPONENTS core imgproc imgcodecs)
 set(HDF5_PREFER_PARALLEL FALSE)
 find_package(HDF5 1.10 REQUIRED COMPONENTS C)
+find_library(DIFFREWARD_LZF lzf REQUIRED DOC "liblzf, HDF5's LZF filter (Debian: liblzf-dev)")
+find_path(DIFFREWARD_LZF_INCLUDE liblzf/lzf.h REQUIRED)
+add_library(liblzf::liblzf UNKNOWN IMPORTED GLOBAL)
+set_target_properties(liblzf::liblzf PROPERTIES
+  IMPORTED_LOCATION ${DIFFREWARD_LZF} INTERFACE_INCLUDE_DIRECTORIES ${DIFFREWARD_LZF_INCLUDE})
 
 dr_wheel_dir(mujoco mujoco_dir)
 file(GLOB mujoco_library ${mujoco_dir}/libmujoco.so.*)

@@ -26,7 +26,8 @@
 #include <cmath>
 #include <functional>
 
-#include "datasets/storage/hdf5.h"
+#include "core/interrupt.h"
+#include "datasets/storage/hdf5_reader.h"
 #include "datasets/storage/storage.h"
 #include "envs/maze2d/maze2d.h"
 
@@ -34,6 +35,7 @@ namespace diffreward {
 namespace {
 
 constexpr std::size_t kRowsTold = 20;
+constexpr std::size_t kGlance = std::size_t{1} << 16;  // rows between two looks at Ctrl-C
 constexpr double kFlight = 0.051;     // cells a ball flies in one step: 5 m/s for 0.01 s, and rounding
 constexpr double kJump = 0.15;        // cells; further than a ball gets while one row is missing
 constexpr double kSameReward = 1e-4;  // positions in files are rounded to float
@@ -48,6 +50,7 @@ class Report {
             const std::function<bool(std::size_t)>& faulty) {
     Fault fault{name, message, 0, {}};
     for (std::size_t i = 0; i < count; ++i) {
+      if (i % kGlance == 0) check_interrupt();
       if (!faulty(i)) continue;
       if (fault.count++ < kRowsTold) fault.rows.push_back(i);
     }
@@ -63,89 +66,138 @@ class Report {
 
 /// What a Dataset no longer tells, because opening repairs it.
 struct Repaired {
+  bool readable = true;            // nothing keeps the rows from being looked at
   bool timeouts = false;           // there was no column
   bool next_observations = false;  // there was no column
   std::vector<std::size_t> ends;   // last rows of Minari episodes that no flag marked
 };
 
+// The layout is looked at in the child process that HDF5 works in; what follows makes its answer:
+// {"faults": [[name, message]], "timeouts", "next_observations": whether there is such a column, "ends":
+// rows}.
+
 /// Shape, type and presence of the columns of one HDF5 group.
 class Layout {
  public:
-  Layout(hid_t group, std::string prefix, Report& report)
-      : group_(group), prefix_(std::move(prefix)), report_(report) {}
+  Layout(hdf5::File& file, std::string group, Json& faults)
+      : file_(file), group_(std::move(group)), faults_(faults) {}
 
   /// Notes the faults of a column that should have `rows` rows (0: any). Returns its rows, 0 where it is
   /// unusable.
   std::size_t column(const std::string& name, std::size_t rows, bool flat, bool required = true) {
-    const std::string where = prefix_ + name;
-    if (!hdf5::has_dataset(group_, name)) {
-      if (required) report_.add("missing-column", concat(where, ": expected a column, found none"));
-      return 0;
-    }
-    hdf5::ColumnInfo info;
+    const std::string path = group_ + name;
     try {
-      info = hdf5::column_info(hdf5::open_dataset(group_, name, where).get(), where);
+      if (hdf5::kind_of(file_.id(), path, path) == hdf5::Kind::kNothing) {
+        if (required) add("missing-column", concat(path, ": expected a column, found none"));
+        return 0;
+      }
+      const hdf5::Column found(file_, file_.id(), path, path);
+      if (found.rank() > 2 || (flat && found.width() != 1) || (rows != 0 && found.rows() != rows))
+        add("wrong-shape", concat(path, ": expected ", rows ? concat(rows) : "any number of", " rows ",
+                                  flat ? "of one number" : "of numbers", ", found shape ", found.shape()));
+      return found.rows();
     } catch (const Error& error) {
-      report_.add("wrong-type", error.what());
-      return 0;
+      add("wrong-type", error.what());
     }
-    const std::size_t rank = info.shape.size(), found = info.shape[0];
-    if (rank > 2 || (flat && rank == 2 && info.shape[1] != 1) || (rows != 0 && found != rows))
-      report_.add("wrong-shape", concat(where, ": expected ", rows ? concat(rows) : "any number of", " rows ",
-                                        flat ? "of one number" : "of numbers", ", found shape ", text(info)));
-    return found;
+    return 0;
+  }
+
+  /// Whether the last of `rows` flags is set.
+  bool ends_with(const std::string& name, std::size_t rows) {
+    const hdf5::Column flags(file_, file_.id(), group_ + name, group_ + name);
+    std::uint8_t last = 0;
+    flags.read_flags(rows - 1, 1, &last);
+    return last != 0;
   }
 
  private:
-  static std::string text(const hdf5::ColumnInfo& info) {
-    std::string shape = "[";
-    for (const hsize_t extent : info.shape) shape += (shape.size() > 1 ? ", " : "") + concat(extent);
-    return shape + "]";
-  }
+  void add(const char* name, const std::string& message) { faults_.push_back({name, message}); }
 
-  hid_t group_;
-  std::string prefix_;
-  Report& report_;
+  hdf5::File& file_;
+  std::string group_;
+  Json& faults_;
 };
 
-void check_d4rl_layout(hid_t file, Report& report, Repaired& repaired) {
-  Layout layout(file, "", report);
+Json d4rl_layout(hdf5::File& file) {
+  Json faults = Json::array();
+  Layout layout(file, "", faults);
   const std::size_t rows = layout.column("observations", 0, false);
   layout.column("actions", rows, false);
   layout.column("rewards", rows, true);
   layout.column("terminals", rows, true);
   layout.column("timeouts", rows, true, false);
   layout.column("next_observations", rows, false, false);
-  repaired.timeouts = !hdf5::has_dataset(file, "timeouts");
-  repaired.next_observations = !hdf5::has_dataset(file, "next_observations");
-  const hdf5::Quiet quiet;
-  if (H5Lexists(file, "infos", H5P_DEFAULT) <= 0) return;
-  const hdf5::Handle infos(H5Gopen2(file, "infos", H5P_DEFAULT), H5Gclose);
-  for (const std::string& name : hdf5::child_names(infos.get()))
-    if (hdf5::has_dataset(infos.get(), name)) Layout(infos.get(), "infos/", report).column(name, rows, false);
+  const auto has = [&](const char* name) {
+    return hdf5::kind_of(file.id(), name, name) == hdf5::Kind::kColumn;
+  };
+  // Those of other kinds are left out by Dataset::open, which tells them, and are no faults.
+  Json infos = Json::array();
+  if (hdf5::kind_of(file.id(), "infos", "infos") == hdf5::Kind::kGroup && rows > 0) {
+    const hdf5::Handle group = hdf5::open_group(file.id(), "infos", "infos");
+    for (const std::string& name : hdf5::child_names(group.get())) {
+      Json own = Json::array();
+      Layout(file, "infos/", own).column(name, rows, false);
+      for (const Json& fault : own)
+        if (fault.at(0) == "wrong-shape") infos.push_back(fault);
+    }
+  }
+  return {{"timeouts", has("timeouts")},
+          {"next_observations", has("next_observations")},
+          {"ends", Json::array()},
+          {"faults", faults},
+          {"infos", infos}};
 }
 
-void check_minari_layout(hid_t file, Report& report, Repaired& repaired) {
-  std::size_t episodes = 0, row = 0;
-  for (const std::string& name : hdf5::child_names(file)) episodes += name.starts_with("episode_");
+Json minari_layout(hdf5::File& file) {
+  Json faults = Json::array(), ends = Json::array();
+  std::size_t row = 0;
+  const std::size_t episodes = count_episodes(file);
   for (std::size_t i = 0; i < episodes; ++i) {
     const std::string name = concat("episode_", i);
-    const hdf5::Quiet quiet;
-    const hdf5::Handle group(H5Gopen2(file, name.c_str(), H5P_DEFAULT), H5Gclose);
-    if (!group.valid()) return report.add("missing-column", concat(name, ": expected a group, found none"));
-    Layout layout(group.get(), name + "/", report);
+    if (hdf5::kind_of(file.id(), name, name) != hdf5::Kind::kGroup) {
+      faults.push_back({"missing-column", concat(name, ": expected a group, found none")});
+      break;
+    }
+    Layout layout(file, name + "/", faults);
     const std::size_t rows = layout.column("rewards", 0, true);
-    layout.column("observations", rows ? rows + 1 : 0, false);
+    const std::string states = name + "/observations";
+    if (hdf5::kind_of(file.id(), states, states) != hdf5::Kind::kGroup) {
+      layout.column("observations", rows ? rows + 1 : 0, false);
+    } else {
+      for (const std::string& part : hdf5::child_names(hdf5::open_group(file.id(), states, states).get()))
+        layout.column("observations/" + part, rows ? rows + 1 : 0, false);
+    }
     layout.column("actions", rows, false);
     bool marked = rows == 0;
-    for (const char* flags : {"terminations", "truncations"}) {
-      if (layout.column(flags, rows, true) != rows || rows == 0) continue;
-      const hdf5::Handle set = hdf5::open_dataset(group.get(), flags, name);
-      marked |= hdf5::read_flags(set.get(), hdf5::column_info(set.get(), name), name).back() != 0;
-    }
+    for (const char* flags : {"terminations", "truncations"})
+      if (layout.column(flags, rows, true) == rows && rows > 0) marked |= layout.ends_with(flags, rows);
     row += rows;
-    if (!marked) repaired.ends.push_back(row - 1);
+    if (!marked) ends.push_back(row - 1);
   }
+  return {{"timeouts", true},
+          {"next_observations", true},
+          {"ends", ends},
+          {"faults", faults},
+          {"infos", Json::array()}};
+}
+
+/// Opens the file in a child process and notes what is wrong with its layout.
+Repaired check_layout(const std::filesystem::path& path, Report& report) {
+  const RegularFile file(path);
+  const Json found = run_on_file(file, path.string(), nullptr, [](hdf5::File& opened) {
+    return is_minari(opened) ? minari_layout(opened) : d4rl_layout(opened);
+  });
+  const auto add = [&](const char* list) {
+    for (const Json& fault : member<Json>(found, list))
+      report.add(fault.at(0).get<std::string>(), fault.at(1).get<std::string>());
+  };
+  add("faults");
+  const bool readable = report.empty();
+  add("infos");
+  return {.readable = readable,
+          .timeouts = !member<bool>(found, "timeouts"),
+          .next_observations = !member<bool>(found, "next_observations"),
+          .ends = member<std::vector<std::size_t>>(found, "ends")};
 }
 
 /// The checks that need the rows.
@@ -245,6 +297,7 @@ class RowChecks {
     sparse_ = std::all_of(paid.begin(), paid.end(), [](float r) { return r == 0 || r == 1; });
     std::size_t wrong = 0, before = 0, after = 0, at_switch = 0;
     for (std::size_t i = 0; i < n_; ++i) {
+      if (i % kGlance == 0) check_interrupt();
       if (!known(i) || pays(i, i)) continue;
       ++wrong;
       at_switch += beside_switch(i);
@@ -254,6 +307,7 @@ class RowChecks {
     const auto mismatch = [&](std::size_t i) { return known(i) && !pays(i, i); };
     if (none) return report_.rows("reward-all-zero", found + "zeros only", n_, mismatch);
     for (std::size_t i = 0; i + 1 < n_; ++i) {
+      if (i % kGlance == 0) check_interrupt();
       before += i > 0 && !marked(i - 1) && known(i - 1) && !pays(i, i - 1);
       after += !marked(i) && known(i + 1) && !pays(i, i + 1);
     }
@@ -346,15 +400,12 @@ class RowChecks {
 
 std::vector<Fault> check_data(const std::filesystem::path& path) {
   Report report;
-  Repaired repaired;
   try {
-    const std::filesystem::path data_file = find_data_file(path);
-    const hdf5::Handle file = hdf5::open_file(data_file);
-    if (is_minari(data_file))
-      check_minari_layout(file.get(), report, repaired);
-    else
-      check_d4rl_layout(file.get(), report, repaired);
-    if (report.empty()) RowChecks(Dataset::open(path), std::move(repaired), report).run();
+    const std::filesystem::path file = find_data_file(path);
+    Repaired repaired = check_layout(file, report);
+    if (repaired.readable) RowChecks(Dataset::open(file), std::move(repaired), report).run();
+  } catch (const Interrupted&) {
+    throw;
   } catch (const Error& error) {
     if (!std::filesystem::exists(path)) throw;
     report.add("unreadable-file", error.what());

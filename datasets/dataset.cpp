@@ -1,31 +1,69 @@
 #include "datasets/dataset.h"
 
-#include <algorithm>
-#include <new>
-#include <stdexcept>
+#include <sys/mman.h>
 
+#include <algorithm>
+
+#include "core/interrupt.h"
 #include "datasets/storage/d4rl_writer.h"
 #include "datasets/storage/storage.h"
 
 namespace diffreward {
 
-std::filesystem::path find_data_file(const std::filesystem::path& path) {
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(path, ignored)) return path;
-  for (const char* inside : {"main_data.hdf5", "data/main_data.hdf5"})
-    if (std::filesystem::exists(path / inside, ignored)) return path / inside;
-  throw Error(concat(path.string(), ": expected a data set, found a folder without main_data.hdf5"));
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kDeepest = 8;                    // folders below the one that is searched
+constexpr std::size_t kMostEntries = 100'000;  // looked at in a search
+constexpr std::size_t kListed = 8;             // data sets named in a message
+
+/// The data sets in a folder that no fixed name tells.
+std::vector<fs::path> search(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code failed;
+  std::size_t looked = 0;
+  const auto options = fs::directory_options::skip_permission_denied;
+  for (fs::recursive_directory_iterator at(folder, options, failed), end; !failed && at != end;
+       at.increment(failed)) {
+    check_interrupt();
+    if (++looked > kMostEntries)
+      throw Error(concat(folder.string(), ": expected a folder with a data set, found more than ",
+                         kMostEntries, " files in it: name the data set itself"));
+    const std::string name = at->path().filename().string(), extension = at->path().extension().string();
+    std::error_code ignored;
+    if (at->is_directory(ignored)) {
+      if (name.starts_with('.') || at.depth() >= kDeepest) at.disable_recursion_pending();
+    } else if (name == "main_data.hdf5" ||
+               (at.depth() == 0 && (extension == ".hdf5" || extension == ".h5"))) {
+      found.push_back(at->path());
+    }
+  }
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
-Dataset Dataset::open(const std::filesystem::path& path) {
-  const std::filesystem::path file = find_data_file(path);
-  try {
-    return Dataset(is_minari(file) ? open_minari(file) : open_d4rl(file));
-  } catch (const std::bad_alloc&) {  // a damaged header can claim any size
-    throw Error(concat(file.string(), ": expected columns that fit into memory, found larger ones"));
-  } catch (const std::length_error&) {
-    throw Error(concat(file.string(), ": expected columns that fit into memory, found larger ones"));
-  }
+}  // namespace
+
+fs::path find_data_file(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return path;
+  for (const char* inside : {"data.hdf5", "main_data.hdf5", "data/main_data.hdf5"})
+    if (fs::exists(path / inside, ignored)) return path / inside;
+  const std::vector<fs::path> found = search(path);
+  if (found.size() == 1) return found[0];
+  if (found.empty())
+    throw Error(concat(path.string(),
+                       ": expected a data set (*.hdf5, *.h5 or Minari's), found a folder without one"));
+  std::string names;
+  for (std::size_t i = 0; i < std::min(found.size(), kListed); ++i)
+    names += (i ? ", " : "") + found[i].lexically_relative(path).string();
+  throw Error(concat(path.string(), ": expected one data set, found ", found.size(), ": ", names,
+                     found.size() > kListed ? ", ..." : "", ": name one of them"));
+}
+
+Dataset Dataset::open(const fs::path& path) {
+  return Dataset(open_storage(find_data_file(path)));
 }
 
 Dataset Dataset::from_columns(Columns columns, Provenance provenance) {
@@ -89,6 +127,9 @@ std::span<const std::uint8_t> Dataset::terminals() const {
 std::span<const std::uint8_t> Dataset::timeouts() const {
   return storage_->timeouts;
 }
+const std::vector<std::string>& Dataset::ignored() const {
+  return storage_->ignored;
+}
 const std::vector<Episode>& Dataset::episodes() const {
   return storage_->episodes;
 }
@@ -97,6 +138,11 @@ const Provenance& Dataset::provenance() const {
 }
 const std::filesystem::path& Dataset::path() const {
   return storage_->path;
+}
+
+void Dataset::release_pages() const {
+  for (const Storage::Mapping& mapping : storage_->mappings)
+    if (mapping.size > 0) ::madvise(const_cast<void*>(mapping.memory.get()), mapping.size, MADV_DONTNEED);
 }
 
 std::vector<std::string> Dataset::info_names() const {

@@ -33,10 +33,17 @@ struct Episode {
   std::size_t size() const { return end - begin; }
 };
 
+/// The HDF5 file that a path stands for: a file itself; of a folder data.hdf5 (a stage's), main_data.hdf5,
+/// data/main_data.hdf5 (a Minari data set's), or else the only *.hdf5 or *.h5 in it or Minari data set below
+/// it. Throws Error where a folder holds none, or several, and lists them.
+std::filesystem::path find_data_file(const std::filesystem::path& path);
+
 class Dataset {
  public:
-  /// Opens a D4RL HDF5 file or a Minari data set (its folder, or the folder's main_data.hdf5).
-  /// Throws Error naming the file and what is wrong: missing, truncated, foreign, wrong shape or type.
+  /// Opens a D4RL HDF5 file or a Minari data set, as find_data_file finds it. HDF5 reads it in a child
+  /// process; what is not mapped from the file itself is mapped from a temporary one, so that neither takes
+  /// memory. Throws Error naming the file and what is wrong: missing, truncated, foreign, wrong shape or
+  /// type.
   static Dataset open(const std::filesystem::path& path);
 
   /// Rows held in memory (tests, small experiments). Sizes must agree; see the accessors for shapes.
@@ -62,8 +69,8 @@ class Dataset {
       const;                               // [size, observation_dim]  reached by the action, also at ends
   std::span<const float> actions() const;  // [size, action_dim]
   std::span<const float> rewards() const;  // [size]  for the state reached
-  std::span<const std::uint8_t> terminals() const;  // [size]  the task ended with this row
-  std::span<const std::uint8_t> timeouts() const;   // [size]  the episode was cut after this row
+  std::span<const std::uint8_t> terminals() const;  // [size]  not 0: the task ended with this row
+  std::span<const std::uint8_t> timeouts() const;   // [size]  not 0: the episode was cut after this row
 
   /// Names of the extra columns ("goal", "qpos", "goal_switched", ...).
   std::vector<std::string> info_names() const;
@@ -71,15 +78,23 @@ class Dataset {
   std::size_t info_dim(const std::string& name) const;
   std::span<const float> info(const std::string& name) const;  // [size, info_dim(name)]
 
+  /// What the file holds beside, and why it was left out: "infos/note: expected numbers, found text".
+  const std::vector<std::string>& ignored() const;
+
   const std::vector<Episode>& episodes() const;
   const Provenance& provenance() const;
   /// The file, or "" for columns in memory.
   const std::filesystem::path& path() const;
 
+  /// Gives back the memory of what was read of mapped columns; they are read from the file again when needed.
+  /// For walks over data larger than memory.
+  void release_pages() const;
+
   /// Writes a D4RL HDF5 file: observations, next_observations, actions, rewards, terminals, timeouts,
   /// infos/*, and the provenance as attributes of `metadata`.
   void write_d4rl(const std::filesystem::path& path) const;
-  /// Writes a Minari data set `<namespace>/<env>/<name>-v0` below `root`; returns its folder.
+  /// Writes a Minari data set `<namespace>/<name>-v<n>` below `root`, version 0 where `id` has none; returns
+  /// its folder. Throws InvalidArgument for an id that Minari does not take.
   std::filesystem::path write_minari(const std::filesystem::path& root, const std::string& id) const;
 
   struct Storage;  // private to datasets/storage

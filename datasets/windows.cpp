@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/interrupt.h"
+
 namespace diffreward {
 
 Json WindowLayout::json() const {
@@ -106,6 +108,7 @@ Dataset select_episodes(const Dataset& data, std::span<const std::size_t> episod
               from.begin() + static_cast<std::ptrdiff_t>(e.end * width));
   };
   for (const std::size_t number : episodes) {
+    check_interrupt();
     require(number < data.episodes().size(), "select: expected an episode below ", data.episodes().size(),
             ", got ", number);
     const Episode& e = data.episodes()[number];

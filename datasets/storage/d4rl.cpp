@@ -1,170 +1,198 @@
 // D4RL's HDF5 layout: observations, actions, rewards, terminals, timeouts, infos/*, flat over episodes. Ours
 // adds next_observations and keeps provenance as attributes of the group `metadata`.
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
+#include "core/interrupt.h"
 #include "datasets/storage/d4rl_writer.h"
-#include "datasets/storage/hdf5.h"
+#include "datasets/storage/hdf5_reader.h"
+#include "datasets/storage/isolated.h"
 #include "datasets/storage/storage.h"
 
 namespace diffreward {
 namespace {
 
-/// The whole file mapped for reading; closed with the last data set that uses it.
-std::shared_ptr<const void> map_file(const std::filesystem::path& path, std::size_t& size) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) throw Error(concat(path.string(), ": cannot read: ", std::strerror(errno)));
-  size = static_cast<std::size_t>(std::filesystem::file_size(path));
-  void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
-  ::close(file);
-  if (memory == MAP_FAILED) throw Error(concat(path.string(), ": cannot map: ", std::strerror(errno)));
-  return {memory, [size](const void* address) { ::munmap(const_cast<void*>(address), size); }};
-}
+constexpr std::size_t kPiece = std::size_t{16} << 20;  // bytes written between two looks at Ctrl-C
 
-/// Reads columns one by one: mapped where their bytes lie in one aligned piece, copied where not.
+/// Reads columns one by one: left where they are in the file if their bytes lie there in one aligned piece,
+/// converted into the spool if not.
 class Reader {
  public:
-  explicit Reader(const std::filesystem::path& path)
-      : storage_(std::make_shared<Dataset::Storage>()), file_(hdf5::open_file(path)), name_(path.string()) {
-    storage_->path = path;
-    storage_->mapping = map_file(path, mapped_);
-  }
+  Reader(hdf5::File& file, Spool& spool) : file_(file), spool_(spool) {}
 
-  std::shared_ptr<const Dataset::Storage> read() {
-    Dataset::Storage& s = *storage_;
-    s.observations = floats("observations", 0, &s.observation_dim);
-    s.rows = s.observation_dim ? s.observations.size() / s.observation_dim : 0;
-    if (s.rows == 0) throw Error(concat(name_, ": observations: expected rows, found none"));
-    s.actions = floats("actions", s.rows, &s.action_dim);
-    std::size_t one = 1;
-    s.rewards = floats("rewards", s.rows, &one);
-    s.terminals = flags("terminals");
-    s.timeouts = hdf5::has_dataset(file_.get(), "timeouts") ? flags("timeouts") : no_timeouts();
-    s.find_episodes();
-    if (hdf5::has_dataset(file_.get(), "next_observations")) {
-      std::size_t width = 0;
-      s.next_observations = floats("next_observations", s.rows, &width);
-      if (width != s.observation_dim)
-        throw Error(
-            concat(name_, ": next_observations: expected ", s.observation_dim, " columns, found ", width));
+  Json read() {
+    const hdf5::Column observations = column("observations", 0);
+    rows_ = observations.rows();
+    if (rows_ == 0) throw Error(concat(where("observations"), ": expected rows, found none"));
+    add_floats("observations", observations);
+    add_floats("actions", column("actions", rows_));
+    add_floats("rewards", column("rewards", rows_), true);
+    const hdf5::Column terminals = column("terminals", rows_);
+    add_flags("terminals", terminals);
+    std::optional<hdf5::Column> timeouts;
+    if (has("timeouts")) {
+      timeouts.emplace(column("timeouts", rows_));
+      add_flags("timeouts", *timeouts);
     } else {
-      s.next_observations = shifted_observations();
+      add_no_timeouts(terminals);
     }
-    read_infos();
-    read_provenance();
-    return storage_;
+    if (has("next_observations")) {
+      const hdf5::Column next = column("next_observations", rows_);
+      if (next.width() != observations.width())
+        throw Error(
+            concat(next.where(), ": expected ", observations.width(), " columns, found ", next.width()));
+      add_floats("next_observations", next);
+    } else {
+      add_shifted(observations, terminals, timeouts ? &*timeouts : nullptr);
+    }
+    add_infos();
+    return {{"rows", rows_}, {"columns", columns_}, {"attributes", attributes()}, {"ignored", ignored_}};
   }
 
  private:
-  std::string where(const std::string& column) const { return name_ + ": " + column; }
+  std::string where(const std::string& name) const { return file_.name() + ": " + name; }
+  bool has(const char* name) const {
+    return hdf5::kind_of(file_.id(), name, where(name)) == hdf5::Kind::kColumn;
+  }
 
-  /// rows == 0: any number. *width: 0 takes what is found, 1 demands a plain list.
-  std::span<const float> floats(const std::string& column, std::size_t rows, std::size_t* width) {
-    const hdf5::Handle dataset = hdf5::open_dataset(file_.get(), column, where(column));
-    const hdf5::ColumnInfo info = hdf5::column_info(dataset.get(), where(column));
-    const std::size_t found = info.shape.size() == 1 ? 1 : info.shape[1];
-    if (info.shape.size() > 2 || (*width == 1 && found != 1) || found == 0)
-      throw Error(concat(where(column), ": expected shape [rows, columns], found rank ", info.shape.size(),
-                         " with ", found, " columns"));
-    if (rows != 0 && info.shape[0] != rows)
+  /// rows == 0: any number.
+  hdf5::Column column(const std::string& name, std::size_t rows) {
+    hdf5::Column found(file_, file_.id(), name, where(name));
+    if (found.rank() > 2)
+      throw Error(concat(found.where(), ": expected shape [rows, columns], found ", found.shape()));
+    if (rows != 0 && found.rows() != rows)
       throw Error(
-          concat(where(column), ": expected ", rows, " rows as in observations, found ", info.shape[0]));
-    *width = found;
-    const std::size_t count = info.shape[0] * found;
-    if (info.is_float && info.offset != HADDR_UNDEF && info.offset % alignof(float) == 0) {
-      if (info.offset + count * sizeof(float) > mapped_)
-        throw Error(
-            concat(where(column), ": expected ", count * sizeof(float), " bytes, found a truncated file"));
-      return {reinterpret_cast<const float*>(static_cast<const char*>(storage_->mapping.get()) + info.offset),
-              count};
+          concat(found.where(), ": expected ", rows, " rows as in observations, found ", found.rows()));
+    return found;
+  }
+  static void expect_list(const hdf5::Column& column) {
+    if (column.width() != 1)
+      throw Error(concat(column.where(), ": expected one number a row, found shape ", column.shape()));
+  }
+
+  void add_floats(const std::string& name, const hdf5::Column& from, bool list = false) {
+    if (list) expect_list(from);
+    if (from.floats_at() != HADDR_UNDEF) {
+      columns_.push_back(column_json(name, from.width(), "file", from.floats_at()));
+      return;
     }
-    return storage_->floats.emplace_back(hdf5::read_floats(dataset.get(), info, where(column)));
+    SpoolColumn to(spool_, rows_ * from.width() * sizeof(float));
+    std::vector<float> values;
+    in_blocks(from.block(), [&](std::size_t row, std::size_t count) {
+      values.resize(count * from.width());
+      from.read(row, count, values.data());
+      to.append(std::span<const float>(values));
+    });
+    finish(name, from.width(), to);
   }
 
-  std::span<const std::uint8_t> flags(const std::string& column) {
-    const hdf5::Handle dataset = hdf5::open_dataset(file_.get(), column, where(column));
-    const hdf5::ColumnInfo info = hdf5::column_info(dataset.get(), where(column));
-    std::size_t count = 1;
-    for (const hsize_t extent : info.shape) count *= extent;
-    if (count != storage_->rows)
-      throw Error(
-          concat(where(column), ": expected ", storage_->rows, " rows as in observations, found ", count));
-    if (!info.is_float && info.offset != HADDR_UNDEF && info.offset + count <= mapped_)
-      return {reinterpret_cast<const std::uint8_t*>(storage_->mapping.get()) + info.offset, count};
-    return storage_->bytes.emplace_back(hdf5::read_flags(dataset.get(), info, where(column)));
+  /// Left in the file only if they are 0 and 1 there already.
+  void add_flags(const std::string& name, const hdf5::Column& from) {
+    expect_list(from);
+    std::vector<std::uint8_t> flags, raw;
+    if (from.bytes_at() != HADDR_UNDEF) {
+      bool plain = true;
+      in_blocks(from.block(), [&](std::size_t row, std::size_t count) {
+        if (!plain) return;
+        raw.resize(count);
+        from.read_bytes(row, count, raw.data());
+        plain = std::all_of(raw.begin(), raw.end(), [](std::uint8_t flag) { return flag <= 1; });
+      });
+      if (plain) {
+        columns_.push_back(column_json(name, 1, "file", from.bytes_at()));
+        return;
+      }
+    }
+    SpoolColumn to(spool_, rows_);
+    in_blocks(from.block(), [&](std::size_t row, std::size_t count) {
+      flags.resize(count);
+      from.read_flags(row, count, flags.data());
+      to.append(std::span<const std::uint8_t>(flags));
+    });
+    finish(name, 1, to);
   }
 
-  std::span<const std::uint8_t> no_timeouts() {
-    auto& column = storage_->bytes.emplace_back(storage_->rows, std::uint8_t{0});
-    column.back() = storage_->terminals.back() ? 0 : 1;
-    return column;
+  /// Nothing tells where episodes were cut: the recording's end is an end.
+  void add_no_timeouts(const hdf5::Column& terminals) {
+    std::uint8_t last = 0;
+    terminals.read_flags(rows_ - 1, 1, &last);
+    SpoolColumn to(spool_, rows_);
+    std::vector<std::uint8_t> flags;
+    in_blocks(std::size_t{1} << 20, [&](std::size_t row, std::size_t count) {
+      flags.assign(count, 0);
+      if (row + count == rows_) flags.back() = !last;
+      to.append(std::span<const std::uint8_t>(flags));
+    });
+    finish("timeouts", 1, to);
   }
 
   /// Where a file does not say what an action reached: the next row's observation; at ends the row's own.
-  std::span<const float> shifted_observations() {
-    const Dataset::Storage& s = *storage_;
-    auto& next = storage_->floats.emplace_back(s.observations.begin(), s.observations.end());
-    const std::size_t d = s.observation_dim;
-    for (const Episode& e : s.episodes)
-      std::copy(s.observations.begin() + static_cast<std::ptrdiff_t>((e.begin + 1) * d),
-                s.observations.begin() + static_cast<std::ptrdiff_t>(e.end * d),
-                next.begin() + static_cast<std::ptrdiff_t>(e.begin * d));
-    return next;
+  void add_shifted(const hdf5::Column& from, const hdf5::Column& terminals, const hdf5::Column* timeouts) {
+    const std::size_t width = from.width();
+    SpoolColumn to(spool_, rows_ * width * sizeof(float));
+    std::vector<float> values;
+    std::vector<std::uint8_t> ends, cuts;
+    in_blocks(from.block(), [&](std::size_t row, std::size_t count) {
+      const std::size_t more = row + count < rows_;
+      values.resize((count + 1) * width);
+      from.read(row, count + more, values.data());
+      ends.resize(count), cuts.resize(count);
+      terminals.read_flags(row, count, ends.data());
+      if (timeouts) timeouts->read_flags(row, count, cuts.data());
+      for (std::size_t i = 0; i < count; ++i) {
+        const bool last = ends[i] || (timeouts && cuts[i]) || row + i + 1 == rows_;
+        to.append(std::span<const float>(values).subspan((last ? i : i + 1) * width, width));
+      }
+    });
+    finish("next_observations", width, to);
   }
 
-  void read_infos() {
-    const hdf5::Quiet quiet;
-    if (H5Lexists(file_.get(), "infos", H5P_DEFAULT) <= 0) return;
-    const hdf5::Handle group(H5Gopen2(file_.get(), "infos", H5P_DEFAULT), H5Gclose);
-    if (!group.valid()) return;
+  void add_infos() {
+    if (hdf5::kind_of(file_.id(), "infos", where("infos")) != hdf5::Kind::kGroup) return;
+    const hdf5::Handle group = hdf5::open_group(file_.id(), "infos", where("infos"));
     for (const std::string& name : hdf5::child_names(group.get())) {
-      if (!hdf5::has_dataset(group.get(), name)) continue;
-      std::size_t width = 0;
-      const std::span<const float> values = floats("infos/" + name, storage_->rows, &width);
-      storage_->infos.push_back({name, width, values});
+      try {
+        add_floats("infos/" + name, column("infos/" + name, rows_));
+      } catch (const Error& error) {
+        ignored_.push_back(std::string(error.what()).substr(file_.name().size() + 2));
+      }
     }
   }
 
-  void read_provenance() {
-    const hdf5::Quiet quiet;
-    if (H5Lexists(file_.get(), "metadata", H5P_DEFAULT) <= 0) return;
-    const hdf5::Handle group(H5Gopen2(file_.get(), "metadata", H5P_DEFAULT), H5Gclose);
-    if (!group.valid()) return;
-    Provenance& from = storage_->provenance;
-    from.env = hdf5::read_text(group.get(), "env");
-    from.behaviour = hdf5::read_text(group.get(), "behaviour");
-    from.generator = hdf5::read_text(group.get(), "generator");
-    from.seed = hdf5::read_integer(group.get(), "seed", 0);
-    for (const auto& [name, target] :
-         {std::pair{"env_options", &from.env_options}, std::pair{"extra", &from.extra}}) {
-      const Json json = Json::parse(hdf5::read_text(group.get(), name), nullptr, false);
-      if (json.is_object()) *target = json;
-    }
+  Json attributes() {
+    if (hdf5::kind_of(file_.id(), "metadata", where("metadata")) != hdf5::Kind::kGroup) return Json::object();
+    const hdf5::Handle group = hdf5::open_group(file_.id(), "metadata", where("metadata"));
+    Json found = {{"seed", hdf5::read_integer(group.get(), "seed", 0, ignored_)}};
+    for (const char* name : {"env", "behaviour", "generator", "env_options", "extra"})
+      found[name] = hdf5::read_text(group.get(), name, ignored_);
+    return found;
   }
 
-  std::shared_ptr<Dataset::Storage> storage_;
-  hdf5::Handle file_;
-  std::string name_;
-  std::size_t mapped_ = 0;
+  void finish(const std::string& name, std::size_t width, SpoolColumn& column) {
+    column.finish();
+    columns_.push_back(column_json(name, width, "spool", column.offset()));
+  }
+
+  template <class Work>
+  void in_blocks(std::size_t block, const Work& work) const {
+    for (std::size_t row = 0; row < rows_; row += block) work(row, std::min(block, rows_ - row));
+  }
+
+  hdf5::File& file_;
+  Spool& spool_;
+  std::size_t rows_ = 0;
+  Json columns_ = Json::array(), ignored_ = Json::array();
 };
 
 }  // namespace
 
-std::shared_ptr<const Dataset::Storage> open_d4rl(const std::filesystem::path& path) {
-  return Reader(path).read();
-}
-
-void Dataset::Storage::find_episodes() {
-  std::size_t begin = 0;
-  for (std::size_t i = 0; i < rows; ++i) {
-    if (!terminals[i] && !timeouts[i] && i + 1 < rows) continue;
-    episodes.push_back({begin, i + 1, terminals[i] != 0});
-    begin = i + 1;
-  }
+Json read_d4rl(hdf5::File& file, Spool& spool) {
+  return Reader(file, spool).read();
 }
 
 D4rlWriter::D4rlWriter(const std::filesystem::path& path, std::size_t rows, std::size_t observation_dim,
@@ -172,6 +200,7 @@ D4rlWriter::D4rlWriter(const std::filesystem::path& path, std::size_t rows, std:
                        const Provenance& provenance)
     : path_(path), file_(path) {
   require(rows > 0, path.string(), ": expected rows to write, got none");
+  const Hdf5Lock lock;
   const hdf5::Quiet quiet;
   const hdf5::Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose),
       create(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
@@ -241,7 +270,8 @@ void D4rlWriter::write_bytes(const std::string& column, std::size_t row, const v
   const char* from = static_cast<const char*>(bytes);
   auto offset = static_cast<off_t>(at.offset + row * at.row_bytes);
   while (size > 0) {
-    const ssize_t written = ::pwrite(descriptor_, from, size, offset);
+    check_interrupt();
+    const ssize_t written = ::pwrite(descriptor_, from, std::min(size, kPiece), offset);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0)
       throw Error(concat(path_.string(), ": ", column, ": cannot write: ", std::strerror(errno)));

@@ -1,5 +1,5 @@
-// The little of HDF5's C interface that the formats need, with handles that close themselves and errors that
-// name the file.
+// HDF5's identifiers as handles that close themselves, and its attributes written. Whoever uses HDF5 holds
+// the Hdf5Lock; strangers' files are read by hdf5_reader.h.
 #pragma once
 
 #include <hdf5.h>
@@ -51,9 +51,6 @@ class Handle {
 class Quiet {
  public:
   Quiet() {
-    // HDF5's own clean-up at exit crashes on a file whose last flush hit a full disk; we close what we open.
-    static const herr_t no_exit_handler = H5dont_atexit();
-    (void)no_exit_handler;
     H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   }
@@ -66,34 +63,7 @@ class Quiet {
   void* data_ = nullptr;
 };
 
-/// Opens a file for reading. Throws Error: absent, truncated, or not HDF5.
-Handle open_file(const std::filesystem::path& path);
-
-/// A data set's shape and how its bytes lie in the file.
-struct ColumnInfo {
-  std::vector<hsize_t> shape;
-  bool is_float = false;         // else integers, enumerations or booleans
-  std::size_t item = 0;          // bytes of one number in the file
-  haddr_t offset = HADDR_UNDEF;  // where the bytes start if they lie in one native little-endian piece
-};
-
-bool has_dataset(hid_t parent, const std::string& name);
-std::vector<std::string> child_names(hid_t group);
-
-/// Shape of a data set of numbers; empty for a single value or another type.
-std::vector<hsize_t> numeric_shape(hid_t dataset);
-
-/// `where` is how messages name the data set: "file.hdf5: observations".
-Handle open_dataset(hid_t parent, const std::string& name, const std::string& where);
-ColumnInfo column_info(hid_t dataset, const std::string& where);
-/// Any numeric type to float or to 0/1 bytes; chunked and compressed layouts too.
-std::vector<float> read_floats(hid_t dataset, const ColumnInfo& info, const std::string& where);
-std::vector<std::uint8_t> read_flags(hid_t dataset, const ColumnInfo& info, const std::string& where);
-
-/// Attributes, "" or `fallback` where absent.
-std::string read_text(hid_t object, const std::string& name);
-std::uint64_t read_integer(hid_t object, const std::string& name, std::uint64_t fallback);
-/// Throw Error naming the attribute.
+/// Attributes. Throw Error naming the attribute.
 void write_text(hid_t object, const std::string& name, const std::string& value);
 void write_integer(hid_t object, const std::string& name, std::uint64_t value);
 

@@ -2,14 +2,19 @@
 #pragma once
 
 #include <deque>
-#include <map>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "core/file.h"
 #include "datasets/dataset.h"
+#include "datasets/storage/spool.h"
 
 namespace diffreward {
+namespace hdf5 {
+class File;
+}
 
 struct Dataset::Storage {
   struct InfoColumn {
@@ -21,29 +26,45 @@ struct Dataset::Storage {
   std::span<const float> observations, next_observations, actions, rewards;
   std::span<const std::uint8_t> terminals, timeouts;
   std::vector<InfoColumn> infos;
+  std::vector<std::string> ignored;
   std::vector<Episode> episodes;
   Provenance provenance;
   std::filesystem::path path;
 
-  std::shared_ptr<const void> mapping;    // the file, if columns point into it
-  std::deque<std::vector<float>> floats;  // columns that had to be copied; a deque keeps addresses
+  /// Read-only memory of a file that columns point into.
+  struct Mapping {
+    std::shared_ptr<const void> memory;
+    std::size_t size;
+  };
+  std::vector<Mapping> mappings;          // the file itself, and what could not be mapped from it, converted
+  std::deque<std::vector<float>> floats;  // columns in memory; a deque keeps addresses
   std::deque<std::vector<std::uint8_t>> bytes;
 
   /// Cuts the rows into episodes from terminals and timeouts; the last row always ends one.
   void find_episodes();
 };
 
-/// The HDF5 file of a data set: inside a Minari data set's folder, or the path itself. Throws Error for
-/// another folder.
-std::filesystem::path find_data_file(const std::filesystem::path& path);
-/// Whether a file found so has Minari's layout; the name tells.
-inline bool is_minari(const std::filesystem::path& data_file) {
-  return data_file.filename() == "main_data.hdf5";
-}
-
-/// The readers, one per format. They throw Error naming the file, the field, what was expected and what was
+/// Opens a file of either layout. Throws Error naming the file, the field, what was expected and what was
 /// found.
-std::shared_ptr<const Dataset::Storage> open_d4rl(const std::filesystem::path& path);
-std::shared_ptr<const Dataset::Storage> open_minari(const std::filesystem::path& data_file);
+std::shared_ptr<const Dataset::Storage> open_storage(const std::filesystem::path& file);
+
+/// Work on the HDF5 file of a stranger in a child process (isolated.h).
+Json run_on_file(const RegularFile& file, const std::string& name, Spool* spool,
+                 const std::function<Json(hdf5::File&)>& work);
+
+/// Whether a file has Minari's layout: a group for each episode.
+bool is_minari(const hdf5::File& file);
+
+/// The readers, one per layout, which run in the child: {"rows", "columns": [{"name", "width", "place",
+/// "offset"}], "ignored": [texts], "attributes"}. A column's place is "file" or "spool"; infos are named
+/// "infos/<name>".
+Json read_d4rl(hdf5::File& file, Spool& spool);
+Json read_minari(hdf5::File& file, Spool& spool);
+Json column_json(const std::string& name, std::size_t width, const char* place, std::size_t offset);
+
+/// What Minari's metadata.json beside a file tells. Throws Error for spaces that are no vectors of numbers.
+Provenance read_minari_metadata(const std::filesystem::path& metadata);
+/// The number of groups episode_0, episode_1, ... in a file. Throws Error where there is none.
+std::size_t count_episodes(const hdf5::File& file);
 
 }  // namespace diffreward

@@ -262,7 +262,8 @@ TEST_F(CheckData, FindsUnreadableFiles) {
   EXPECT_EQ(only_fault(folder_ / "cut.hdf5").name, "unreadable-file");
   write_bytes(folder_ / "text.hdf5", "hello");
   EXPECT_EQ(only_fault(folder_ / "text.hdf5").name, "unreadable-file");
-  EXPECT_EQ(only_fault(folder_.path()).name, "unreadable-file");
+  std::filesystem::create_directory(folder_ / "empty");
+  EXPECT_EQ(only_fault(folder_ / "empty").name, "unreadable-file");
   EXPECT_THROW(check_data(folder_ / "absent.hdf5"), Error);
 }
 

@@ -4,9 +4,13 @@
 //   data_probe write FILE ROOT ID   the sample data set as a D4RL file and as a Minari data set
 //   data_probe read PATH            any data set, as JSON on standard output
 //   data_probe check PATH           names of its faults, one a line
+//   data_probe walk PATH            its rows, and the most memory this process held while it read every
+//   number, KB data_probe minari PATH ROOT ID  any data set written as Minari's
 #include <cstdio>
+#include <fstream>
 #include <iostream>
 
+#include "core/interrupt.h"
 #include "datasets/check.h"
 #include "tests/datasets/sample_data.h"
 
@@ -17,6 +21,14 @@ namespace {
 template <class T>
 Json list(std::span<const T> values) {
   return std::vector<T>(values.begin(), values.end());
+}
+
+/// KB; other than getrusage's, not that of the program that started this one.
+long most_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;)
+    if (long kilobytes = 0; word == "VmHWM:" && status >> kilobytes) return kilobytes;
+  return -1;
 }
 
 Json describe(const Dataset& data) {
@@ -34,6 +46,7 @@ Json describe(const Dataset& data) {
           {"terminals", list(data.terminals())},
           {"timeouts", list(data.timeouts())},
           {"infos", infos},
+          {"ignored", data.ignored()},
           {"episodes", episodes},
           {"metadata",
            {{"env", from.env},
@@ -47,6 +60,7 @@ Json describe(const Dataset& data) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+  catch_interrupts();
   const std::string action = argc > 1 ? argv[1] : "";
   if (action == "write" && argc == 5) {
     const Dataset data = Dataset::from_columns(sample_columns(), sample_provenance());
@@ -56,8 +70,20 @@ int main(int argc, char** argv) try {
     std::cout << describe(Dataset::open(argv[2])).dump() << "\n";
   } else if (action == "check" && argc == 3) {
     for (const Fault& fault : check_data(argv[2])) std::cout << fault.name << "\n";
+  } else if (action == "walk" && argc == 3) {
+    const Dataset data = Dataset::open(argv[2]);
+    float sum = 0;
+    for (const auto column :
+         {data.observations(), data.next_observations(), data.actions(), data.rewards()}) {
+      for (const float value : column) sum += value;
+      data.release_pages();
+    }
+    std::cout << data.size() << " " << most_memory() << " " << sum << "\n";
+  } else if (action == "minari" && argc == 5) {
+    Dataset::open(argv[2]).write_minari(argv[3], argv[4]);
   } else {
-    std::cerr << "usage: data_probe write FILE ROOT ID | read PATH | check PATH\n";
+    std::cerr << "usage: data_probe write FILE ROOT ID | read PATH | check PATH | walk PATH | minari PATH "
+                 "ROOT ID\n";
     return 2;
   }
   return 0;
