@@ -127,21 +127,23 @@ def _plain(value: Any) -> Any:
 
 _SIZES = {"start_cell": 2, "goal_cell": 2, "start": 2, "goal": 2, "state": None}
 _ALIASES = {"reset_cell": "start_cell"}  # Gymnasium-Robotics' names
+_NAMES = [*_SIZES, *_ALIASES]
 
 
 def reset_options(options: Mapping[str, Any], count: int) -> list[_envs.ResetOptions]:
     """One entry for all instances, or one each when any value has a row an instance ([count, 2])."""
-    options = {name: value for name, value in options.items() if name not in _SIZES or value is not None}
-    for alias in _ALIASES.keys() & options.keys():
-        value = options.pop(alias)
-        if value is not None and options.setdefault(_ALIASES[alias], value) is not value:
-            raise ValueError(f"reset: options {alias!r} and {_ALIASES[alias]!r} are one: expected one of them, got both")
+    options = {name: value for name, value in options.items() if name not in _NAMES or value is not None}
+    for alias, name in _ALIASES.items():
+        if alias in options:
+            if name in options:
+                raise ValueError(f"reset: options {alias!r} and {name!r} are one: expected one of them, got both")
+            options[name] = options.pop(alias)
     per_instance = {name: np.ndim(value) == 2 for name, value in options.items()}
     found = [_envs.ResetOptions() for _ in range(count if any(per_instance.values()) else 1)]
     for name, value in options.items():
         if name not in _SIZES:
-            near = _envs.nearest_name(name, list(_SIZES))
-            hint = f"did you mean {near!r}?" if near else f"it takes {', '.join(_SIZES)}"
+            near = _envs.nearest_name(name, _NAMES)
+            hint = f"did you mean {near!r}?" if near else f"it takes {', '.join(_NAMES)}"
             raise ValueError(f"reset: unknown option {name!r}; {hint}")
         array = np.asarray(value)
         if array.dtype.kind not in "iuf":
@@ -254,7 +256,7 @@ def _max_steps(max_episode_steps: int | None) -> int:
             f"max_episode_steps: expected a positive integer up to {_MOST_STEPS}, or -1 for no limit, "
             f"got {max_episode_steps}"
         )
-    return max_episode_steps
+    return int(max_episode_steps)
 
 
 _MOST_STEPS = 10**9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
@@ -11,7 +12,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from diffreward import _native
+from diffreward import _envs, _native
 from diffreward._batch import Rewarded, make_batch
 from diffreward._instance import Goals, Part, Robot, part_of
 from diffreward.reward import RewardLike
@@ -84,9 +85,13 @@ class VectorEnv(_native.NotCopied, gymnasium.vector.VectorEnv):
         self._frames = [[] for _ in range(num_envs)] if render_mode == "rgb_array_list" else None
         self._env_id, self._options = env_id, [each] * num_envs if isinstance(each, Mapping) else each
         self._watched: WeakSet[Instance] = WeakSet()
+        seconds = spec["seconds_per_step"]
+        if seconds is None:  # instances differ
+            first = _envs.env_spec(env_id, _native.options_json(env_id, self._options[0]))
+            seconds = json.loads(first)["seconds_per_step"]
         self.metadata = {
             **type(self).metadata,
-            "render_fps": round(1 / spec["seconds_per_step"]),
+            "render_fps": round(1 / seconds),
             "autoreset_mode": mode,
         }
         self.single_observation_space = _native.observation_space(spec)
