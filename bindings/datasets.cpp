@@ -104,7 +104,7 @@ void bind_datasets(py::module_& m) {
       .def_property_readonly("path", &Dataset::path, "The file.")
       .def(
           "__reduce__",
-          [](const Dataset& self) {
+          [](const Dataset& self) -> py::tuple {
             return py::make_tuple(py::module_::import("diffreward._envs").attr("open_dataset"),
                                   py::make_tuple(self.path()));
           },

@@ -61,7 +61,7 @@ def test_workers_make_rewarded_environments(reward, context):
     envs = gym.make_vec(MAZE, num_envs=2, reward=reward, vectorization_mode="async",
                         vector_kwargs={"context": context})
     try:
-        np.testing.assert_allclose(_paid(envs), expected, rtol=1e-6)
+        np.testing.assert_allclose(_paid(envs), expected, rtol=1e-4)  # float32, in batches of another size
     finally:
         envs.close(terminate=True)
 

@@ -184,7 +184,7 @@ class Dataset:
     """
     def __len__(self) -> int:
         ...
-    def __reduce__(self) -> tuple[..., tuple[pathlib.Path]]:
+    def __reduce__(self) -> tuple:
         """
         Pickles as its path: whoever unpickles it opens the file.
         """
