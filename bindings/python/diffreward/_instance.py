@@ -110,7 +110,7 @@ class Robot(Part):
         return _read_only(np.zeros(self.model.nv))
 
     def set_state(self, qpos: np.ndarray, qvel: np.ndarray) -> None:
-        """Places the robot: positions [nq] and velocities [nv]. Begins an episode, if none is under way."""
+        """Places the robot: positions [nq] and velocities [nv]. Begins an episode; a batch counts its steps from here."""
         batch, i = self._instance()
         batch.place(i, qpos, qvel)
         self._began()
