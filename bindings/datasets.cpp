@@ -103,6 +103,13 @@ void bind_datasets(py::module_& m) {
           "Where the data comes from, as JSON text.")
       .def_property_readonly("path", &Dataset::path, "The file.")
       .def(
+          "__reduce__",
+          [](const Dataset& self) -> py::tuple {
+            return py::make_tuple(py::module_::import("diffreward._envs").attr("open_dataset"),
+                                  py::make_tuple(self.path()));
+          },
+          "Pickles as its path: whoever unpickles it opens the file.")
+      .def(
           "write_d4rl",
           [](const Dataset& self, const std::filesystem::path& path) {
             const py::gil_scoped_release unlocked;
@@ -121,7 +128,7 @@ void bind_datasets(py::module_& m) {
       "open_dataset",
       [](const std::filesystem::path& path) {
         const py::gil_scoped_release unlocked;
-        return Dataset::open(path);
+        return Dataset::open(std::filesystem::absolute(path));  // that a pickle still finds it
       },
       py::arg("path"), "Opens a D4RL HDF5 file or a Minari data set.");
 }

@@ -8,6 +8,7 @@
 #include "bindings/module.h"
 #include "envs/async_env.h"
 #include "envs/catalog.h"
+#include "envs/locomotion/mujoco_env.h"
 #include "envs/maze2d/point_maze.h"
 
 namespace diffreward::python {
@@ -40,6 +41,13 @@ py::array image_array(const Image& image) {
   py::array_t<std::uint8_t> array({image.height, image.width, 3});
   std::ranges::copy(image.rgb, array.mutable_data());
   return array;
+}
+
+/// Instance i, which must be a robot.
+MujocoEnv& robot(const Batch& batch, int i) {
+  auto* const found = dynamic_cast<MujocoEnv*>(&batch.get().env(i));
+  require(found, batch.get().spec().id, ": expected a robot, got another environment");
+  return *found;
 }
 
 /// The observations of `kind` in a batch's view, [n, obs_dim].
@@ -89,8 +97,6 @@ void bind_async(py::module_& m) {
           "Results that recv has yet to deliver.")
       .def_property_readonly(
           "spec", [](const Async& self) { return self.get().spec().json().dump(); }, "EnvSpec as JSON text.")
-      .def(
-          "reset", [](Async& self, std::uint64_t seed) { self.get().reset(seed); }, py::arg("seed"))
       .def(
           "send_reset",
           [](Async& self, const Ids& ids, const std::vector<std::uint64_t>& seeds,
@@ -206,7 +212,39 @@ void bind_envs(py::module_& m) {
             const Env& env = self.get().env(i);
             return image_array(env.render(width, height));
           },
-          py::arg("i"), py::arg("width"), py::arg("height"), "Instance i as a picture [height, width, 3].");
+          py::arg("i"), py::arg("width"), py::arg("height"), "Instance i as a picture [height, width, 3].")
+      .def(
+          "frame_skip", [](const Batch& self, int i) { return robot(self, i).frame_skip(); }, py::arg("i"),
+          "Robots: MuJoCo's steps in one of instance i.")
+      .def(
+          "mujoco_model",
+          [](const Batch& self, int i) {
+            const std::vector<std::byte> bytes = mujoco_model_bytes(robot(self, i).model());
+            return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+          },
+          py::arg("i"), "Robots: the model of instance i as an MJB file's bytes.")
+      .def(
+          "copy_mujoco_data",
+          [](const Batch& self, int i, std::uintptr_t address) {
+            robot(self, i).snapshot(*reinterpret_cast<mjData_*>(address));
+          },
+          py::arg("i"), py::arg("address"),
+          "Robots: copies instance i into the mjData at `address`, made for an equal model.")
+      .def(
+          "place",
+          [](Batch& self, int i, const Vector& qpos, const Vector& qvel) {
+            MujocoEnv& env = robot(self, i);
+            std::vector<double> obs(env.spec().observation.size());
+            env.place(span_of(qpos), span_of(qvel), obs);
+            ResetOptions placed;
+            placed.state.resize(env.spec().state_size);
+            env.state(placed.state);
+            std::vector<std::uint8_t> mask(std::size_t(self.get().size()), 0);
+            mask[std::size_t(i)] = 1;
+            self.get().reset(mask, {}, {&placed, 1});
+          },
+          py::arg("i"), py::arg("qpos"), py::arg("qvel"),
+          "Robots: begins an episode of instance i at these positions and velocities.");
 
   m.def(
       "make_batch",
@@ -250,6 +288,8 @@ void bind_envs(py::module_& m) {
         return all.dump();
       },
       py::arg("id"), "The options of an environment, as JSON text.");
+  m.def("check_picture_size", &check_picture_size, py::arg("width"), py::arg("height"),
+        "Refuses (ValueError) sizes that are not drawn.");
   m.attr("GOAL_RADIUS") = PointMaze::kGoalRadius;
   m.def("nearest_name", &nearest_name, py::arg("name"), py::arg("candidates"),
         "The candidate most like `name`, or ''.");

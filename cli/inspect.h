@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/config.h"
+#include "envs/image.h"
 
 namespace diffreward::cli {
 
@@ -20,7 +21,7 @@ struct EnvsConfig {
     field("env", self.env, "environment to describe; empty lists all");
     field("map", self.map, "a map file or text in place of the environment's own");
     field("render", self.render, "write the first state of an episode as a PNG");
-    field("width", self.width, "of the PNG, pixels", Bounds{16, 8192});
+    field("width", self.width, "of the PNG, pixels", Bounds{kMinPictureSide, kMaxPictureSide});
     field("seed", self.seed, "seed of that episode");
   }
 };

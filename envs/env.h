@@ -98,7 +98,8 @@ class Env {
   /// The values of spec().info for the current state.  [spec().info_size()]
   virtual void info(std::span<double> out) const = 0;
 
-  /// The current state as a picture, drawn without a display.
+  /// The current state as a picture, drawn without a display. Throws InvalidArgument for a side that
+  /// check_picture_size refuses.
   virtual Image render(int width, int height) const = 0;
 };
 

@@ -8,6 +8,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <string_view>
+#include <utility>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -26,6 +27,12 @@ void check_size(const Image& image) {
 }
 
 }  // namespace
+
+void check_picture_size(int width, int height) {
+  for (const auto& [name, side] : {std::pair{"width", width}, {"height", height}})
+    require(side >= kMinPictureSide && side <= kMaxPictureSide, name, ": expected ", kMinPictureSide, " to ",
+            kMaxPictureSide, " pixels, got ", side);
+}
 
 std::vector<std::uint8_t> encode_png(const Image& image) {
   check_size(image);

@@ -12,6 +12,12 @@ struct Image {
   std::vector<std::uint8_t> rgb;  // [height, width, 3]
 };
 
+/// Sides of the pictures that environments draw, pixels.
+inline constexpr int kMinPictureSide = 16, kMaxPictureSide = 4096;
+
+/// Throws InvalidArgument naming the side that is out of range.
+void check_picture_size(int width, int height);
+
 /// The picture as a PNG file's bytes.
 std::vector<std::uint8_t> encode_png(const Image& image);
 

@@ -84,6 +84,12 @@ std::shared_ptr<const mjModel> shared_mujoco_model(const std::string& name, cons
   return shared(concat(to_json(physics).dump(), "\n", key), [&] { return altered(name, plain(), physics); });
 }
 
+std::vector<std::byte> mujoco_model_bytes(const mjModel& model) {
+  std::vector<std::byte> bytes(std::size_t(mj_sizeModel(&model)));
+  mj_saveModel(&model, nullptr, bytes.data(), mjtSize(bytes.size()));
+  return bytes;
+}
+
 std::unique_ptr<mjData, void (*)(mjData*)> make_mujoco_data(const std::string& name, const mjModel& model) {
   std::unique_ptr<mjData, void (*)(mjData*)> data(mj_makeData(&model), mj_deleteData);
   if (!data) throw Error(concat(name, ": MuJoCo is out of memory for the state of an environment"));

@@ -2,8 +2,10 @@
 // must not pass unseen.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/config.h"
 
@@ -40,6 +42,9 @@ struct PhysicsConfig {
 /// would write both to MUJOCO_LOG.TXT in the current folder, and end the process at an error.
 std::shared_ptr<const mjModel_> shared_mujoco_model(const std::string& name, const std::string& mjcf,
                                                     double total_mass = 0, const PhysicsConfig& physics = {});
+
+/// The model as the bytes of an MJB file, which mj_loadModelBuffer reads.
+std::vector<std::byte> mujoco_model_bytes(const mjModel_& model);
 
 /// Fresh data of a model. Throws Error when memory is short.
 std::unique_ptr<mjData_, void (*)(mjData_*)> make_mujoco_data(const std::string& name, const mjModel_& model);

@@ -2,9 +2,13 @@
 
 #include <dlfcn.h>
 #include <mujoco/mujoco.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -17,13 +21,13 @@
 namespace diffreward {
 namespace {
 
-constexpr int kMaxPixels = 4096;
-
 /// A context in memory that one thread at a time makes its own.
 class GlContext {
  public:
   virtual ~GlContext() = default;
+  /// False when it is lost for good.
   virtual bool make_current() = 0;
+  /// Gives the thread back to the context that make_current found, or to none.
   virtual void release() = 0;
 };
 
@@ -39,7 +43,73 @@ constexpr EglInt kEglNone = 0x3038, kEglSurfaceType = 0x3033, kEglPbufferBit = 1
                  kEglGreenSize = 0x3023, kEglBlueSize = 0x3022, kEglDepthSize = 0x3025,
                  kEglStencilSize = 0x3026, kEglColorBufferType = 0x303F, kEglRgbBuffer = 0x308E,
                  kEglRenderableType = 0x3040, kEglOpenglBit = 8, kEglWidth = 0x3057, kEglHeight = 0x3056;
+constexpr EglInt kEglDraw = 0x3059, kEglRead = 0x305A;
 constexpr unsigned kEglOpenglApi = 0x30A2, kEglPlatformDevice = 0x313F, kEglPlatformSurfaceless = 0x31DD;
+
+/// A context is known again by a buffer object with contents of its own: the handle of one that was destroyed
+/// may have become that of another library's.
+class GlMark {
+ public:
+  /// Leaves the mark in the current context.
+  template <class GetProc>
+  bool leave(const GetProc& get_proc) {
+    return load(get_proc, "glGenBuffers", generate_) && load(get_proc, "glBindBuffer", bind_) &&
+           load(get_proc, "glBufferData", fill_) && load(get_proc, "glGetBufferSubData", read_) &&
+           load(get_proc, "glGetBufferParameteriv", parameter_) && load(get_proc, "glIsBuffer", is_buffer_) &&
+           load(get_proc, "glGetIntegerv", get_) && write();
+  }
+  /// Whether the current context holds it.
+  bool found() const {
+    if (!is_buffer_(name_)) return false;
+    const Bound bound(*this);
+    int size = 0;
+    parameter_(kArrayBuffer, kBufferSize, &size);
+    if (size != sizeof contents_) return false;
+    Contents there{};
+    read_(kArrayBuffer, 0, sizeof there, there.data());
+    return there == contents_;
+  }
+
+ private:
+  using Contents = std::array<std::int64_t, 3>;
+  static constexpr unsigned kArrayBuffer = 0x8892, kArrayBufferBinding = 0x8894, kBufferSize = 0x8764,
+                            kStaticDraw = 0x88E4;
+
+  /// Binds the buffer for as long as it lives.
+  struct Bound {
+    const GlMark& mark;
+    int before = 0;
+    explicit Bound(const GlMark& of) : mark(of) {
+      mark.get_(kArrayBufferBinding, &before);
+      mark.bind_(kArrayBuffer, mark.name_);
+    }
+    ~Bound() { mark.bind_(kArrayBuffer, unsigned(before)); }
+  };
+
+  template <class GetProc, class Function>
+  static bool load(const GetProc& get_proc, const char* name, Function*& function) {
+    function = reinterpret_cast<Function*>(get_proc(name));
+    return function != nullptr;
+  }
+  bool write() {
+    static std::int64_t count = 0;
+    contents_ = {++count, ::getpid(), std::chrono::steady_clock::now().time_since_epoch().count()};
+    generate_(1, &name_);
+    const Bound bound(*this);
+    fill_(kArrayBuffer, sizeof contents_, contents_.data(), kStaticDraw);
+    return name_ != 0;
+  }
+
+  unsigned name_ = 0;
+  Contents contents_{};
+  void (*generate_)(int, unsigned*) = nullptr;
+  void (*bind_)(unsigned, unsigned) = nullptr;
+  void (*fill_)(unsigned, std::ptrdiff_t, const void*, unsigned) = nullptr;
+  void (*read_)(unsigned, std::ptrdiff_t, std::ptrdiff_t, void*) = nullptr;
+  void (*parameter_)(unsigned, unsigned, int*) = nullptr;
+  unsigned char (*is_buffer_)(unsigned) = nullptr;
+  void (*get_)(unsigned, int*) = nullptr;
+};
 
 class EglContext final : public GlContext {
  public:
@@ -47,25 +117,47 @@ class EglContext final : public GlContext {
     auto context = std::unique_ptr<EglContext>(new EglContext);
     return context->open() ? std::move(context) : nullptr;
   }
-  bool make_current() override { return make_current_(display_, surface_, surface_, context_); }
-  void release() override { make_current_(display_, nullptr, nullptr, nullptr); }
+  bool make_current() override {
+    if (!bind()) return false;
+    if (mark_.found()) return true;
+    release();
+    return false;
+  }
+  void release() override {
+    if (before_.context)
+      make_current_(before_.display, before_.draw, before_.read, before_.context);
+    else
+      make_current_(display_, nullptr, nullptr, nullptr);
+  }
 
  private:
   using Display = void*;
+  struct Current {
+    Display display = nullptr;
+    void *draw = nullptr, *read = nullptr, *context = nullptr;
+  };
+  bool bind() {
+    before_ = {get_current_display_(), get_current_surface_(kEglDraw), get_current_surface_(kEglRead),
+               get_current_context_()};
+    return make_current_(display_, surface_, surface_, context_);
+  }
   bool open() {
     void* const egl = dlopen("libEGL.so.1", RTLD_NOW | RTLD_LOCAL);  // stays open as long as the process
     if (!egl) return false;
     const auto get_proc = find<void*(const char*)>(egl, "eglGetProcAddress");
     const auto initialize = find<unsigned(Display, EglInt*, EglInt*)>(egl, "eglInitialize");
     const auto get_display = find<Display(void*)>(egl, "eglGetDisplay");
-    const auto bind = find<unsigned(unsigned)>(egl, "eglBindAPI");
+    const auto bind_api = find<unsigned(unsigned)>(egl, "eglBindAPI");
     const auto choose =
         find<unsigned(Display, const EglInt*, void**, EglInt, EglInt*)>(egl, "eglChooseConfig");
     const auto surface = find<void*(Display, void*, const EglInt*)>(egl, "eglCreatePbufferSurface");
     const auto context = find<void*(Display, void*, void*, const EglInt*)>(egl, "eglCreateContext");
     make_current_ = find<unsigned(Display, void*, void*, void*)>(egl, "eglMakeCurrent");
-    if (!get_proc || !initialize || !get_display || !bind || !choose || !surface || !context ||
-        !make_current_)
+    get_current_context_ = find<void*()>(egl, "eglGetCurrentContext");
+    get_current_display_ = find<Display()>(egl, "eglGetCurrentDisplay");
+    get_current_surface_ = find<void*(EglInt)>(egl, "eglGetCurrentSurface");
+    if (!get_proc || !initialize || !get_display || !bind_api || !choose || !surface || !context ||
+        !make_current_ || !get_current_context_ || !get_current_display_ || !get_current_surface_)
       return false;
     // A graphics card without a screen, then Mesa without a card, then what the display variable says.
     const auto platform_display =
@@ -103,23 +195,44 @@ class EglContext final : public GlContext {
     for (Display display : displays) {
       EglInt major, minor, count = 0;
       void* config = nullptr;
-      if (!display || !initialize(display, &major, &minor) || !bind(kEglOpenglApi)) continue;
+      if (!display || !initialize(display, &major, &minor) || !bind_api(kEglOpenglApi)) continue;
       if (!choose(display, wanted, &config, 1, &count) || count < 1) continue;
       display_ = display;
       surface_ = surface(display, config, tiny);
       context_ = context(display, config, nullptr, nullptr);
-      if (surface_ && context_ && make_current()) {
-        release();
-        return true;
-      }
+      if (!surface_ || !context_ || !bind()) continue;
+      const bool marked = mark_.leave(get_proc);
+      release();
+      if (marked) return true;
     }
     return false;
   }
 
   Display display_ = nullptr;
   void *surface_ = nullptr, *context_ = nullptr;
+  GlMark mark_;
+  Current before_;  // what the thread had
   unsigned (*make_current_)(Display, void*, void*, void*) = nullptr;
+  void* (*get_current_context_)() = nullptr;
+  Display (*get_current_display_)() = nullptr;
+  void* (*get_current_surface_)(EglInt) = nullptr;
 };
+
+/// Whether a context was current, whoever made it, in the thread that forked this process.
+bool forked_while_drawing = false;
+
+/// Looks before every fork, and remembers in the child.
+[[maybe_unused]] const int watching_forks = [] {
+  static bool current = false;
+  return ::pthread_atfork(
+      [] {
+        void* const egl = dlopen("libEGL.so.1", RTLD_NOW | RTLD_NOLOAD);
+        const auto context = egl ? find<void*()>(egl, "eglGetCurrentContext") : nullptr;
+        current = context && context();
+        if (egl) dlclose(egl);
+      },
+      nullptr, [] { forked_while_drawing |= current; });
+}();
 
 class OsMesaContext final : public GlContext {
  public:
@@ -154,13 +267,20 @@ class OsMesaContext final : public GlContext {
   unsigned char (*make_current_)(void*, void*, unsigned, int, int) = nullptr;
 };
 
+constexpr const char* kForked =
+    "MuJoCo's renderer: OpenGL stayed with the parent process, which had drawn before it forked: draw first "
+    "in "
+    "the child process, or start processes by 'spawn' or 'forkserver'";
+
 /// The process's context. It is never destroyed: the drivers' own clean-up at exit comes first.
 struct Gl {
   std::mutex mutex;
-  std::unique_ptr<GlContext> context;  // none: no picture can be drawn
-  std::string why;                     // and why
-  bool required = false;               // MUJOCO_GL names the library
-  pid_t process = ::getpid();          // a context does not survive a fork
+  std::unique_ptr<GlContext> (*make)() = nullptr;  // none: no picture can be drawn
+  std::unique_ptr<GlContext> context;
+  int generation = 0;          // counts the contexts
+  std::string why;             // if none
+  bool required = false;       // MUJOCO_GL names the library
+  pid_t process = ::getpid();  // that the context belongs to
 
   Gl() {
     const char* const chosen = std::getenv("MUJOCO_GL");
@@ -170,8 +290,8 @@ struct Gl {
       return;
     }
     required = name == "egl" || name == "osmesa";
-    if (name != "osmesa") context = EglContext::make();
-    if (!context && name != "egl") context = OsMesaContext::make();
+    if (name != "osmesa") try_library(EglContext::make);
+    if (!context && name != "egl") try_library(OsMesaContext::make);
     if (!context)
       why = name == "egl"
                 ? "MUJOCO_GL=egl: cannot make an OpenGL context (Debian: libegl1 and libgl1-mesa-dri)"
@@ -180,19 +300,37 @@ struct Gl {
                 : "cannot make an OpenGL context by EGL or OSMesa (Debian: libegl1 and libgl1-mesa-dri)";
   }
 
+  /// Throws Error in a process that OpenGL did not follow through a fork.
   static Gl& get() {
+    if (forked_while_drawing) throw Error(kForked);
     static Gl* const gl = new Gl;
+    if (gl->make && gl->process != ::getpid()) throw Error(kForked);
     return *gl;
   }
-  bool usable() const { return context && process == ::getpid(); }
+
+  /// Makes the context current, or a new one where it was lost.
+  void make_current() {
+    if (context && context->make_current()) return;
+    context = make();
+    ++generation;
+    if (!context || !context->make_current())
+      throw Error(
+          "MuJoCo's renderer: another library took the OpenGL context away, and no other can be made");
+  }
+
+ private:
+  void try_library(std::unique_ptr<GlContext> (*library)()) {
+    context = library();
+    if (!context) return;
+    make = library;
+    generation = 1;
+  }
 };
 
 /// Makes the context current for as long as it lives.
 class Current {
  public:
-  explicit Current(Gl& gl) : gl_(gl), lock_(gl.mutex) {
-    if (!gl.context->make_current()) throw Error("MuJoCo's renderer: the OpenGL context cannot be used");
-  }
+  explicit Current(Gl& gl) : gl_(gl), lock_(gl.mutex) { gl.make_current(); }
   ~Current() { gl_.context->release(); }
 
  private:
@@ -241,7 +379,8 @@ struct MujocoRenderer::Impl {
   mjrContext context;
   std::vector<std::uint8_t> upside_down;
   std::mutex mutex;
-  pid_t process = 0;  // that the scene and the context belong to; 0: not made yet
+  int generation = 0;  // of the context that `context` belongs to; 0: none yet
+  pid_t process = ::getpid();
 
   Impl(const std::string& name, const std::string& mjcf)
       : model(shared_mujoco_model(name, decorated(mjcf))), data(make_mujoco_data(name, *model)) {
@@ -249,14 +388,24 @@ struct MujocoRenderer::Impl {
     mjr_defaultContext(&context);
   }
   ~Impl() {
-    if (process == 0) return;
     mjv_freeScene(&scene);
-    if (process != ::getpid()) return;  // the context stayed with the parent
+    if (generation == 0 || process != ::getpid()) return;  // OpenGL's part stayed with the parent
     try {
-      const Current current(Gl::get());
-      mjr_freeContext(&context);
-    } catch (const Error&) {  // nothing is left to free it with
+      Gl& gl = Gl::get();
+      const Current current(gl);
+      if (generation == gl.generation) mjr_freeContext(&context);  // else it was lost with its own
+    } catch (const Error&) {                                       // nothing is left to free it with
     }
+  }
+
+  /// Loads the model into the current context, unless it is there.
+  void load(int current_generation) {
+    if (generation == current_generation) return;
+    if (!scene.maxgeom) mjv_makeScene(model.get(), &scene, 1000);
+    mjr_defaultContext(&context);
+    mjr_makeContext(model.get(), &context, mjFONTSCALE_100);
+    generation = current_generation;
+    process = ::getpid();
   }
 };
 
@@ -266,17 +415,14 @@ MujocoRenderer::~MujocoRenderer() = default;
 
 bool MujocoRenderer::available() {
   const Gl& gl = Gl::get();
-  if (!gl.context && gl.required) throw Error(concat("MuJoCo's renderer: ", gl.why));
-  return gl.usable();
+  if (!gl.make && gl.required) throw Error(concat("MuJoCo's renderer: ", gl.why));
+  return gl.make != nullptr;
 }
 
 Image MujocoRenderer::render(std::span<const double> qpos, const RobotCamera& camera, int width, int height) {
-  require(width >= 1 && width <= kMaxPixels && height >= 1 && height <= kMaxPixels,
-          "render: expected a size within [1, ", kMaxPixels, "] pixels, got ", width, " x ", height);
+  check_picture_size(width, height);
   Gl& gl = Gl::get();
-  if (!gl.usable())
-    throw Error(concat("MuJoCo's renderer: ",
-                       gl.context ? "its OpenGL context stayed with the parent process" : gl.why));
+  if (!gl.make) throw Error(concat("MuJoCo's renderer: ", gl.why));
   Impl& m = *impl_;
   const std::lock_guard lock(m.mutex);
   const mjModel* model = m.model.get();
@@ -288,11 +434,7 @@ Image MujocoRenderer::render(std::span<const double> qpos, const RobotCamera& ca
   mj_camlight(model, m.data.get());
 
   const Current current(gl);
-  if (m.process == 0) {
-    mjv_makeScene(model, &m.scene, 1000);
-    mjr_makeContext(model, &m.context, mjFONTSCALE_100);
-    m.process = ::getpid();
-  }
+  m.load(gl.generation);
   if (m.context.offWidth != width || m.context.offHeight != height)
     mjr_resizeOffscreen(width, height, &m.context);
   mjr_setBuffer(mjFB_OFFSCREEN, &m.context);

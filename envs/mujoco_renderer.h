@@ -4,6 +4,10 @@
 // draws without a graphics card (Debian: libegl1, libgl1-mesa-dri). The environment variable MUJOCO_GL
 // chooses as it does for MuJoCo's Python package: egl, osmesa, or disable; unset, both are tried in this
 // order.
+//
+// A context that another library destroyed, by closing the display that all EGL contexts of a process share,
+// is replaced by a new one. A context does not survive a fork, nor do its drivers' threads: a process that
+// was forked after a picture was drawn gets an error. What another library had current stays current.
 #pragma once
 
 #include <memory>
@@ -30,12 +34,12 @@ class MujocoRenderer {
   MujocoRenderer(const std::string& name, const std::string& mjcf);
   ~MujocoRenderer();
 
-  /// Whether pictures can be drawn here; the answer does not change, but after a fork. Throws Error where
-  /// MUJOCO_GL names a library that is not there.
+  /// Whether OpenGL is to be had here; the answer does not change. Throws Error where MUJOCO_GL names a
+  /// library that is not there, and in a process that was forked after OpenGL drew.
   static bool available();
 
   /// The robot in the pose qpos [nq]; the camera follows it. Throws InvalidArgument unless width and height
-  /// are within [1, 4096] pixels; Error where none can be drawn.
+  /// pass check_picture_size; Error where none can be drawn.
   Image render(std::span<const double> qpos, const RobotCamera& camera, int width, int height);
 
  private:

@@ -64,8 +64,7 @@ void draw_capsule(cv::Mat& pixels, const Camera& camera, cv::Point2d a, cv::Poin
 }  // namespace
 
 Image draw_robot(const mjModel& model, const mjData& data, const RobotView& view, int width, int height) {
-  for (const int side : {width, height})
-    require(side >= 1 && side <= 8192, "render: expected a width and height of 1 to 8192 pixels, got ", side);
+  check_picture_size(width, height);
   // Kinematics of the current positions: those in `data` may lag behind by a step.
   const auto now = make_mujoco_data("render", model);
   std::copy_n(data.qpos, model.nq, now->qpos);

@@ -73,6 +73,7 @@ void MujocoEnv::reset(std::optional<std::uint64_t> seed, const ResetOptions& opt
   for (std::size_t i = 0; i < qpos_.size(); ++i) qpos_[i] = initial_qpos()[i] + rng_.uniform(-scale, scale);
   for (double& v : qvel_)
     v = setup_.velocity_noise == VelocityNoise::kNormal ? scale * rng_.normal() : rng_.uniform(-scale, scale);
+  mj_resetData(model_.get(), data_.get());
   place(qpos_, qvel_, obs);
 }
 
@@ -131,10 +132,33 @@ void MujocoEnv::place(std::span<const double> qpos, std::span<const double> qvel
   observe(obs);
 }
 
+void MujocoEnv::snapshot(mjData& out) const {
+  require(out.nbuffer == data_->nbuffer && out.narena == data_->narena, spec_.id,
+          ": snapshot: expected data of ", data_->nbuffer, " bytes and an arena of ", data_->narena, ", got ",
+          out.nbuffer, " and ", out.narena);
+  const mjModel* model = model_.get();
+  mj_copyData(&out, model, data_.get());
+  if (derived_ == Derived::kPose) return;
+  if (derived_ == Derived::kStep) {
+    mj_rnePostConstraint(model, &out);
+    return;
+  }
+  mj_forward(model, &out);
+  mj_rnePostConstraint(model, &out);
+  std::vector<double> state(std::size_t(mj_stateSize(model, kState)));
+  mj_getState(model, data_.get(), state.data(), kState);
+  mj_setState(model, &out, state.data(), kState);  // mj_forward may have changed the warm start
+  for (const std::span<const double> part : kept_) {
+    const auto offset = reinterpret_cast<const char*>(part.data()) - static_cast<const char*>(data_->buffer);
+    std::ranges::copy(part, reinterpret_cast<double*>(static_cast<char*>(out.buffer) + offset));
+  }
+}
+
 void MujocoEnv::simulate(std::span<const double> action) {
   for (std::size_t i = 0; i < action.size(); ++i)
     data_->ctrl[i] = std::clamp(action[i], spec_.action.low[i], spec_.action.high[i]);
   for (int i = 0; i < setup_.frame_skip; ++i) mj_step(model_.get(), data_.get());
+  derived_ = Derived::kStep;
   throw_on_mujoco_warning(spec_.id, *data_);
 }
 
@@ -143,10 +167,11 @@ void MujocoEnv::compute_contact_forces() {
 }
 
 void MujocoEnv::pose(std::span<const double> qpos, std::span<const double> qvel) {
-  mj_resetData(model_.get(), data_.get());
+  std::fill_n(data_->warning, mjNWARNING, mjWarningStat{});  // of an episode that failed
   std::ranges::copy(qpos, data_->qpos);
   std::ranges::copy(qvel, data_->qvel);
   mj_forward(model_.get(), data_.get());
+  derived_ = Derived::kPose;
   throw_on_mujoco_warning(spec_.id, *data_);
   std::ranges::fill(info_, 0);
   reset_info(info_);
@@ -164,6 +189,7 @@ void MujocoEnv::restore(std::span<const double> state) {
     state = state.subspan(part.size());
   }
   std::ranges::copy(state.first(info_.size()), info_.begin());
+  derived_ = Derived::kState;
 }
 
 double sum_of_squares(std::span<const double> values) {

@@ -53,9 +53,13 @@ class MujocoEnv : public Env {
   std::span<const double> qpos() const;
   std::span<const double> qvel() const;
   const mjModel_& model() const { return *model_; }
-  /// Places the robot as Gymnasium's MujocoEnv.set_state does after a reset of the simulation, and writes the
-  /// observation. The generator stays.  qpos: [nq], qvel: [nv]
+  int frame_skip() const { return setup_.frame_skip; }
+  /// Places the robot as Gymnasium's MujocoEnv.set_state does, and writes the observation. Time, controls and
+  /// the generator stay.  qpos: [nq], qvel: [nv]
   void place(std::span<const double> qpos, std::span<const double> qvel, std::span<double> obs);
+  /// Copies the simulation into `out`, data of an equal model, with the contact forces that Gymnasium
+  /// computes after each step. Throws InvalidArgument for data of another size.
+  void snapshot(mjData_& out) const;
   /// Writes reference returns into the spec; for the catalog, which knows whether they belong to this task.
   void set_references(double random_return, double expert_return);
 
@@ -99,12 +103,20 @@ class MujocoEnv : public Env {
   void pose(std::span<const double> qpos, std::span<const double> qvel);
   void restore(std::span<const double> state);
 
+  /// What the derived quantities in data_ come from.
+  enum class Derived {
+    kPose,   // mj_forward of the present state
+    kStep,   // the latest step: they lag behind, see above
+    kState,  // none was computed since restore(), but for kept_
+  };
+
   Setup setup_;
   EnvSpec spec_;
   std::shared_ptr<const mjModel_> model_;
   std::unique_ptr<mjData_, void (*)(mjData_*)> data_;
   mutable std::shared_ptr<MujocoRenderer> renderer_;  // made by the first render
   std::vector<std::span<double>> kept_;
+  Derived derived_ = Derived::kPose;
   std::vector<double> info_, qpos_, qvel_;  // the latter two: buffers of reset()
   Rng rng_;
 };

@@ -241,7 +241,7 @@ void paint_samples(Canvas& canvas, const MazeMap& map, const MazeGrid& grid, std
 }  // namespace
 
 Image draw_maze(const MazeMap& map, Point ball, Point goal, int width, int height) {
-  check_picture(width, height);
+  check_picture_size(width, height);
   Canvas canvas(map, width, height, 0, 0);
   canvas.fill_cells(true, kFloor);
   canvas.fill_cells(false, kWall);

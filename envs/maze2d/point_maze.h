@@ -21,14 +21,16 @@
 //                likewise from the start cells whose middles are farther than 0.5 m from the goal (from all
 //                start cells where none is; Gymnasium-Robotics then searches for ever). At rest. Always the
 //                same count of random numbers, so options that fix a start leave the goal as it was.
-//   options      of a reset: start_cell and goal_cell stand for their middles, offset as above; start and
-//                goal are exact positions (x, y). All must lie in free cells.
+//   options      of a reset: start_cell (from Python also reset_cell, as Gymnasium-Robotics calls it) and
+//                goal_cell, (row, column), stand for their middles, offset as above; start and goal are
+//                exact positions (x, y). All must lie in free cells.
 //   info         success (1 where d <= 0.45), then goal, qpos and qvel as Maze2D has them
 //   physics      ball of radius 0.1 m and mass 4.189 kg, damping 1 N s/m, 0.01 s a step, no gravity; the
 //                velocity is clipped to [-5, 5] m/s per axis before each step
 //   maps         text as in maze_map.h, but R (or S) marks start cells, G goal cells and C cells for both,
 //                any count of each. Where neither R nor C stands, starts are the unmarked cells; where
-//                neither G nor C, goals are.
+//                neither G nor C, goals are. From Python also Gymnasium-Robotics' lists of rows: 1 for a
+//                wall, 0 for an unmarked cell, "r", "g" and "c" for R, G and C. The border must be walls.
 //   versions     v3  Gymnasium-Robotics' v3, equal to its bits from equal starts and goals, but for the
 //                observation of a moved goal, and for exp(), which may differ from NumPy's in the last bit
 //

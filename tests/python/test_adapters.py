@@ -45,6 +45,73 @@ def test_sb3_options_reach_the_mazes():
     assert [info["goal"].tolist() for info in envs.reset_infos] == [[1, 1], [3, 1]]
 
 
+def test_sb3_reaches_single_instances_of_a_goal_task():
+    dense = [{}, {"reward_type": "dense"}, {"continuing_task": False}]
+    envs = make_vec_env("diffreward/PointMaze_UMaze-v3", 3, instances=dense)
+    goals = np.zeros((2, 2)), np.full((2, 2), 0.1)
+    paid = envs.env_method("compute_reward", *goals, [{}, {}])
+    assert [one.shape for one in paid] == [(2,)] * 3
+    assert paid[0].tolist() == paid[2].tolist() == [1, 1]
+    assert paid[1] == pytest.approx(np.exp(-np.sqrt(0.02)))
+    ends = envs.env_method("compute_terminated", np.zeros(2), np.zeros(2), {}, indices=[2, 0])
+    assert ends == [True, False]
+    for indices, expected in ((None, [1, 1, 1]), (1, [1]), (-1, [1]), (np.int64(2), [1]), ([0, 2], [1, 1]),
+                              (np.array([0, 1]), [1, 1]), (range(2), [1, 1]), ([], [])):
+        assert len(envs.env_method("compute_truncated", None, None, None, indices=indices)) == len(expected)
+        assert envs.env_is_wrapped(gym.Wrapper, indices=indices) == [False] * len(expected)
+        assert len(envs.get_attr("render_mode", indices=indices)) == len(expected)
+    for indices in (3, -4, [0, 3]):
+        with pytest.raises(IndexError, match=r"indices: expected instances in \[0, 3\), got"):
+            envs.get_attr("render_mode", indices=indices)
+    with pytest.raises(AttributeError, match="no attribute 'compute'"):
+        envs.env_method("compute")
+
+
+def test_sb3_attributes_belong_to_an_instance():
+    envs = make_vec_env("diffreward/Hopper-v5", 3, instances=[{}, {"physics": {"mass_scale": 2}}, {"frame_skip": 2}])
+    assert envs.has_attr("action_space")
+    assert not envs.has_attr("level")
+    envs.set_attr("level", 1)
+    envs.set_attr("level", 5, indices=[0, 2])
+    assert envs.get_attr("level") == [5, 1, 5]
+    assert envs.get_attr("frame_skip") == [4, 4, 2]
+    masses = [model.body_mass.sum() for model in envs.get_attr("model")]
+    assert masses[1] == pytest.approx(2 * masses[0])
+    envs.seed(0)
+    obs = envs.reset()
+    data = envs.get_attr("data")
+    for _ in range(3):
+        assert [one.qpos[1:].tolist() for one in data] == [row[:5].tolist() for row in obs]
+        obs = envs.step(np.zeros((3, 3)))[0]
+    pose = envs.get_attr("init_qpos", indices=1)[0] + 0.01
+    envs.env_method("set_state", pose, np.zeros(6), indices=1)
+    assert np.array_equal(envs.get_attr("state_vector", indices=1)[0](), [*pose, *np.zeros(6)])
+    assert [one.qpos[1:].tolist() for one in data][::2] == [row[:5].tolist() for row in obs][::2], "the others went on"
+    with pytest.raises(AttributeError):
+        envs.set_attr("frame_skip", 3)
+
+
+def test_sb3_renders():
+    envs = make_vec_env("diffreward/Maze2D-UMaze-v0", 2, render_mode="rgb_array", width=32, height=24)
+    envs.reset()
+    assert envs.render_mode == "rgb_array"
+    frames = envs.get_images()
+    assert [frame.shape for frame in frames] == [(24, 32, 3)] * 2
+    assert all(np.array_equal(a, b) for a, b in zip(envs.env_method("render"), frames, strict=True))
+    assert envs.render().shape == (24 * 2, 32, 3)
+    plain = make_vec_env("diffreward/Maze2D-UMaze-v0", 2)
+    assert plain.get_images() == plain.env_method("render") == [None, None]
+
+
+def test_sb3_step_limits():
+    for limit in (0, -2):
+        with pytest.raises(ValueError, match="max_episode_steps"):
+            make_vec_env("diffreward/Maze2D-UMaze-v0", 2, max_episode_steps=limit)
+    envs = make_vec_env("diffreward/Maze2D-UMaze-v0", 2, max_episode_steps=-1)
+    envs.reset()
+    assert not any(envs.step(np.zeros((2, 2)))[2].any() for _ in range(350))
+
+
 def test_sb3_ppo_trains_20k_steps():
     from stable_baselines3 import PPO
     from stable_baselines3.common.vec_env import VecMonitor

@@ -82,9 +82,9 @@ def test_state_resumes_exactly(env_id):
     actions = [env.action_space.sample() for _ in range(40)]
     for action in actions[:20]:
         env.step(action)
-    state = env.get_state()
+    state = env.save_state()
     first = [env.step(action)[0] for action in actions[20:]]
-    env.set_state(state)
+    env.load_state(state)
     assert np.array_equal(first, [env.step(action)[0] for action in actions[20:]])
 
 
@@ -110,14 +110,14 @@ def test_reset_options():
 def test_wrong_actions_leave_the_episode_as_it_was():
     env = gym.make("diffreward/HalfCheetah-v5", disable_env_checker=True).unwrapped
     env.reset(seed=0)
-    state = env.get_state()
+    state = env.save_state()
     with pytest.raises(ValueError, match=r"shape \(6,\), got \(5,\)"):
         env.step(np.zeros(5))
     with pytest.raises(TypeError, match="dtype"):
         env.step(np.array(["a"] * 6))
     with pytest.raises(ValueError, match="action 2 of instance 0.*nan"):
         env.step(np.array([0, 0, np.nan, 0, 0, 0]))
-    assert np.array_equal(env.get_state(), state)
+    assert np.array_equal(env.save_state(), state)
     env.step(np.zeros(6))
 
 

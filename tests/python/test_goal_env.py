@@ -71,15 +71,107 @@ def test_success_of_a_batch_is_bool():
     assert info["success"].dtype == info["final_info"]["success"].dtype == np.bool_
 
 
+MAP = [[1, 1, 1, 1, 1, 1], [1, "r", 0, "g", "c", 1], [1, 1, 1, 0, 0, 1], [1, "g", 0, 0, "r", 1], [1, 1, 1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("maze_map", [MAP, tuple(map(tuple, MAP)), np.array(MAP), np.array(MAP, dtype=object)],
+                         ids=["list", "tuple", "array of texts", "array of objects"])
+def test_maps_are_gymnasium_robotics_lists(maze_map):
+    """Starts, goals and walls where Gymnasium-Robotics has them."""
+    ours, theirs = _pair("PointMaze_UMaze-v3", {"maze_map": MAP})
+    ours = gym.make("diffreward/PointMaze_UMaze-v3", maze_map=maze_map, position_noise_range=0).unwrapped
+    starts, goals = set(), set()
+    for seed in range(200):
+        obs, info = ours.reset(seed=seed)
+        starts.add(tuple(obs["achieved_goal"]))
+        goals.add(tuple(obs["desired_goal"]))
+    assert starts == {tuple(place) for place in theirs.maze.unique_reset_locations}
+    assert goals == {tuple(place) for place in theirs.maze.unique_goal_locations}
+    for row, column in np.argwhere(np.array(MAP) == "1"):
+        with pytest.raises(ValueError, match="wall"):
+            ours.reset(options={"reset_cell": (row, column)})
+
+
+@pytest.mark.parametrize("name", ["U_MAZE", "OPEN", "OPEN_DIVERSE_G", "OPEN_DIVERSE_GR", "MEDIUM_MAZE", "MEDIUM_MAZE_DIVERSE_G",
+                                  "MEDIUM_MAZE_DIVERSE_GR", "LARGE_MAZE", "LARGE_MAZE_DIVERSE_G", "LARGE_MAZE_DIVERSE_GR"])
+def test_gymnasium_robotics_own_maps_are_our_named_ones(name):
+    from gymnasium_robotics.envs.maze import maps
+
+    ours = name.lower().replace("_maze", "").replace("u", "umaze", 1) if name == "U_MAZE" else name.lower().replace("_maze", "")
+    listed = gym.make("diffreward/PointMaze_UMaze-v3", maze_map=getattr(maps, name)).unwrapped
+    named = gym.make("diffreward/PointMaze_UMaze-v3", maze_map=ours).unwrapped
+    for seed in range(30):
+        a, b = listed.reset(seed=seed)[0], named.reset(seed=seed)[0]
+        assert all(np.array_equal(a[part], b[part]) for part in a)
+
+
+def test_wrong_cells_of_a_map_are_named():
+    for cell in (2, "x", None, 0.5, [0]):
+        with pytest.raises(ValueError, match="maze_map: row 1, column 2: expected 0, 1, 'r', 'g' or 'c', got"):
+            gym.make("diffreward/PointMaze_UMaze-v3", maze_map=[[1, 1, 1, 1], [1, 0, cell, 1], [1, 1, 1, 1]])
+    with pytest.raises(ValueError, match="maze_map: row 1: expected a list of cells, got 1"):
+        gym.make("diffreward/PointMaze_UMaze-v3", maze_map=[[1, 1, 1], 1])
+    with pytest.raises(ValueError, match="row 1: expected 3 columns"):
+        gym.make("diffreward/PointMaze_UMaze-v3", maze_map=[[1, 1, 1], [1, 1]])
+
+
+@pytest.mark.parametrize("make", [lambda **k: gym.make(**k), lambda **k: gym.make_vec(num_envs=3, **k)], ids=["one", "batch"])
+@pytest.mark.parametrize("env_id", ["diffreward/PointMaze_Medium-v3", "diffreward/Maze2D-Medium-v0"])
+def test_both_names_of_a_start_mean_the_same(make, env_id):
+    env, found = make(id=env_id), []
+    for name in ("reset_cell", "start_cell"):
+        obs, _ = env.reset(seed=0, options={name: np.array([5, 6]), "goal_cell": (1, 1)})
+        found.append(np.concatenate([np.ravel(part) for part in (obs.values() if isinstance(obs, dict) else [obs])]))
+    assert np.array_equal(*found)
+    obs, _ = env.reset(seed=0, options={"reset_cell": None, "goal_cell": None})
+    assert not np.array_equal(obs["observation"] if isinstance(obs, dict) else obs, found[0])
+    with pytest.raises(ValueError, match="'reset_cell' and 'start_cell' are one"):
+        env.reset(options={"reset_cell": (1, 1), "start_cell": (1, 1)})
+    with pytest.raises(ValueError, match="did you mean 'reset_cell'"):
+        env.reset(options={"reset_cel": (1, 1)})
+
+
+def test_options_of_a_reset_are_gymnasium_robotics():
+    """From equal cells without noise: equal observations. And `reset_target` moves a goal that was reached."""
+    options = {"continuing_task": True, "reset_target": True}
+    ours, theirs = _pair("PointMaze_Medium_Diverse_GR-v3", options)
+    ours = gym.make("diffreward/PointMaze_Medium_Diverse_GR-v3", position_noise_range=0, **options).unwrapped
+    theirs.position_noise_range = 0.0
+    cells = {"reset_cell": np.array([1, 2]), "goal_cell": np.array([5, 1])}
+    a, b = ours.reset(seed=0, options=cells)[0], theirs.reset(seed=0, options=cells)[0]
+    assert all(np.array_equal(a[part], b[part]) for part in b)
+    here = {"reset_cell": np.array([1, 2]), "goal_cell": np.array([1, 2])}
+    for one in (ours, theirs):
+        goal = one.reset(seed=0, options=here)[0]["desired_goal"]
+        one.step(np.zeros(2))
+        assert not np.array_equal(one.step(np.zeros(2))[0]["desired_goal"], goal)
+    ours, theirs = _pair("PointMaze_Medium_Diverse_GR-v3", {**options, "continuing_task": False})
+    ours = gym.make("diffreward/PointMaze_Medium_Diverse_GR-v3", position_noise_range=0, continuing_task=False).unwrapped
+    theirs.position_noise_range = 0.0
+    for one in (ours, theirs):
+        one.reset(seed=0, options=here)
+        assert one.step(np.zeros(2))[2], "ends at the goal"
+
+
 def test_other_tasks_have_no_such_functions():
     assert not hasattr(gym.make("diffreward/Maze2D-UMaze-v0").unwrapped, "compute_reward")
 
 
-def test_hindsight_replay_trains():
+@pytest.mark.parametrize("batched", [False, True])
+def test_hindsight_replay_trains(batched):
     from stable_baselines3 import SAC, HerReplayBuffer
 
-    env = gym.make("diffreward/PointMaze_UMaze-v3", max_episode_steps=50)
-    agent = SAC("MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, learning_starts=100, batch_size=64,
+    from diffreward.sb3 import make_vec_env
+
+    kwargs = {"max_episode_steps": 50, "reset_target": False}
+    env = (make_vec_env("diffreward/PointMaze_UMaze-v3", 4, **kwargs) if batched
+           else gym.make("diffreward/PointMaze_UMaze-v3", **kwargs))
+    agent = SAC("MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, learning_starts=300, batch_size=64,
                 policy_kwargs={"net_arch": [16]}, seed=0, device="cpu")
-    agent.learn(150)
-    assert (agent.replay_buffer.sample(200).rewards == 1).any(), "no goal was relabelled"
+    agent.learn(1_000)
+    assert agent.num_timesteps >= 1_000
+    sample = agent.replay_buffer.sample(500)
+    assert (sample.rewards == 1).any(), "no goal was relabelled"
+    reached, desired = (sample.next_observations["achieved_goal"], sample.observations["desired_goal"])
+    expected = gym.make("diffreward/PointMaze_UMaze-v3").unwrapped.compute_reward(reached.numpy(), desired.numpy(), None)
+    assert np.array_equal(sample.rewards.numpy()[:, 0], expected)

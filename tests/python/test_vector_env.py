@@ -22,6 +22,50 @@ def test_follows_gymnasiums_rules(env_id, mode):
     check_vector_env(env_id, mode)
 
 
+LIMITED = "diffreward/Maze2D-UMaze-v0"  # 300 steps
+MODES = ["sync", "async", "vector_entry_point"]
+
+
+def _steps_until_truncation(envs, most):
+    envs.reset(seed=0)
+    action = np.zeros(envs.action_space.shape)
+    found = next((step for step in range(1, most + 1) if np.any(envs.step(action)[3])), None)
+    envs.close()
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("limit", "expected"), [(-1, None), (None, 300), (7, 7), (True, 1)])
+def test_step_limits_are_gymnasiums(mode, limit, expected):
+    envs = gym.make_vec(LIMITED, num_envs=2, vectorization_mode=mode, max_episode_steps=limit)
+    assert _steps_until_truncation(envs, 310) == expected
+    single = gym.make(LIMITED, max_episode_steps=limit)
+    assert _steps_until_truncation(single, 310) == expected
+
+
+@pytest.mark.parametrize("limit", [0, -2, 2.5, "7"])
+def test_refused_step_limits_are_gymnasiums(limit):
+    """Gymnasium's own and ours: the same kind of error, naming the argument and what was given."""
+    kind = ValueError if isinstance(limit, int) else TypeError
+    for mode in MODES:
+        with pytest.raises(kind, match="max_episode_steps.*(positive|integer)"):
+            gym.make_vec(LIMITED, num_envs=2, vectorization_mode=mode, max_episode_steps=limit)
+    for make in (diffreward.AsyncEnv, diffreward.VectorEnv):
+        with pytest.raises(kind, match=f"max_episode_steps: expected .* got {limit!r}"):
+            make("Maze2D-UMaze-v0", max_episode_steps=limit)
+    with pytest.raises(ValueError, match="max_episode_steps: expected a positive integer up to 1000000000"):
+        gym.make_vec(LIMITED, num_envs=2, max_episode_steps=10**12)
+
+
+def test_without_a_limit_nothing_is_truncated_later():
+    envs = diffreward.AsyncEnv("Maze2D-UMaze-v0", max_episode_steps=-1)
+    envs.reset(seed=0)
+    for _ in range(310):
+        batch = envs.recv()
+        assert not batch.truncated.any()
+        envs.send(np.zeros((1, 2)), [0])
+
+
 def test_equals_single_environments():
     envs = gym.make_vec(CHEETAH, num_envs=3)
     rng = np.random.default_rng(0)

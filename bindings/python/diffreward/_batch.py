@@ -24,6 +24,8 @@ class Rewarded:
         self._paid = np.zeros(batch.size)
         self.reset, self.render, self.state = batch.reset, batch.render, batch.state
         self.instance_state, self.set_state = batch.instance_state, batch.set_state
+        self.place, self.frame_skip = batch.place, batch.frame_skip
+        self.mujoco_model, self.copy_mujoco_data = batch.mujoco_model, batch.copy_mujoco_data
         if function is None:
             self.step = batch.step
 

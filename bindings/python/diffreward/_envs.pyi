@@ -8,7 +8,7 @@ import numpy.typing
 import os
 import pathlib
 import typing
-__all__: list[str] = ['Async', 'Batch', 'Dataset', 'GOAL_RADIUS', 'ResetOptions', 'env_catalog', 'env_options', 'env_spec', 'env_summary', 'make_async', 'make_batch', 'nearest_name', 'open_dataset']
+__all__: list[str] = ['Async', 'Batch', 'Dataset', 'GOAL_RADIUS', 'ResetOptions', 'check_picture_size', 'env_catalog', 'env_options', 'env_spec', 'env_summary', 'make_async', 'make_batch', 'nearest_name', 'open_dataset']
 class ResetOptions:
     """
     What a caller may fix about one reset.
@@ -59,9 +59,25 @@ class Batch:
     """
     Many environments stepped as one on a pool of threads.
     """
+    def copy_mujoco_data(self, i: typing.SupportsInt | typing.SupportsIndex, address: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Robots: copies instance i into the mjData at `address`, made for an equal model.
+        """
+    def frame_skip(self, i: typing.SupportsInt | typing.SupportsIndex) -> int:
+        """
+        Robots: MuJoCo's steps in one of instance i.
+        """
     def instance_state(self, i: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
         """
         Exact state of one instance, as reset options take it.
+        """
+    def mujoco_model(self, i: typing.SupportsInt | typing.SupportsIndex) -> bytes:
+        """
+        Robots: the model of instance i as an MJB file's bytes.
+        """
+    def place(self, i: typing.SupportsInt | typing.SupportsIndex, qpos: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], qvel: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> None:
+        """
+        Robots: begins an episode of instance i at these positions and velocities.
         """
     def render(self, i: typing.SupportsInt | typing.SupportsIndex, width: typing.SupportsInt | typing.SupportsIndex, height: typing.SupportsInt | typing.SupportsIndex) -> numpy.ndarray:
         """
@@ -139,8 +155,6 @@ class Async:
         """
         Waits for at least `min` results: ids, obs, final_obs, reward, terminated, truncated, reset, info, final_info.
         """
-    def reset(self, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
-        ...
     def send(self, ids: typing.Annotated[numpy.typing.ArrayLike, numpy.int32], actions: numpy.typing.NDArray[numpy.float64]) -> None:
         """
         Sends instances to a step; actions: [ids, act_dim].
@@ -170,6 +184,10 @@ class Dataset:
     """
     def __len__(self) -> int:
         ...
+    def __reduce__(self) -> tuple:
+        """
+        Pickles as its path: whoever unpickles it opens the file.
+        """
     def info(self, name: str) -> numpy.ndarray:
         """
         [rows, dim] float32 of an extra column.
@@ -232,6 +250,10 @@ class Dataset:
         """
         [rows] bool, the episode was cut after this row.
         """
+def check_picture_size(width: typing.SupportsInt | typing.SupportsIndex, height: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Refuses (ValueError) sizes that are not drawn.
+    """
 def env_catalog() -> list[tuple[str, int]]:
     """
     The id and the step limit (0 for none) of every environment.

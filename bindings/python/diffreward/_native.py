@@ -1,8 +1,9 @@
-"""What Env and VectorEnv share: spaces from a spec, options to JSON, reset options."""
+"""What Env, VectorEnv and AsyncEnv share: spaces from a spec, arguments in the native form, what cannot be copied."""
 
 from __future__ import annotations
 
 import json
+import operator
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -79,7 +80,35 @@ def options_json(env_id: str, options: Mapping[str, Any] | Sequence[Mapping[str,
                 near = _envs.nearest_name(name, known)
                 hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
                 raise TypeError(f"{env_id} got an unexpected keyword argument {name!r}; {hint}")
-    return json.dumps(_plain(options))
+    return json.dumps(_plain(_with_map_texts(options)))
+
+
+_MAPS = {"map", "maze_map"}  # options that take a maze
+_CELLS = {"0": "O", "1": "#", "r": "R", "g": "G", "c": "C"}  # Gymnasium-Robotics' cells as letters of a map's text
+
+
+def _with_map_texts(options: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
+    if not isinstance(options, Mapping):
+        return [_with_map_texts(one) for one in options]
+    return {
+        name: _map_text(name, value) if name in _MAPS and isinstance(value, (list, tuple, np.ndarray)) else value
+        for name, value in options.items()
+    }
+
+
+def _map_text(name: str, rows: Sequence[Sequence[Any]]) -> str:
+    """The text of a map that Gymnasium-Robotics writes as rows of 0, 1, "r", "g" and "c"."""
+    lines = []
+    for r, row in enumerate(rows):
+        if not isinstance(row, (list, tuple, np.ndarray)):
+            raise ValueError(f"{name}: row {r}: expected a list of cells, got {row!r}")
+        lines.append("")
+        for c, cell in enumerate(row):
+            letter = _CELLS.get(cell if isinstance(cell, str) else f"{cell:g}" if np.isscalar(cell) else "")
+            if letter is None:
+                raise ValueError(f"{name}: row {r}, column {c}: expected 0, 1, 'r', 'g' or 'c', got {cell!r}")
+            lines[-1] += letter
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _plain(value: Any) -> Any:
@@ -97,19 +126,25 @@ def _plain(value: Any) -> Any:
 
 
 _SIZES = {"start_cell": 2, "goal_cell": 2, "start": 2, "goal": 2, "state": None}
+_ALIASES = {"reset_cell": "start_cell"}  # Gymnasium-Robotics' names
+_NAMES = [*_SIZES, *_ALIASES]
 
 
 def reset_options(options: Mapping[str, Any], count: int) -> list[_envs.ResetOptions]:
     """One entry for all instances, or one each when any value has a row an instance ([count, 2])."""
-    per_instance = {name: np.ndim(value) == 2 for name, value in options.items() if value is not None}
+    options = {name: value for name, value in options.items() if name not in _NAMES or value is not None}
+    for alias, name in _ALIASES.items():
+        if alias in options:
+            if name in options:
+                raise ValueError(f"reset: options {alias!r} and {name!r} are one: expected one of them, got both")
+            options[name] = options.pop(alias)
+    per_instance = {name: np.ndim(value) == 2 for name, value in options.items()}
     found = [_envs.ResetOptions() for _ in range(count if any(per_instance.values()) else 1)]
     for name, value in options.items():
         if name not in _SIZES:
-            near = _envs.nearest_name(name, list(_SIZES))
-            hint = f"did you mean {near!r}?" if near else f"it takes {', '.join(_SIZES)}"
+            near = _envs.nearest_name(name, _NAMES)
+            hint = f"did you mean {near!r}?" if near else f"it takes {', '.join(_NAMES)}"
             raise ValueError(f"reset: unknown option {name!r}; {hint}")
-        if value is None:
-            continue
         array = np.asarray(value)
         if array.dtype.kind not in "iuf":
             raise ValueError(f"reset: option {name!r}: expected numbers, got {value!r}")
@@ -123,6 +158,38 @@ def reset_options(options: Mapping[str, Any], count: int) -> list[_envs.ResetOpt
         for entry, row in zip(found, rows, strict=True):
             setattr(entry, name, row.tolist())
     return found
+
+
+def seed_of(seed: Any, whose: str = "seed") -> int:
+    """The seed as a Python number of any size.
+
+    Raises:
+        ValueError: not an integer of at least 0, naming it.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"{whose}: expected an integer of at least 0, got {seed!r}")
+    return number
+
+
+def native_seed(seed: int) -> int:
+    """The 64 bits that a native generator starts from: the seed itself, or of a larger one NumPy's hash."""
+    return seed if seed < 2**64 else int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+
+
+def seeds_of(seed: Any, count: int) -> list[int | None]:
+    """A seed an instance, from Gymnasium's three ways to say it: one number, which counts up, a list, or None."""
+    if seed is None:
+        return [None] * count
+    if isinstance(seed, str) or not isinstance(seed, (Sequence, np.ndarray)) or np.ndim(seed) == 0:
+        first = seed_of(seed)
+        return [first + i for i in range(count)]
+    if len(seed) != count:
+        raise ValueError(f"seed: expected {count} seeds, got {len(seed)}")
+    return [None if one is None else seed_of(one, f"seed of instance {i}") for i, one in enumerate(seed)]
 
 
 def check_action(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -140,9 +207,33 @@ def check_action(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
-def check_render_mode(render_mode: str | None) -> None:
-    if render_mode not in (None, "rgb_array"):
-        raise ValueError(f"render_mode: expected 'rgb_array' or None, got {render_mode!r}")
+def check_render_mode(render_mode: str | None, modes: Sequence[str]) -> None:
+    if render_mode is not None and render_mode not in modes:
+        hint = "; wrap in gymnasium.wrappers.vector.HumanRendering" if render_mode == "human" else ""
+        raise ValueError(f"render_mode: expected {', '.join(map(repr, modes))} or None, got {render_mode!r}{hint}")
+
+
+def picture_size(width: Any, height: Any) -> tuple[int, int]:
+    """Checked.
+
+    Raises:
+        TypeError: not integers.
+        ValueError: a side that is not drawn.
+    """
+    for name, side in (("width", width), ("height", height)):
+        if not hasattr(side, "__index__"):
+            raise TypeError(f"{name}: expected an integer, got {side!r}")
+    size = operator.index(width), operator.index(height)
+    _envs.check_picture_size(*(max(-(2**31), min(side, 2**31 - 1)) for side in size))
+    return size
+
+
+class NotCopied:
+    """Holds native simulators and threads, which no copy and no pickle takes along."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        carry = " and carry the state over with save_state and load_state" if hasattr(self, "save_state") else ""
+        raise TypeError(f"{type(self).__name__} can be neither copied nor pickled: make another one{carry}")
 
 
 _MODES = {
@@ -150,6 +241,25 @@ _MODES = {
     AutoresetMode.SAME_STEP: "same_step",
     AutoresetMode.DISABLED: "disabled",
 }
+
+
+def _max_steps(max_episode_steps: int | None) -> int:
+    """VectorConfig's number for what ``gymnasium.make`` means: None is the environment's own limit, -1 is none."""
+    if max_episode_steps is None:
+        return -1
+    if not isinstance(max_episode_steps, int):
+        raise TypeError(f"max_episode_steps: expected an integer, got {max_episode_steps!r}")
+    if max_episode_steps == -1:
+        return 0
+    if not 0 < max_episode_steps <= _MOST_STEPS:
+        raise ValueError(
+            f"max_episode_steps: expected a positive integer up to {_MOST_STEPS}, or -1 for no limit, "
+            f"got {max_episode_steps}"
+        )
+    return int(max_episode_steps)
+
+
+_MOST_STEPS = 10**9
 
 
 def vector_config(
@@ -161,9 +271,12 @@ def vector_config(
     options: Mapping[str, Any],
 ) -> tuple[dict[str, Any], Mapping[str, Any] | Sequence[Mapping[str, Any]]]:
     """A VectorConfig, and the options: one mapping for all instances, or one each."""
-    config = {"count": int(num_envs), "threads": threads, "autoreset": _MODES[AutoresetMode(autoreset_mode)]}
-    if max_episode_steps is not None:
-        config["max_steps"] = max_episode_steps
+    config = {
+        "count": int(num_envs),
+        "threads": threads,
+        "autoreset": _MODES[AutoresetMode(autoreset_mode)],
+        "max_steps": _max_steps(max_episode_steps),
+    }
     if instances is None:
         return config, options
     if len(instances) != num_envs:

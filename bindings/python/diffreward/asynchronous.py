@@ -26,14 +26,15 @@ class AsyncBatch(NamedTuple):
     final_info: dict[str, np.ndarray]  # [m] or [m, size], and of final_obs
 
 
-class AsyncEnv:
+class AsyncEnv(_native.NotCopied):
     """Actions go out to some instances, results come back in the order in which they finish.
 
     What an instance returns depends on its own actions alone, bit for bit as in ``diffreward.VectorEnv``; the order
     among instances depends on the machine. Arguments are those of ``VectorEnv``; ``threads`` counts workers.
 
     Raises:
-        ValueError: actions of another shape or not finite; an instance that is still in flight.
+        ValueError: actions of another shape or not finite; an instance that is still in flight; a seed that is not
+            an integer of at least 0.
         RuntimeError: from ``recv``, an instance failed (named): no other result is lost, reset that one.
     """
 
@@ -59,13 +60,16 @@ class AsyncEnv:
 
     def reset(self, *, seed: int) -> None:
         """Sends all instances to a reset; instance i is seeded with seed + i."""
-        self._open().reset(seed)
+        self.send_reset(np.arange(self.num_envs), seed=_native.seeds_of(_native.seed_of(seed), self.num_envs))
 
     def send_reset(
         self, env_id: Sequence[int] | np.ndarray, *, seed: Sequence[int] = (), options: Mapping[str, Any] | None = None
     ) -> None:
         """Sends some instances to a reset, which ``recv`` returns as a result with reward 0."""
-        self._open().send_reset(np.asarray(env_id), list(seed), _native.reset_options(options or {}, len(env_id)))
+        seeds = [_native.native_seed(_native.seed_of(one, f"seed of instance {i}")) for i, one in zip(env_id, seed)]
+        if len(seed) not in (0, len(env_id)):
+            raise ValueError(f"seed: expected {len(env_id)} seeds, got {len(seed)}")
+        self._open().send_reset(np.asarray(env_id), seeds, _native.reset_options(options or {}, len(env_id)))
 
     def send(self, actions: np.ndarray, env_id: Sequence[int] | np.ndarray) -> None:
         """Sends instances ``env_id`` to a step; actions: [len(env_id), act_dim]."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from diffreward import _envs, _native
+from diffreward import _native
 from diffreward._batch import Rewarded, make_batch
+from diffreward._instance import Goals, Part, Robot
 from diffreward.reward import RewardLike
 
 
-class Env(gymnasium.Env):
+class Env(_native.NotCopied, Part, gymnasium.Env):
     """A native environment. ``gymnasium.make("diffreward/<id>", ...)`` makes it and adds the step limit.
 
     Args:
@@ -26,11 +25,12 @@ class Env(gymnasium.Env):
         **options: the environment's own options (``diffreward.env_options(env_id)``).
 
     ``reset`` takes ``options`` with any of ``start_cell``, ``goal_cell`` (row, column), ``start``, ``goal``
-    (cells; all four mazes only) and ``state`` (from ``get_state``).
+    (cells; all four mazes only) and ``state`` (from ``save_state``). Seeds are integers of any size.
 
     Raises:
         TypeError: an unknown option, naming the nearest.
-        ValueError: a value out of range; an action of another shape, or one that is not finite.
+        ValueError: a value out of range; an action of another shape, or one that is not finite; a seed that is not an
+            integer of at least 0.
         gymnasium.error.ResetNeeded: a step before the first reset, or after termination.
         gymnasium.error.ClosedEnvironmentError: use after close.
         RuntimeError: the simulation diverged; a reset mends it.
@@ -49,28 +49,33 @@ class Env(gymnasium.Env):
         reading: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        _native.check_render_mode(render_mode)
+        _native.check_render_mode(render_mode, self.metadata["render_modes"])
+        self._size = _native.picture_size(width, height)
         # Gymnasium's wrappers truncate; the batch of one does nothing by itself.
         config = {"count": 1, "threads": 1, "autoreset": "disabled", "max_steps": 0}
         self._batch: Rewarded | None = make_batch(env_id, config, options, reward, reading)
         spec = self._batch.spec
-        self.render_mode, self._size = render_mode, (width, height)
+        self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": round(1 / spec["seconds_per_step"])}
         self.observation_space = _native.observation_space(spec)
         self.action_space = _native.action_space(spec)
         self._parts, self._info = _native.part_slices(spec), _native.info_slices(spec)
         self._running = False
+        self._describe(env_id, options)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         batch, first = self._open(), self._np_random is None
+        if seed is not None:
+            seed = _native.seed_of(seed)
         super().reset(seed=seed)
         if seed is None and first:
             seed = int(self.np_random.integers(2**63))
         self._running = False
-        batch.reset([], [] if seed is None else [seed], _native.reset_options(options or {}, 1))
-        self._running = True
+        seeds = [] if seed is None else [_native.native_seed(seed)]
+        batch.reset([], seeds, _native.reset_options(options or {}, 1))
+        self._began()
         return self._observation(batch.obs[0]), self._infos(batch)
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -85,6 +90,7 @@ class Env(gymnasium.Env):
             raise
         terminated = bool(batch.terminated[0])
         self._running = not terminated
+        self._changed()
         return self._observation(batch.obs[0]), float(batch.reward[0]), terminated, False, self._infos(batch)
 
     def render(self) -> np.ndarray | None:
@@ -94,16 +100,24 @@ class Env(gymnasium.Env):
     def close(self) -> None:
         self._batch = None
 
-    def get_state(self) -> np.ndarray:
-        """The exact state, random generator included; ``reset(options={"state": state})`` or ``set_state`` resumes."""
+    def save_state(self) -> np.ndarray:
+        """The exact state, random generator included; ``load_state`` and ``reset(options={"state": state})`` resume."""
         return self._open().state()
 
-    def set_state(self, state: np.ndarray) -> Any:
-        """Resumes at a state of ``get_state`` to equal bits, and returns its observation."""
+    def load_state(self, state: np.ndarray) -> Any:
+        """Resumes at a state of ``save_state`` to equal bits, and returns its observation."""
         batch = self._open()
-        batch.set_state(state)
+        batch.set_state(np.ascontiguousarray(state, dtype=np.float64))
         self._running = not bool(batch.terminated[0])
+        self._changed()
         return self._observation(batch.obs[0])
+
+    def _instance(self) -> tuple[Rewarded, int]:
+        return self._open(), 0
+
+    def _began(self) -> None:
+        self._running = True
+        self._changed()
 
     def _open(self) -> Rewarded:
         if self._batch is None:
@@ -122,37 +136,9 @@ class Env(gymnasium.Env):
         return infos
 
 
-class GoalEnv(Env):
-    """An ``Env`` whose task's reward and end are functions of goals: Gymnasium-Robotics' ``GoalEnv``, for PointMaze.
-
-    Goals are positions m, [2] or [..., 2]; ``info`` is not read. All three say what ``step`` says of the goal reached
-    and the goal that was desired, whatever ``reward=`` pays instead.
-    """
-
-    def __init__(self, env_id: str, **kwargs: Any) -> None:
-        super().__init__(env_id, **kwargs)
-        options = {option["name"]: option["default"] for option in json.loads(_envs.env_options(env_id))} | kwargs
-        self._dense, self._continuing = options["reward_type"] == "dense", options["continuing_task"]
-
-    def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> np.float64 | np.ndarray:
-        """What reaching ``achieved_goal`` pays; [...], a row a goal."""
-        distance = self._distance(achieved_goal, desired_goal)
-        if self._dense:
-            return np.asarray(_exp(-distance), dtype=np.float64)[()]
-        return (distance <= _envs.GOAL_RADIUS).astype(np.float64)
-
-    def compute_terminated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> bool | np.ndarray:
-        """Whether reaching ``achieved_goal`` ends the episode; a row a goal, where Gymnasium-Robotics takes one only."""
-        ended = np.logical_and(not self._continuing, self._distance(achieved_goal, desired_goal) <= _envs.GOAL_RADIUS)
-        return ended if ended.ndim else bool(ended)
-
-    def compute_truncated(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> bool:
-        """Never: a step limit truncates."""
-        return False
-
-    @staticmethod
-    def _distance(achieved_goal: np.ndarray, desired_goal: np.ndarray) -> np.floating | np.ndarray:
-        return np.linalg.norm(np.subtract(achieved_goal, desired_goal), axis=-1)
+class GoalEnv(Goals, Env):
+    """An ``Env`` that is a Gymnasium-Robotics ``GoalEnv``."""
 
 
-_exp = np.frompyfunc(math.exp, 1, 1)  # the C library's, which pays in step; NumPy's may differ in the last bit
+class RobotEnv(Robot, Env):
+    """An ``Env`` that code for Gymnasium's ``MujocoEnv`` reads."""

@@ -8,8 +8,10 @@ from typing import Any
 import gymnasium
 
 from diffreward import _envs
+from diffreward._instance import Goals, Part, Robot, part_of
 
 NAMESPACE = "diffreward"
+_CLASSES = {Part: "Env", Goals: "GoalEnv", Robot: "RobotEnv"}
 
 
 def env_ids() -> list[str]:
@@ -31,7 +33,7 @@ def register_envs() -> None:
             continue
         gymnasium.register(
             env_id,
-            entry_point=f"diffreward.environment:{'GoalEnv' if name.startswith('PointMaze_') else 'Env'}",
+            entry_point=f"diffreward.environment:{_CLASSES[part_of(name)]}",
             vector_entry_point="diffreward.vector_environment:VectorEnv",
             max_episode_steps=max_steps or None,
             kwargs={"env_id": name},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Union
 
 import numpy as np
@@ -21,10 +21,25 @@ class Reward:
     ``reward(obs, actions, next_obs, dones) -> [n]``, so that it fits ``imitation``'s ``RewardVecEnvWrapper``. A
     transition is one row: a reward of longer windows sees that row repeated, as at the start of an episode. Inside
     an environment (``reward=``) windows are filled from the episode's history instead.
+
+    It never changes, so a copy of it is itself; it pickles as its file's path, device and reading, and whoever
+    unpickles it loads the file.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, file: str, device: str, reading: Mapping[str, Any]) -> None:
+        from diffreward import _rewards  # brings LibTorch in, which takes a second
+
+        self._made_of = os.path.abspath(file), device, dict(reading)
+        self._model = _rewards.load_reward(file, json.dumps(reading), device)
+
+    def __copy__(self) -> Reward:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Reward:
+        return self
+
+    def __reduce__(self) -> tuple[type[Reward], tuple[str, str, dict[str, Any]]]:
+        return Reward, self._made_of
 
     @property
     def horizon(self) -> int:
@@ -73,7 +88,5 @@ def load_reward(path: str | os.PathLike[str], *, device: str = "cpu", **reading:
         RuntimeError: a file that is missing or damaged, naming it and what was found.
         ValueError: an unknown reading or a value out of range.
     """
-    from diffreward import _rewards  # brings LibTorch in, which takes a second
-
     file = os.path.join(path, "reward.safetensors") if os.path.isdir(path) else os.fspath(path)
-    return Reward(_rewards.load_reward(file, json.dumps(reading), device))
+    return Reward(file, device, reading)

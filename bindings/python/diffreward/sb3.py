@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from diffreward.vector_environment import VectorEnv
+from diffreward.vector_environment import Instance, VectorEnv
 
 
 def make_vec_env(env_id: str, n_envs: int = 1, **kwargs: Any) -> Sb3VecEnv:
@@ -23,13 +23,14 @@ class Sb3VecEnv(VecEnv):
     """A ``diffreward.VectorEnv`` with same-step autoreset as Stable-Baselines3's ``VecEnv``.
 
     ``infos[i]`` holds instance i's entries; at an end also ``terminal_observation`` and ``TimeLimit.truncated``.
+    ``get_attr``, ``set_attr`` and ``env_method`` reach what an instance offers beside ``reset`` and ``step``: functions of
+    goals, a robot's simulation, ``render``, its spaces. No instance is wrapped.
     """
 
     def __init__(self, envs: VectorEnv) -> None:
         if envs.metadata["autoreset_mode"] != AutoresetMode.SAME_STEP:
             raise ValueError("Sb3VecEnv: expected autoreset_mode='SameStep', as Stable-Baselines3 resets")
-        self.envs, self._seed, self._options = envs, None, None
-        self.render_mode = envs.render_mode
+        self.envs, self._instances = envs, envs.unwrapped._each()
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
 
     def reset(self) -> VecEnvObs:
@@ -67,20 +68,28 @@ class Sb3VecEnv(VecEnv):
         self.envs.close()
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        frames = self.envs.render()
-        return [None] * self.num_envs if frames is None else list(frames)
+        return list(self.envs.render()) if self.render_mode == "rgb_array" else [None] * self.num_envs
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        return [getattr(self.envs, attr_name) for _ in self._get_indices(indices)]
+        return [getattr(instance, attr_name) for instance in self._chosen(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        raise NotImplementedError("instances of a native batch have no attributes of their own; use reset options")
+        for instance in self._chosen(indices):
+            setattr(instance, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
-        raise NotImplementedError("instances of a native batch have no methods of their own")
+        return [getattr(instance, method_name)(*args, **kwargs) for instance in self._chosen(indices)]
 
     def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
-        return [False for _ in self._get_indices(indices)]
+        return [False for _ in self._chosen(indices)]
+
+    def _chosen(self, indices: VecEnvIndices) -> list[Instance]:
+        """All instances, or those of one number or several; negative numbers count from the end."""
+        chosen = range(self.num_envs) if indices is None else np.atleast_1d(np.asarray(indices, dtype=int)).tolist()
+        for i in chosen:
+            if not -self.num_envs <= i < self.num_envs:
+                raise IndexError(f"indices: expected instances in [0, {self.num_envs}), got {i}")
+        return [self._instances[i] for i in chosen]
 
     @staticmethod
     def _info(infos: dict[str, Any], i: int) -> dict[str, Any]:

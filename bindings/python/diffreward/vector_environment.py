@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from diffreward import _native
+from diffreward import _envs, _native
 from diffreward._batch import Rewarded, make_batch
+from diffreward._instance import Goals, Part, Robot, part_of
 from diffreward.reward import RewardLike
 
-class VectorEnv(gymnasium.vector.VectorEnv):
+
+class VectorEnv(_native.NotCopied, gymnasium.vector.VectorEnv):
     """Native environments on a pool of threads. ``gymnasium.make_vec("diffreward/<id>", num_envs=n, ...)`` makes it.
 
     Args:
@@ -23,11 +27,13 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         threads: threads that step them; 0 means one per core. Results do not depend on it.
         autoreset_mode: what follows the end of an episode, as Gymnasium defines it: "NextStep" (default),
             "SameStep" or "Disabled".
-        max_episode_steps: steps until truncation. Filled in by ``gymnasium.make_vec``.
+        max_episode_steps: steps until truncation, as ``gymnasium.make`` takes it: None for the environment's own, -1
+            for no limit. Filled in by ``gymnasium.make_vec``.
         copy: whether arrays that ``reset`` and ``step`` return are the caller's own. Without, observations, rewards
             and flags are read-only views of the batch's memory: they show the latest step, change with the next one,
             and stay valid as long as anyone holds them, after ``close`` too.
-        render_mode: "rgb_array" or None.
+        render_mode: "rgb_array", "rgb_array_list" or None. With the second ``render`` returns a list an instance: its
+            frames since the latest reset or the latest ``render``, whichever was later.
         width, height: size of rendered frames, pixels.
         reward: what is paid in place of the task's reward, which ``info["env_reward"]`` keeps: a reward's file or
             folder, a ``diffreward.Reward``, or a function ``(obs, actions, next_obs, dones) -> rewards`` of arrays
@@ -36,20 +42,21 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         instances: options that differ, one mapping an instance: ``[{"physics": {"gravity": -1.6}}, {}, ...]``.
         **options: the environment's own options (``diffreward.env_options(env_id)``), for all instances.
 
-    ``reset`` takes ``options`` with ``reset_mask`` (bool, [num_envs]) and any of ``start_cell``, ``goal_cell``,
+    Seeds are integers of any size: one, which counts up over the instances, or a list. ``reset`` takes ``options`` with ``reset_mask`` (bool, [num_envs]) and any of ``start_cell``, ``goal_cell``,
     ``start``, ``goal`` (mazes; two numbers, or [num_envs, 2]) and ``state`` ([num_envs, size], rows from
     ``instance_state``).
 
     Raises:
         TypeError: an unknown option, naming the nearest; actions that are not numbers.
-        ValueError: a value out of range; actions of another shape, or one that is not finite, naming the instance.
+        ValueError: a value out of range; actions of another shape, or one that is not finite, naming the instance; a
+            seed that is not an integer of at least 0.
         gymnasium.error.ResetNeeded: a step before the first reset.
         gymnasium.error.ClosedEnvironmentError: use after close.
         RuntimeError: an instance failed (named); the others have finished their step, and all can be used after
             a reset whose mask covers the failed one.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata = {"render_modes": ["rgb_array", "rgb_array_list"], "autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(
         self,
@@ -68,15 +75,23 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         instances: Sequence[Mapping[str, Any]] | None = None,
         **options: Any,
     ) -> None:
-        _native.check_render_mode(render_mode)
+        _native.check_render_mode(render_mode, self.metadata["render_modes"])
+        self._size = _native.picture_size(width, height)
         mode = AutoresetMode(autoreset_mode)
         config, each = _native.vector_config(num_envs, threads, mode, max_episode_steps, instances, options)
         self._batch: Rewarded | None = make_batch(env_id, config, each, reward, reading)
         spec = self._batch.spec
-        self.num_envs, self.render_mode, self._size, self._copy = num_envs, render_mode, (width, height), copy
+        self.num_envs, self.render_mode, self._copy = num_envs, render_mode, copy
+        self._frames = [[] for _ in range(num_envs)] if render_mode == "rgb_array_list" else None
+        self._env_id, self._options = env_id, [each] * num_envs if isinstance(each, Mapping) else each
+        self._watched: WeakSet[Instance] = WeakSet()
+        seconds = spec["seconds_per_step"]
+        if seconds is None:  # instances differ
+            first = _envs.env_spec(env_id, _native.options_json(env_id, self._options[0]))
+            seconds = json.loads(first)["seconds_per_step"]
         self.metadata = {
             **type(self).metadata,
-            "render_fps": round(1 / spec["seconds_per_step"]),
+            "render_fps": round(1 / seconds),
             "autoreset_mode": mode,
         }
         self.single_observation_space = _native.observation_space(spec)
@@ -84,7 +99,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._parts, self._info = _native.part_slices(spec), _native.info_slices(spec)
-        self._same_step = mode == AutoresetMode.SAME_STEP
+        self._same_step, self._next_step = mode == AutoresetMode.SAME_STEP, mode == AutoresetMode.NEXT_STEP
         self._everyone = np.ones(num_envs, dtype=bool)
         self._seeded = np.zeros(num_envs, dtype=bool)  # instances whose generators have started
 
@@ -98,8 +113,9 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         native = _native.reset_options(options, self.num_envs)
         for part, seeds in ((mask & has_seed, [one or 0 for one in given]), (mask & ~has_seed, [])):
             if part.any():
-                batch.reset(part.tolist(), seeds, native)
+                batch.reset(part.tolist(), [_native.native_seed(one) for one in seeds], native)
         self._seeded |= mask
+        self._reached(batch, mask, mask)
         return self._observation(batch.obs), self._infos(batch, batch.info, mask)
 
     def step(
@@ -108,20 +124,26 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         batch = self._open()
         if not self._seeded.all():
             raise gymnasium.error.ResetNeeded("Cannot call env.step() before calling env.reset()")
+        began = np.logical_or(batch.terminated, batch.truncated) if self._next_step else None
         batch.step(_native.check_action(actions, self.action_space.shape))
         terminated, truncated = batch.terminated, batch.truncated
         infos = self._infos(batch, batch.info, self._everyone)
         if self._same_step:
-            self._add_final(infos, batch, np.logical_or(terminated, truncated))
+            began = np.logical_or(terminated, truncated)
+            self._add_final(infos, batch, began)
+        self._reached(batch, self._everyone, began)
         if not self._copy:
             return self._observation(batch.obs), batch.reward, terminated, truncated, infos
         return self._observation(batch.obs), batch.reward.copy(), terminated.copy(), truncated.copy(), infos
 
-    def render(self) -> tuple[np.ndarray, ...] | None:
+    def render(self) -> tuple[np.ndarray, ...] | tuple[list[np.ndarray], ...] | None:
         batch = self._open()
         if self.render_mode is None:
             return None
-        return tuple(batch.render(i, *self._size) for i in range(self.num_envs))
+        if self._frames is None:
+            return tuple(batch.render(i, *self._size) for i in range(self.num_envs))
+        frames, self._frames = self._frames, [[] for _ in range(self.num_envs)]
+        return tuple(frames)
 
     def close_extras(self, **kwargs: Any) -> None:
         self._batch = None
@@ -135,11 +157,30 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         batch = self._open()
         batch.set_state(np.ascontiguousarray(state, dtype=np.float64))
         self._seeded[:] = True
+        self._reached(batch, self._everyone, self._everyone)
         return self._observation(batch.obs)
 
     def instance_state(self, i: int) -> np.ndarray:
         """The exact state of instance ``i``, as ``reset(options={"state": ...})`` takes it."""
         return self._open().instance_state(i)
+
+    def _each(self) -> list[Instance]:
+        """The instances as environments of their own, for libraries that ask each of them."""
+        kind = {Part: Instance, Goals: GoalInstance, Robot: RobotInstance}[part_of(self._env_id)]
+        found = [kind(self, i) for i in range(self.num_envs)]
+        self._watched.update(found)
+        return found
+
+    def _reached(self, batch: Rewarded, mask: np.ndarray, began: np.ndarray | None) -> None:
+        """Notes the states of instances in `mask`; `began` tells of which a new episode shows."""
+        for one in self._watched:
+            one._changed()
+        if self._frames is None:
+            return
+        for i in np.flatnonzero(mask):
+            if began is not None and began[i]:
+                self._frames[i].clear()
+            self._frames[i].append(batch.render(int(i), *self._size))
 
     def _open(self) -> Rewarded:
         if self._batch is None:
@@ -148,16 +189,12 @@ class VectorEnv(gymnasium.vector.VectorEnv):
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """A seed an instance; None lets its generator go on, and starts one that never started at random."""
-        if isinstance(seed, (int, np.integer)):
-            self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(int(seed))
-            return [int(seed) + i for i in range(self.num_envs)]
-        if seed is None:
-            seed = [None] * self.num_envs
-        if len(seed) != self.num_envs:
-            raise ValueError(f"reset: expected {self.num_envs} seeds, got {len(seed)}")
+        seeds = _native.seeds_of(seed, self.num_envs)
+        if np.ndim(seed) == 0 and seed is not None:
+            self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(seeds[0])
         return [
             int(self.np_random.integers(2**62)) if one is None and not seeded else one
-            for one, seeded in zip(seed, self._seeded, strict=True)
+            for one, seeded in zip(seeds, self._seeded, strict=True)
         ]
 
     def _check_mask(self, mask: Any) -> np.ndarray:
@@ -191,3 +228,27 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             final_obs[i] = {name: row[part].copy() for name, part in self._parts.items()} if self._parts else row.copy()
         infos["final_obs"], infos["_final_obs"] = final_obs, ended
         infos["final_info"], infos["_final_info"] = self._infos(batch, batch.final_info, ended), ended.copy()
+
+
+class Instance(Part):
+    """One instance of a ``VectorEnv`` with what it offers beside ``reset`` and ``step``."""
+
+    def __init__(self, envs: VectorEnv, i: int) -> None:
+        self._envs, self._i = envs, i
+        self.observation_space, self.action_space = envs.single_observation_space, envs.single_action_space
+        self.metadata, self.render_mode, self.spec, self.unwrapped = envs.metadata, envs.render_mode, envs.spec, self
+        self._describe(envs._env_id, envs._options[i])
+
+    def render(self) -> np.ndarray | None:
+        return None if self.render_mode is None else self._envs._open().render(self._i, *self._envs._size)
+
+    def _instance(self) -> tuple[Rewarded, int]:
+        return self._envs._open(), self._i
+
+
+class GoalInstance(Goals, Instance):
+    """An ``Instance`` with functions of goals."""
+
+
+class RobotInstance(Robot, Instance):
+    """An ``Instance`` with a robot's simulation."""
