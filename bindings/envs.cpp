@@ -137,8 +137,8 @@ void bind_async(py::module_& m) {
       "make_async",
       [](const std::string& id, const std::string& config, const std::string& options) {
         VectorConfig vector;
-        update(vector, Json::parse(config));
-        return std::make_unique<Async>(std::make_unique<AsyncEnv>(id, vector, Json::parse(options)));
+        update(vector, parse_json(config, "config"));
+        return std::make_unique<Async>(std::make_unique<AsyncEnv>(id, vector, parse_json(options, "options")));
       },
       py::arg("id"), py::arg("config"), py::arg("options"), "As make_batch.");
 }
@@ -250,8 +250,8 @@ void bind_envs(py::module_& m) {
       "make_batch",
       [](const std::string& id, const std::string& config, const std::string& options) {
         VectorConfig vector;
-        update(vector, Json::parse(config));
-        return std::make_unique<Batch>(make_vector(id, vector, Json::parse(options)));
+        update(vector, parse_json(config, "config"));
+        return std::make_unique<Batch>(make_vector(id, vector, parse_json(options, "options")));
       },
       py::arg("id"), py::arg("config"), py::arg("options"),
       "Makes a batch; `config` (VectorConfig) and `options` (the environment's, or a list of them, one an "
@@ -271,7 +271,7 @@ void bind_envs(py::module_& m) {
   m.def(
       "env_spec",
       [](const std::string& id, const std::string& options) {
-        return env_spec(id, Json::parse(options)).json().dump();
+        return env_spec(id, parse_json(options, "options")).json().dump();
       },
       py::arg("id"), py::arg("options") = "{}",
       "EnvSpec of an environment made with these options, as JSON text.");

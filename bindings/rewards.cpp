@@ -50,7 +50,7 @@ void bind_rewards(py::module_& m) {
       "load_reward",
       [](const std::filesystem::path& path, const std::string& reading, const std::string& device) {
         ReadingConfig config;
-        update(config, Json::parse(reading));
+        update(config, parse_json(reading, "reading"));
         const py::gil_scoped_release unlocked;
         return std::const_pointer_cast<RewardModel>(read_reward(load_reward(path, device), config));
       },

@@ -289,11 +289,16 @@ Json resolve(const Command& command, std::span<const std::string> args, Common& 
   std::string config_file;
   try {
     const Json flags = parse_flags(command, args, common, config_file);
+    const auto check = [&](const Json& given, const auto& name_of) {
+      for (const FieldInfo& field : command.fields())
+        if (given.contains(field.name))
+          detail::check_value(name_of(field.name), field.kind, given.at(field.name), field.bounds,
+                              field.choices);
+    };
+    check(flags, flag_of);
     Json values = config_file.empty() ? Json::object() : read_config_file(config_file, command, commands());
+    check(values, [&](const std::string& name) { return config_file + ": " + name; });
     values.update(flags);
-    for (const FieldInfo& field : command.fields())
-      if (values.contains(field.name))
-        detail::check_value(field.name, field.kind, values.at(field.name), field.bounds, field.choices);
     for (const std::string& name : command.required)
       if (!values.contains(name) || values.at(name) == "")
         throw UsageError(concat(command.name, ": ", flag_of(name), " is missing"));

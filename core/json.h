@@ -54,6 +54,8 @@ bool holds(const Json& value) {
   if constexpr (ListOf<T>::is_list) {
     if (!value.is_array() || (ListOf<T>::size != 0 && value.size() != ListOf<T>::size)) return false;
     return std::all_of(value.begin(), value.end(), holds<typename ListOf<T>::Item>);
+  } else if constexpr (std::is_same_v<T, Json>) {
+    return true;
   } else if constexpr (std::is_same_v<T, bool>) {
     return value.is_boolean();
   } else if constexpr (std::is_integral_v<T>) {
@@ -72,6 +74,8 @@ std::string expected() {
   if constexpr (ListOf<T>::is_list) {
     const std::string items = expected<typename ListOf<T>::Item>();
     return ListOf<T>::size == 0 ? "a list of: " + items : concat("a list of ", ListOf<T>::size, ": ", items);
+  } else if constexpr (std::is_same_v<T, Json>) {
+    return "a value";
   } else if constexpr (std::is_same_v<T, bool>) {
     return "true or false";
   } else if constexpr (std::is_integral_v<T>) {
@@ -84,7 +88,8 @@ std::string expected() {
 
 }  // namespace detail
 
-/// The member `name` of an object; T is bool, a number, std::string, or std::vector or std::array of these.
+/// The member `name` of an object; T is bool, a number, std::string, Json (anything), or std::vector or
+/// std::array of these.
 /// Throws InvalidArgument naming it where it is missing, of another type, or a number that T does not hold.
 template <class T>
 T member(const Json& object, const char* name) {

@@ -67,10 +67,10 @@ Json Normalizer::json() const {
 Normalizer Normalizer::from_json(const Json& json) {
   require(json.is_object() && json.contains("kind") && json["kind"].is_string() && json.contains("offset") &&
               json["offset"].is_array() && json.contains("scale") && json["scale"].is_array(),
-          "normalizer: expected kind, offset and scale, got ", json.dump());
+          "normalizer: expected kind, offset and scale, got ", brief(json));
   for (const char* list : {"offset", "scale"})
     for (const Json& number : json[list])
-      require(number.is_number(), "normalizer: ", list, ": expected numbers, got ", number.dump());
+      require(number.is_number(), "normalizer: ", list, ": expected numbers, got ", brief(number));
   return {json["kind"], json["offset"].get<std::vector<double>>(), json["scale"].get<std::vector<double>>()};
 }
 

@@ -39,7 +39,7 @@ struct Field {
 
   template <class... Parts>
   void expect(bool ok, const Parts&... expected) const {
-    require(ok, "EnvSpec: ", name, ": expected ", expected..., ", got ", value.dump());
+    require(ok, "EnvSpec: ", name, ": expected ", expected..., ", got ", brief(value));
   }
   Field at(const char* key) const {
     const std::string full = name.empty() ? key : concat(name, ".", key);

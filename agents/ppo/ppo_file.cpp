@@ -94,7 +94,7 @@ std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env
   read_entry(file, path, "env", [&](const Json& made_for) {
     const Json wanted = describe(env.spec());
     for (const auto& [key, value] : wanted.items())
-      require(made_for.at(key) == value, key, ": expected ", value.dump(), " of ", env.spec().id, ", found ",
+      require(made_for.at(key) == value, key, ": expected ", brief(value), " of ", env.spec().id, ", found ",
               brief(made_for.at(key)));
     return true;
   });

@@ -177,9 +177,7 @@ TEST_F(CommandTest, NumbersThatWouldWrapAreWrongUse) {
     args.insert(args.end(), option.begin(), option.end());
     const Outcome outcome = run(args);
     EXPECT_EQ(outcome.code, 2) << option[0] << " " << option[1];
-    std::string field = option[0].substr(2);
-    std::replace(field.begin(), field.end(), '-', '_');
-    EXPECT_THAT(outcome.err, testing::AnyOf(HasSubstr(field), HasSubstr(option[0])));
+    EXPECT_THAT(outcome.err, HasSubstr("diffreward: " + option[0] + ": expected"));
   }
 }
 
@@ -196,7 +194,7 @@ TEST_F(CommandTest, TablesWhereNoTableBelongsAreWrongUse) {
   refused("generate = 3\n", "unknown key 'generate'");
   write_file(path("x.toml"), "[generate]\ngain = {a = 1}\n");
   EXPECT_THAT(run({"generate", "--config", path("x.toml"), "--out", path("x")}).err,
-              HasSubstr("gain: expected float"));
+              HasSubstr("x.toml: gain: expected float"));
   write_file(path("x.toml"), std::string(100'000, '['));
   EXPECT_EQ(run({"generate", "--config", path("x.toml"), "--out", path("x")}).code, 2);
   write_file(path("x.toml"), "#" + std::string(2'000'000, 'x'));

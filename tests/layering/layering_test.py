@@ -1,4 +1,5 @@
-"""Fails on an #include against the chain: core < envs < datasets < agents < rewards < leaderboard < the rest.
+"""Fails on an #include against the chain: core < envs < datasets < agents < rewards < leaderboard < the rest; and on
+JSON that is parsed without parse_json().
 
 usage: layering_test.py SOURCE_DIR
 """
@@ -19,10 +20,13 @@ def violations(root: pathlib.Path) -> list[str]:
             if path.suffix not in {".h", ".cpp"}:
                 continue
             for number, line in enumerate(path.read_text().splitlines(), 1):
+                where = f"{path.relative_to(root)}:{number}"
+                if "Json::parse(" in line and folder != "tests" and path.name != "json.cpp":
+                    found.append(f"{where}: strangers' JSON has no limit of depth here, use parse_json()")
                 match = INCLUDE.match(line)
                 if not match:
                     continue
-                where, target = f"{path.relative_to(root)}:{number}", match.group(1)
+                target = match.group(1)
                 below = target.split("/")[0]
                 if folder in CHAIN and below in TOP:
                     found.append(f"{where}: {folder} may not use {below}")
@@ -44,8 +48,9 @@ def the_check_itself_fails_when_it_should() -> None:
             (root / folder).mkdir()
         (root / "envs" / "bad.h").write_text('#include "core/error.h"\n#include "rewards/reading.h"\n')
         (root / "agents" / "bad.h").write_text("#include <torch/torch.h>\n")
+        (root / "rewards" / "bad.cpp").write_text("const auto json = Json::parse(text);\n")
         (root / "cli" / "good.cpp").write_text('#include "rewards/reading.h"\n')
-        assert len(violations(root)) == 2, violations(root)
+        assert len(violations(root)) == 3, violations(root)
 
 
 the_check_itself_fails_when_it_should()

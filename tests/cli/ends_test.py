@@ -1,0 +1,110 @@
+"""Commands that are ended in the middle: by Ctrl-C within a second, in one line and without leftovers; by SIGKILL with
+nothing lost that the next run does not mend.
+
+usage: ends_test.py DIFFREWARD_PROGRAM
+"""
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+PROGRAM = sys.argv[1]
+SCALE = float(os.environ.get("DIFFREWARD_TOLERANCE_SCALE", 1))
+PATIENCE = 2.5 * SCALE  # seconds to end: one is promised, and machines are shared
+random.seed(7)
+
+
+def start(*args):
+    return subprocess.Popen([PROGRAM, *args, "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*args):
+    process = start(*args)
+    out, err = process.communicate()
+    assert process.returncode == 0, (args, err)
+    return out
+
+
+def leftovers(folder: pathlib.Path):
+    return [path for path in folder.rglob("*.tmp")]
+
+
+def long_commands(demo: pathlib.Path, out: str):
+    """Each would run for minutes."""
+    base_data, expert_data = f"--base-data={demo}/base_data", f"--expert-data={demo}/expert_data"
+    yield ["generate", "--steps", "200000000", "--out", out]
+    yield ["train", "--data", f"{demo}/base_data", "--steps", "10000000", "--out", out]
+    yield ["extract", "--expert", f"{demo}/expert_model", "--base", f"{demo}/base_model", expert_data, base_data,
+           "--steps", "10000000", "--out", out]
+    yield ["rl", "--env-steps", "1000000000", "--out", out]
+    yield ["steer", "--base", f"{demo}/base_steered_model", "--expert", f"{demo}/expert_steered_model", "--reward",
+           f"{demo}/guide", base_data, "--goal-cell", "1,1", "--samples", "1000000", "--out", out]
+    yield ["plan", "--model", f"{demo}/expert_steered_model", "--episodes", "1000000", "--out", out]
+    yield ["evaluate", "--reward", f"{demo}/reward", f"--expert-data={demo}/expert_test", f"--base-data={demo}/base_test",
+           "--goal-cell", "1,1", "--resamples", "100000", "--per-cell", "200", "--out", out]
+
+
+def the_interrupt_is_obeyed(args, folder):
+    process = start(*args)
+    time.sleep(random.uniform(0.8, 2))
+    if process.poll() is not None:
+        raise AssertionError(f"expected a run of minutes, found it ended: {args} {process.communicate()}")
+    process.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    out, err = process.communicate()
+    seconds = time.monotonic() - sent
+    assert seconds < PATIENCE, f"{args[0]}: expected to end within {PATIENCE} s, found {seconds:.1f}"
+    assert process.returncode == 1 and "interrupted" in err, (args, process.returncode, err)
+    assert err.strip().count("\n") == 0, err
+    assert not leftovers(folder), leftovers(folder)
+    print(f"{args[0]}: ended {seconds:.2f} s after Ctrl-C")
+
+
+def a_killed_run_comes_through(demo, root):
+    """Killed again and again, a stage ends equal to one that was left alone."""
+    args = ["train", "--data", f"{demo}/base_data", "--dim", "16", "--layers", "1", "--horizon", "4", "--stride", "1",
+            "--steps", "3000", "--checkpoint-every", "50", "--reuse"]
+    kills = 0
+    for _ in range(12):
+        process = start(*args, "--out", str(root / "killed"))
+        try:
+            process.communicate(timeout=random.uniform(0.4, 1.2))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+            assert not (root / "killed" / "model.safetensors").exists()
+    finish(*args, "--out", str(root / "killed"))
+    finish(*args, "--out", str(root / "whole"))
+    assert kills > 0
+    for name in ["model.safetensors", "config.toml"]:
+        killed, whole = ((root / run / name).read_bytes() for run in ("killed", "whole"))
+        assert killed.replace(b"killed", b"whole") == whole, name
+    assert not leftovers(root) and not (root / "killed" / "unfinished").exists()
+    print(f"train: killed {kills} times, equal to a run that was not")
+
+
+def temporary_files_of_killed_writers_go(demo, root):
+    target = root / "copy.hdf5"
+    data = f"{demo}/base_data/data.hdf5"
+    stale = root / "copy.hdf5.99999.0.tmp"
+    stale.write_bytes(b"half")
+    finish("data", "convert", data, "--out", str(target))
+    assert target.exists() and not leftovers(root)
+
+
+with tempfile.TemporaryDirectory() as name:
+    root = pathlib.Path(name)
+    demo = root / "demo"
+    finish("demo", "--tiny", "--out", str(demo))
+    for index, command in enumerate(long_commands(demo, str(root / "out"))):
+        command[-1] += str(index)
+        the_interrupt_is_obeyed(command, root)
+    the_interrupt_is_obeyed(["demo", "--out", str(root / "second_demo")], root)
+    a_killed_run_comes_through(demo, root)
+    temporary_files_of_killed_writers_go(demo, root)
