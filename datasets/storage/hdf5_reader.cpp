@@ -117,11 +117,8 @@ Found look(hid_t parent, const std::string& path, const std::string& where) {
       throw Error(concat(where, ": expected data of this file, found a link to ",
                          link.type == H5L_TYPE_EXTERNAL ? "another file" : "something of its writer's own",
                          ": copy what it points to into this file"));
-    if (H5Oexists_by_name(parent, part.c_str(), H5P_DEFAULT) <= 0) {
-      if (link.type == H5L_TYPE_SOFT)
-        throw Error(concat(where, ": expected data of this file, found a soft link to nothing in it"));
-      throw unreadable(where, "object");
-    }
+    if (link.type == H5L_TYPE_SOFT && H5Oexists_by_name(parent, part.c_str(), H5P_DEFAULT) <= 0)
+      throw Error(concat(where, ": expected data of this file, found a soft link to nothing in it"));
     if (end == std::string::npos) break;
   }
   H5O_info_t object;
