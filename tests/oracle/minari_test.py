@@ -126,6 +126,7 @@ def the_environment_comes_back() -> None:
     assert env.spec.id == "diffreward/Maze2D-UMaze-v0" and env.spec.max_episode_steps == 300
     assert env.observation_space.shape == (4,)
     env.reset(seed=0)
+    assert minari.load_dataset("cheetah-v0").env_spec == gym.spec("diffreward/HalfCheetah-v5")
     env = minari.load_dataset("cheetah-v0").recover_environment()
     assert env.observation_space.shape == (17,)
 
