@@ -30,7 +30,7 @@ class File {
   hid_t id() const { return file_.get(); }
   const std::string& name() const { return name_; }
   std::size_t size() const { return size_; }
-  unsigned long number() const { return number_; }  ///< HDF5's own, equal for all objects of this file
+  unsigned long number() const { return number_; }       ///< HDF5's own, equal for all objects of this file
   hid_t access() const { return column_access_.get(); }  ///< how columns are opened
   /// Counts bytes that a column claims and the file does not hold. Throws Error beyond kUnheld.
   void claim(std::size_t bytes, const std::string& where);

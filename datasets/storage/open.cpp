@@ -31,6 +31,7 @@ class Assembler {
   std::shared_ptr<Dataset::Storage> assemble() {
     auto storage = std::make_shared<Dataset::Storage>();
     Dataset::Storage& s = *storage;
+    s.path = name_;
     s.rows = rows_;
     if (rows_ == 0) throw Error(concat(name_, ": observations: expected rows, found none"));
     for (const Json& column : member<Json>(description_, "columns")) {
@@ -139,7 +140,6 @@ std::shared_ptr<const Dataset::Storage> open_storage(const std::filesystem::path
   });
   const auto storage =
       Assembler(description, name, {file.map(), file.size()}, {temporary.map(), temporary.size()}).assemble();
-  storage->path = path;
   storage->provenance =
       beside ? *beside : provenance_of(member<Json>(description, "attributes"), storage->ignored);
   return storage;
@@ -147,10 +147,17 @@ std::shared_ptr<const Dataset::Storage> open_storage(const std::filesystem::path
 
 void Dataset::Storage::find_episodes() {
   constexpr std::size_t kBlock = std::size_t{1} << 20;  // rows between two looks at Ctrl-C
-  std::size_t begin = 0;
-  for (std::size_t i = 0; i < rows; ++i) {
+  const auto ends = [&](std::size_t i) {
     if (i % kBlock == 0) check_interrupt();
-    if (!terminals[i] && !timeouts[i] && i + 1 < rows) continue;
+    return terminals[i] || timeouts[i] || i + 1 == rows;
+  };
+  std::size_t count = 0;  // before room is made for them
+  for (std::size_t i = 0; i < rows; ++i) count += ends(i);
+  if (count > kMostEpisodes)
+    throw Error(concat(path.string(), ": expected at most ", kMostEpisodes, " episodes, found ", count));
+  episodes.reserve(count);
+  for (std::size_t i = 0, begin = 0; i < rows; ++i) {
+    if (!ends(i)) continue;
     episodes.push_back({begin, i + 1, terminals[i] != 0});
     begin = i + 1;
   }

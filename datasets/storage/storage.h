@@ -40,7 +40,9 @@ struct Dataset::Storage {
   std::deque<std::vector<float>> floats;  // columns in memory; a deque keeps addresses
   std::deque<std::vector<std::uint8_t>> bytes;
 
-  /// Cuts the rows into episodes from terminals and timeouts; the last row always ends one.
+  static constexpr std::size_t kMostEpisodes = std::size_t{1} << 25;
+  /// Cuts the rows into episodes from terminals and timeouts; the last row always ends one. Throws Error for
+  /// more than kMostEpisodes, which a small file may claim.
   void find_episodes();
 };
 

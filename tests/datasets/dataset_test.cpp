@@ -5,6 +5,7 @@
 #include <hdf5.h>
 
 #include "core/file.h"
+#include "datasets/storage/storage.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/datasets/sample_data.h"
 
@@ -170,6 +171,17 @@ TEST(Dataset, FindsTheDataSetThatAFolderStandsFor) {
   EXPECT_EQ(Dataset::open(folder / "plain").path(), folder / "plain/x.h5");
   data.write_d4rl(folder / "root/data.hdf5");  // a stage's
   EXPECT_EQ(find_data_file(folder / "root"), folder / "root/data.hdf5");
+}
+
+TEST(Dataset, ManyEpisodesAreRefusedBeforeRoomIsMadeForThem) {
+  Dataset::Storage storage;
+  storage.path = "x.hdf5";
+  const std::vector<std::uint8_t> ends(Dataset::Storage::kMostEpisodes + 1, 1);
+  storage.rows = ends.size();
+  storage.terminals = storage.timeouts = ends;
+  EXPECT_EQ(message_of<Error>([&] { storage.find_episodes(); }),
+            "x.hdf5: expected at most 33554432 episodes, found 33554433");
+  EXPECT_EQ(storage.episodes.capacity(), 0u);
 }
 
 TEST(Dataset, RebuildsWhatOldFilesLack) {
