@@ -265,6 +265,26 @@ TEST_F(StageTest, PlacesOfProductsThatAreTakenAreRefusedBeforeAnyWork) {
   EXPECT_EQ(runs_, 0);
 }
 
+TEST_F(StageTest, AFileOfEqualContentThatIsThereAlreadyIsSharedAndKept) {
+  const auto make = [&](const Json& config, const std::string& shared) {
+    run_stage(spec(config), [&](const fs::path& folder) {
+      write_file(folder / "product", config.dump());
+      fs::create_directory(folder / "space");
+      write_file(folder / "space/about", shared);
+      return Json::object();
+    });
+  };
+  fs::create_directories(out() / "space");
+  write_bytes(out() / "space/about", "shared");
+  make({{"lr", 1}}, "shared");
+  EXPECT_FALSE(stage_record(out()).at("products").contains("space/about"));
+  run(spec({{"lr", 2}}));
+  EXPECT_EQ(bytes_of(out() / "space/about"), "shared") << "it was not the stage's";
+  EXPECT_THROW(make({{"lr", 3}}, "another"), Error);
+  EXPECT_EQ(bytes_of(out() / "space/about"), "shared");
+  EXPECT_EQ(product_text(), R"({"lr":2})");
+}
+
 TEST_F(StageTest, AnotherCommandsStageIsNotReplaced) {
   run(spec());
   StageSpec other = spec();
