@@ -72,6 +72,8 @@ void bind_datasets(py::module_& m) {
             return column(data.timeouts(), data.size(), 0, self);
           },
           "[rows] bool, the episode was cut after this row.")
+      .def_property_readonly("ignored", &Dataset::ignored,
+                             "What the file holds and is left out, with the reason.")
       .def_property_readonly("info_names", &Dataset::info_names, "Names of the extra columns.")
       .def(
           "info",

@@ -56,7 +56,8 @@ Json describe(const Dataset& data) {
 
 Json run_data(const DataConfig& config) {
   // What is damaged is checked too.
-  const std::filesystem::path path = config.action == "check" ? config.path : product(config.path, "data");
+  const std::filesystem::path path =
+      config.action == "check" ? std::filesystem::path(config.path) : product(config.path, "data");
   if (config.action == "check") {
     Json faults = Json::array();
     for (const Fault& fault : check_data(path))

@@ -40,7 +40,7 @@ std::unique_ptr<DenoiserNet> make(const Case& c, torch::ScalarType type) {
                          .attention = c.attention};
   config.dim_mults = c.dim_mults;
   config.layers = c.layers;
-  auto net = make_denoiser(config, WindowLayout{c.horizon, 1, 1, c.width - 1}, 1, torch::kCPU);
+  auto net = make_denoiser(config, WindowLayout{c.horizon, 1, 1, c.width - 1}, Parameters(1, torch::kCPU));
   torch::Generator rng = at::detail::createCPUGenerator(2);
   for (const auto& [name, parameter] : net->parameters.named()) {
     // Gains and offsets of normalisations that are not 1 and 0, so that no gradient hides.

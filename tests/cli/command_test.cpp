@@ -12,22 +12,12 @@
 
 #include "cli/stages.h"
 #include "core/file.h"
+#include "tests/cli/run.h"
 
 namespace diffreward::cli {
 namespace {
 
 using testing::HasSubstr;
-
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
-Outcome run(std::vector<std::string> args) {
-  std::ostringstream out, err;
-  const int code = run_cli(args, out, err);
-  return {code, out.str(), err.str()};
-}
 
 class CommandTest : public testing::Test {
  protected:

@@ -3,10 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <sstream>
-
-#include "cli/command.h"
 #include "core/file.h"
+#include "tests/cli/run.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/datasets/sample_data.h"
 
@@ -15,17 +13,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
-Outcome run(std::vector<std::string> args) {
-  std::ostringstream out, err;
-  const int code = run_cli(args, out, err);
-  return {code, out.str(), err.str()};
-}
 
 Dataset::Columns faulty() {
   Dataset::Columns columns = sample_columns();

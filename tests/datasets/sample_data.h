@@ -21,7 +21,9 @@ inline Provenance sample_provenance() {
 
 /// Three episodes of 5, 1 and 4 rows: cut, terminated, cut. Every number is different and exact in a float.
 inline Dataset::Columns sample_columns() {
-  Dataset::Columns c{.observation_dim = 4, .action_dim = 2};
+  Dataset::Columns c;
+  c.observation_dim = 4;
+  c.action_dim = 2;
   const std::size_t ends[] = {5, 6, 10};
   std::size_t episode = 0;
   for (std::size_t i = 0; i < 10; ++i) {

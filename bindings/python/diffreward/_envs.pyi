@@ -211,6 +211,11 @@ class Dataset:
         [episodes, 2] int64: first row of each episode, and the row after its last.
         """
     @property
+    def ignored(self) -> list[str]:
+        """
+        What the file holds and is left out, with the reason.
+        """
+    @property
     def info_names(self) -> list[str]:
         """
         Names of the extra columns.
