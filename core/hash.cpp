@@ -77,9 +77,9 @@ std::string sha256(std::string_view bytes) {
 }
 
 std::string sha256_of(const fs::path& file) {
+  const RegularFile open(file);
   const Stamp stamp = stamp_of(file);
   if (std::string hash = noted(file, stamp); !hash.empty()) return hash;
-  const RegularFile open(file);
   const std::shared_ptr<const void> bytes = open.map();
   std::string hash = hash_of({static_cast<const char*>(bytes.get()), open.size()});
   const fs::file_time_type time{fs::file_time_type::duration(stamp.time)};

@@ -1,5 +1,6 @@
 #include "core/interrupt.h"
 
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -13,6 +14,8 @@ namespace {
 constexpr const char kMessage[] =
     "interrupted: finished stages and checkpoints are kept, run again to resume";
 
+constexpr suseconds_t kPatience = 700'000;  // microseconds until the process ends by itself
+
 volatile std::sig_atomic_t received = 0;
 
 void end_now(int) {
@@ -25,10 +28,15 @@ void end_now(int) {
   ::_exit(1);
 }
 
+void set_timer(suseconds_t microseconds) {
+  const itimerval once{{0, 0}, {0, microseconds}};
+  ::setitimer(ITIMER_REAL, &once, nullptr);
+}
+
 void on_signal(int signal) {
   received = 1;
   std::signal(signal, end_now);
-  ::alarm(1);
+  set_timer(kPatience);
 }
 
 }  // namespace
@@ -41,7 +49,7 @@ void catch_interrupts() {
 
 void check_interrupt() {
   if (!received) return;
-  ::alarm(0);  // whoever catches this may finish what he is about, as a checkpoint
+  set_timer(0);  // whoever catches this may finish what he is about, as a checkpoint
   throw Interrupted(kMessage);
 }
 

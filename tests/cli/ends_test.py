@@ -50,7 +50,9 @@ def long_commands(demo: pathlib.Path, out: str):
 
 def the_interrupt_is_obeyed(args, folder):
     process = start(*args)
-    time.sleep(random.uniform(0.8, 2))
+    while not list(folder.glob(f"{pathlib.Path(args[-1]).name}/**/unfinished")) and process.poll() is None:
+        time.sleep(0.02)  # loading the libraries
+    time.sleep(random.uniform(0.2, 2))
     if process.poll() is not None:
         raise AssertionError(f"expected a run of minutes, found it ended: {args} {process.communicate()}")
     process.send_signal(signal.SIGINT)

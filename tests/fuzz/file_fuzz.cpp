@@ -87,9 +87,9 @@ class Kinds {
   std::string reward(const std::string& method) {
     const std::string data = (folder_ / "data").string(), model = (folder_ / "model").string();
     return made_by(
-        {"extract", "--expert",   model,  "--base",           model, "--expert-data", data, "--base-data",
-         data,      "--method",   method, "--hidden",         "8",   "--batch",       "4",  "--steps",
-         "2",       "--channels", "2,3",  "--support-points", "16"},
+        {"extract", "--expert",   model,  "--base",   model, "--expert-data",    data, "--base-data",
+         data,      "--method",   method, "--hidden", "8",   "--batch",          "4",  "--steps",
+         "2",       "--channels", "2,3",  "--read-t", "0",   "--support-points", "16"},
         folder_ / method, "reward.safetensors");
   }
 

@@ -115,7 +115,9 @@ inline int run(const std::string& name, std::uint64_t first, std::uint64_t count
       outcome = read();
     } catch (const Error& error) {
       const std::string text = error.what();
-      if (text.find(file.filename().string()) == std::string::npos) fault = "names no file: " + text;
+      if (text.find(file.filename().string()) == std::string::npos &&
+          text.find(file.parent_path().string()) == std::string::npos)
+        fault = "names no file: " + text;
       outcome = text.find("HDF5 itself crashes") != std::string::npos           ? "crashed HDF5 in its child"
                 : text.find("found ones that take longer") != std::string::npos ? "ran into a time limit"
                                                                                 : "refused";

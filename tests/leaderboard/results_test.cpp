@@ -81,11 +81,11 @@ TEST_F(ResultsFile, NamesFileEntryAndField) {
   };
   const std::string rest = R"("unit": "", "bar": "", "command": "", "commit": "", "machine": "")";
   EXPECT_NE(message("[{\"name\": \"a\", \"value\": \"high\", " + rest + "}]")
-                .find("results.json: result 1: value: expected a number, got \"high\""),
+                .find("results.json: result 1: value: expected a number, found \"high\""),
             std::string::npos);
   EXPECT_NE(message("[{\"name\": \"a\", " + rest + "}]").find("value: expected a number, found nothing"),
             std::string::npos);
-  EXPECT_NE(message("[{\"name\": 3, \"value\": 1, " + rest + "}]").find("name: expected a text, got 3"),
+  EXPECT_NE(message("[{\"name\": 3, \"value\": 1, " + rest + "}]").find("name: expected a text, found 3"),
             std::string::npos);
   EXPECT_NE(message("[{\"name\": \"a\", \"value\": 1, \"interval\": [1], " + rest + "}]").find("interval"),
             std::string::npos);
