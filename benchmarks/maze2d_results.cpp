@@ -322,6 +322,6 @@ int main(int argc, char** argv) {
   using namespace diffreward::cli;
   diffreward::catch_interrupts();
   const Command command = make_command<ResultsConfig, run_results>(
-      "maze2d_results", "measure the README's figures", "", {}, print_results);
+      "maze2d_results", "measure the README's figures", "", {}, {}, print_results);
   return run_command(command, std::vector<std::string>(argv + 1, argv + argc), std::cout, std::cerr);
 }

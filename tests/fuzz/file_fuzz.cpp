@@ -85,11 +85,15 @@ class Kinds {
 
  private:
   std::string reward(const std::string& method) {
-    const std::string data = (folder_ / "data").string(), model = (folder_ / "model").string();
+    const std::string data = (folder_ / "data").string(), base = (folder_ / "model").string(),
+                      expert = (folder_ / "expert").string();
+    if (!fs::exists(expert))
+      made_by(std::vector<std::string>{"train", "--data", data, "--seed", "1"} + kSmall, expert,
+              "model.safetensors");
     return made_by(
-        {"extract", "--expert",   model,  "--base",   model, "--expert-data",    data, "--base-data",
-         data,      "--method",   method, "--hidden", "8",   "--batch",          "4",  "--steps",
-         "2",       "--channels", "2,3",  "--read-t", "0",   "--support-points", "16"},
+        {"extract", "--expert",   expert, "--base",   base, "--expert-data",    data, "--base-data",
+         data,      "--method",   method, "--hidden", "8",  "--batch",          "4",  "--steps",
+         "2",       "--channels", "2,3",  "--read-t", "0",  "--support-points", "16"},
         folder_ / method, "reward.safetensors");
   }
 
