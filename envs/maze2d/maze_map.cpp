@@ -12,7 +12,7 @@
 namespace diffreward {
 namespace {
 
-constexpr int kMaxSide = 1024;  // rows or columns
+constexpr int kMaxSide = 256;  // rows or columns; walls beyond that take MuJoCo a minute
 
 struct NamedMap {
   std::string_view name, text;

@@ -24,7 +24,7 @@ using Point = std::array<double, 2>;  // position, cells
 class MazeMap {
  public:
   /// Parses and checks a map: rectangular, closed by walls, at least one free cell, known letters, at most
-  /// one G and S, at most 1024 rows and columns. Throws InvalidArgument naming row, column, expected and
+  /// one G and S, at most 256 rows and columns. Throws InvalidArgument naming row, column, expected and
   /// found. Lines are separated by newlines or by '\\' (D4RL's way); empty lines before and after the map are
   /// skipped.
   static MazeMap parse(const std::string& text);

@@ -84,7 +84,7 @@ TEST(MazeMap, MalformedTextIsRefusedWithPlaceAndReason) {
   EXPECT_THAT(refusal("###\n###\n###"), HasSubstr("free cell"));
   EXPECT_THAT(refusal("####\n#GG#\n####"), AllOf(HasSubstr("row 1, column 2"), HasSubstr("at most one 'G'")));
   EXPECT_THAT(refusal("####\n#SS#\n####"), HasSubstr("at most one 'S'"));
-  EXPECT_THAT(refusal(std::string(5000, '#')), HasSubstr("at most 1024"));
+  EXPECT_THAT(refusal(std::string(5000, '#')), HasSubstr("at most 256"));
 }
 
 TEST(MazeMap, SeparatePartsAreAWarning) {
