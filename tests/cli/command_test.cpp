@@ -205,12 +205,38 @@ TEST_F(CommandTest, PipesDevicesAndOtherTextsAreRefused) {
                                                {"data", "info", "/dev/zero"},
                                                {"generate", "--config", path("pipe"), "--out", path("x")},
                                                {"train", "--data", path("pipe"), "--out", path("x")},
+                                               {"envs", "Maze2D-UMaze-v0", "--map", path("pipe")},
+                                               {"generate", "--map", path("pipe"), "--out", path("x")},
                                                {"envs", "Maze2D-UMaze-v0", "--render", path("pipe")}}) {
     const Outcome outcome = run(args);
     EXPECT_EQ(outcome.code, 1) << args[0];
     EXPECT_THAT(outcome.err, HasSubstr("expected a file"));
   }
   EXPECT_THAT(run({"generate", "--out", "a\xff"}).err, HasSubstr("expected options in UTF-8"));
+}
+
+TEST_F(CommandTest, AModelIsTrainedOnAnyFolderThatHoldsOneDataSet) {
+  ASSERT_EQ(
+      run({"generate", "--steps", "400", "--count", "2", "--format", "minari", "--out", path("g"), "--quiet"})
+          .code,
+      0);
+  const std::string set = path("g/diffreward/Maze2D-UMaze-v0/base-v0");
+  std::filesystem::create_directory(path("lone"));
+  std::filesystem::copy_file(path("g/data.hdf5"), path("lone/walks.hdf5"));
+  int count = 0;
+  std::set<std::string> losses;
+  for (const std::string& data :
+       {path("g"), set, set + "/data", path("g/diffreward"), path("lone"), path("lone/walks.hdf5")}) {
+    const Outcome outcome = run({"train", "--data", data, "--horizon", "4", "--stride", "1", "--dim", "8",
+                                 "--layers", "1", "--batch", "4", "--steps", "2", "--out",
+                                 path("m" + std::to_string(count++)), "--quiet", "--json"});
+    ASSERT_EQ(outcome.code, 0) << data << ": " << outcome.err;
+    losses.insert(Json::parse(outcome.out).at("training").at("last").at("loss").dump());
+  }
+  EXPECT_EQ(losses.size(), 1u) << "all are the same rows";
+  std::filesystem::copy_file(path("g/data.hdf5"), path("lone/more.hdf5"));
+  EXPECT_THAT(run({"train", "--data", path("lone"), "--out", path("none"), "--quiet"}).err,
+              HasSubstr("expected one data set, found 2: more.hdf5, walks.hdf5"));
 }
 
 TEST_F(CommandTest, AFailedRunLeavesTheOldProductUnderItsOwnRecord) {
