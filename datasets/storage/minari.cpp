@@ -514,6 +514,12 @@ std::string minari_id(const std::string& id) {
   return std::regex_match(name, versioned) ? id : id + "-v0";
 }
 
+/// The Python package's class of an environment (bindings/python/diffreward/registration.py).
+const char* python_class(const std::string& id) {
+  if (id.starts_with("Maze2D")) return "Env";
+  return id.starts_with("PointMaze_") ? "GoalEnv" : "RobotEnv";
+}
+
 /// The environment as Gymnasium's registry makes it again; "" where it is not known.
 std::string env_spec_text(const Dataset& data) {
   const Provenance& from = data.provenance();
@@ -537,8 +543,7 @@ std::string env_spec_text(const Dataset& data) {
   Json kwargs = {{"env_id", entry->id}};
   kwargs.update(options);
   return Json{{"id", std::string(kNamespace) + entry->id},
-              {"entry_point", entry->id.starts_with("PointMaze_") ? "diffreward.environment:GoalEnv"
-                                                                  : "diffreward.environment:Env"},
+              {"entry_point", concat("diffreward.environment:", python_class(entry->id))},
               {"reward_threshold", nullptr},
               {"nondeterministic", false},
               {"max_episode_steps", steps > 0 ? Json(steps) : Json()},

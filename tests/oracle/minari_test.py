@@ -220,20 +220,23 @@ def large_sets_take_no_memory_and_obey_ctrl_c() -> None:
     probe("minari", ROOT / "large-v0", ROOT / "copy", "copy-v0")
     whole = time.monotonic() - start
     interrupted = 0
-    for share in (0.1, 0.3, 0.5, 0.7):
-        root = ROOT / f"again_{share}"
+    for attempt in range(30):  # on a busy machine many come too early or too late
+        share = (0.3, 0.5, 0.7, 0.1, 0.9)[attempt % 5]
+        root = ROOT / f"again_{attempt}"
         running = subprocess.Popen([PROBE, "minari", ROOT / "large-v0", root, "copy-v0"], stderr=subprocess.PIPE,
                                    text=True)
         time.sleep(share * whole)
         running.send_signal(signal.SIGINT)
         start = time.monotonic()
         _, told = running.communicate()
-        assert time.monotonic() - start < 1.5
+        assert time.monotonic() - start < 2.5
         if running.returncode in (0, -signal.SIGINT):
             continue  # this time it was faster, or not yet there
         interrupted += 1
         assert running.returncode == 1 and "interrupted" in told, (share, running.returncode, told)
         assert not list(root.rglob("*.tmp")) and not list(root.rglob("*.hdf5"))
+        if interrupted == 3:
+            return
     assert interrupted > 0
 
 
