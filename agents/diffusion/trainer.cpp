@@ -255,15 +255,22 @@ class Trainer {
       for (const auto& [key, value] : data_.items())
         require(trained_on.at(key) == value, name, ": a run continues with its own data: ", key,
                 ": expected ", brief(value), ", found ", brief(trained_on.at(key)));
-      require(Normalizer::from_json(entry("normalizer")) == model_.normalizer(), name,
-              ": a run continues with its own data: normalizer: found another range of values");
-      const Json log = entry("log");
-      optimizer_.restore(file, entry("step"), checkpoint());
+      require(read_entry(file, checkpoint(), "normalizer", Normalizer::from_json) == model_.normalizer(),
+              name, ": a run continues with its own data: normalizer: found another range of values");
+      const auto step = read_entry(file, checkpoint(), "step", [](const Json& json) {
+        const auto value = member<std::int64_t>(Json{{"step", json}}, "step");
+        require(value >= 0, "step: expected at least 0, found ", value);
+        return value;
+      });
+      optimizer_.restore(file, step, checkpoint());
       step_ = saved_step_ = logged_step_ = optimizer_.steps();
-      loss_sum_ = log.at("loss_sum");
-      loss_count_ = log.at("loss_count");
-      early_loss_ = log.at("early_loss");
-      last_metrics_ = log.at("last");
+      read_entry(file, checkpoint(), "log", [&](const Json& log) {
+        loss_sum_ = member<double>(log, "loss_sum");
+        loss_count_ = member<std::int64_t>(log, "loss_count");
+        early_loss_ = member<double>(log, "early_loss");
+        last_metrics_ = member<Json>(log, "last");
+        return true;
+      });
     } catch (const Json::exception&) {
       throw Error(concat(name, ": metadata: expected other members than it holds"));
     }
