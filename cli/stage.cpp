@@ -109,11 +109,6 @@ std::vector<std::string> files_in(const fs::path& folder) {
   return names;
 }
 
-void remove_note(const fs::path& file) {
-  std::error_code ignored;
-  fs::remove(file.parent_path() / ("." + file.filename().string() + ".sha256"), ignored);
-}
-
 /// Empties a folder of work but for its record, which says whose it is, however this is cut short.
 void clear(const fs::path& unfinished) {
   for (const fs::directory_entry& entry : fs::directory_iterator(unfinished))
@@ -128,7 +123,7 @@ void move_up(const fs::path& folder) {
   for (const auto& [name, unused] : fresh.products) {
     if (!fs::exists(from / name)) continue;  // it was moved before the move was cut short
     fs::create_directories((folder / name).parent_path());
-    remove_note(folder / name);
+    forget_sha256(folder / name);
     fs::rename(from / name, folder / name);
   }
   if (old)
@@ -136,19 +131,13 @@ void move_up(const fs::path& folder) {
       if (fresh.products.contains(name)) continue;
       std::error_code ignored;
       fs::remove(folder / name, ignored);
-      remove_note(folder / name);
+      forget_sha256(folder / name);
       for (fs::path parent = fs::path(name).parent_path(); !parent.empty(); parent = parent.parent_path())
         fs::remove(folder / parent, ignored);  // if nothing else is in it
     }
   clear(from);
   fs::rename(from / kRecord, folder / kRecord);
   fs::remove(from);
-}
-
-bool same_content(const fs::path& a, const fs::path& b) {
-  std::error_code failed;
-  return fs::is_regular_file(fs::symlink_status(b, failed)) &&
-         fs::file_size(a, failed) == fs::file_size(b, failed) && sha256_of(a) == sha256_of(b);
 }
 
 bool is_complete(const fs::path& unfinished) {
@@ -329,10 +318,11 @@ class Stage {
     Products products;
     remove_stale_temporaries(work_);
     for (const std::string& name : files_in(work_)) {
+      const Product product{fs::file_size(work_ / name), sha256_of(work_ / name)};
       // What several stages share, as a Minari namespace's description, belongs to the first.
-      if (!(old && old->products.contains(name)) && same_content(work_ / name, folder_ / name)) continue;
+      if (!(old && old->products.contains(name)) && cli::is_whole(folder_ / name, product)) continue;
       expect_free(name, old);
-      products[name] = {fs::file_size(work_ / name), sha256_of(work_ / name)};
+      products[name] = product;
     }
     return products;
   }

@@ -92,4 +92,9 @@ std::string sha256_of(const fs::path& file) {
   return hash;
 }
 
+void forget_sha256(const fs::path& file) {
+  std::error_code ignored;
+  fs::remove(note_of(file), ignored);
+}
+
 }  // namespace diffreward

@@ -14,4 +14,7 @@ std::string sha256(std::string_view bytes);  ///< 64 hexadecimal digits
 /// written to. Throws Error naming the file; Ctrl-C ends it.
 std::string sha256_of(const std::filesystem::path& file);
 
+/// Removes what sha256_of() keeps beside a file that is replaced or removed.
+void forget_sha256(const std::filesystem::path& file);
+
 }  // namespace diffreward
