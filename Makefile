@@ -3,13 +3,14 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test setup build bench bench-denoiser results asan tsan fuzz format lint clean
+.PHONY: help demo test setup build bench bench-denoiser bench-shared results asan tsan fuzz format lint clean
 
 help:
 	@echo "make demo      from a fresh machine to the main job's report in results/demo/"
 	@echo "make test      build and run every test"
 	@echo "make build     build everything            make setup    install what the build needs"
 	@echo "make bench     environments against peers  make results  the README's numbers (hours)"
+	@echo "make bench-denoiser  against PyTorch        make bench-shared  beside other busy programs"
 	@echo "make format    clang-format the sources    make lint     clang-tidy"
 	@echo "make asan      memory errors (in test)     make tsan     data races"
 	@echo "make fuzz      100,000 damaged files for each reader (hours; a few hundred in test)"
@@ -62,8 +63,11 @@ bench: build build/peers/.stamp
 bench-denoiser: build
 	$(PYTHON) benchmarks/compare/denoiser.py $(BUILD) --compiled --growth --readme README.md
 
+bench-shared: build
+	$(PYTHON) benchmarks/compare/shared.py $(BUILD)
+
 results: build
-	$(BUILD)/benchmarks/maze2d_results --readme README.md
+	$(BUILD)/benchmarks/maze2d_results --readme README.md --list docs/results.md
 
 format:
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i

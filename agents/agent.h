@@ -27,10 +27,10 @@ struct EpisodeOutcome {
   std::vector<double> last_observation;  // [obs_dim]  the state the last step reached
 };
 
-/// Runs `episodes` whole episodes, one per instance and round, round k seeded with seed + k * env.size();
-/// outcomes in that order, so they depend neither on threads nor on which episode ends first. Works with
-/// every autoreset mode and leaves `env` somewhere inside later episodes. Never returns if an episode never
-/// ends.
+/// Runs `episodes` whole episodes, one per instance and round; episode k starts from stream k of the seed
+/// (Purpose::kEvaluation). Outcomes stand in that order, so they depend neither on threads nor on which
+/// episode ends first, and starts not on the number of instances. Works with every autoreset mode and leaves
+/// `env` somewhere inside later episodes. Never returns if an episode never ends.
 std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int episodes, std::uint64_t seed);
 
 }  // namespace diffreward

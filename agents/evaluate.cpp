@@ -4,14 +4,14 @@ namespace diffreward {
 namespace {
 
 /// One episode of each instance; outcomes [count] of the first `count` instances are filled.
-void run_round(VectorEnv& env, Agent& agent, std::uint64_t seed, std::span<EpisodeOutcome> outcomes) {
+void run_round(VectorEnv& env, Agent& agent, const Streams& seeds, std::span<EpisodeOutcome> outcomes) {
   const std::size_t n = static_cast<std::size_t>(env.size());
   const std::size_t obs_dim = env.spec().observation.size();
   std::vector<double> actions(n * env.spec().action.size());
   std::vector<unsigned char> ended(n), done(n, 0);
   std::size_t left = outcomes.size();
   agent.reset({});
-  const StepView* view = &env.reset(seed);
+  const StepView* view = &env.reset(seeds);
   while (left > 0) {
     agent.act(view->obs, actions);
     view = &env.step(actions);
@@ -43,7 +43,7 @@ std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int epi
   const std::size_t n = static_cast<std::size_t>(env.size());
   std::vector<EpisodeOutcome> outcomes(static_cast<std::size_t>(episodes));
   for (std::size_t first = 0; first < outcomes.size(); first += n)
-    run_round(env, agent, seed + first,
+    run_round(env, agent, Streams(Purpose::kEvaluation, seed).from(first),
               std::span(outcomes).subspan(first, std::min(n, outcomes.size() - first)));
   agent.reset({});
   return outcomes;

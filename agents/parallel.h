@@ -11,8 +11,14 @@ namespace diffreward {
 /// rethrown.
 void parallel_each(std::size_t count, const std::function<void(std::size_t)>& body);
 
-/// Keeps the loops of LibTorch that the calling thread starts from now on in that thread: for one that works beside
-/// the pool.
+/// Makes threads of LibTorch that wait for each other sleep after some microseconds, for the life of the
+/// process: OpenMP's default is to keep a core busy for milliseconds, which a second program on the machine
+/// pays for, and then this one. Whoever sets GOMP_SPINCOUNT or OMP_WAIT_POLICY keeps what they say. Cheap to
+/// call again; everything here that holds a net calls it.
+void wait_briefly();
+
+/// Keeps the loops of LibTorch that the calling thread starts from now on in that thread: for one that works
+/// beside the pool.
 void stay_in_this_thread();
 
 }  // namespace diffreward

@@ -6,6 +6,11 @@
 #include "core/error.h"
 
 namespace diffreward {
+namespace {
+
+constexpr unsigned kPlanBits = 40;  // random words a plan may take
+
+}  // namespace
 
 Planner::Planner(const DenoisingModel& model, const SampleConfig& sample, const PlannerConfig& config,
                  const Guide* guide)
@@ -44,12 +49,17 @@ void Planner::reset(std::span<const unsigned char> mask) {
   require(mask.empty() || age_.empty() || mask.size() == age_.size(), "Planner::reset: expected a mask of ",
           age_.size(), " instances, got ", mask.size());
   for (std::size_t i = 0; i < age_.size(); ++i)
-    if (mask.empty() || mask[i]) age_[i] = -1;
+    if ((mask.empty() || mask[i]) && std::exchange(age_[i], -1) >= 0) {
+      ++episode_[i];
+      plan_[i] = 0;
+    }
 }
 
 void Planner::resize(std::size_t n) {
   if (age_.size() == n) return;
   age_.assign(n, -1);
+  episode_.assign(n, 0);
+  plan_.assign(n, 0);
   plans_of_.assign(n * static_cast<std::size_t>(model_.layout().size()), 0.0F);
 }
 
@@ -136,11 +146,14 @@ void Planner::make_plans(const std::vector<std::size_t>& instances, bool warm, s
         start.insert(start.end(), from, from + static_cast<std::ptrdiff_t>(width));
       }
   }
-  SampleConfig sample = sample_;
-  sample.seed += calls_++;
+  std::vector<Rng> noise;
+  for (const std::size_t i : instances) {
+    noise.emplace_back(Streams(Purpose::kPlanning, sample_.seed, i)[episode_[i]]);
+    noise.back().jump(plan_[i]++ << kPlanBits);
+  }
   const std::vector<float> plans =
-      warm ? model_.sample_from(start, config_.warm_level, conditions, sample, guide_)
-           : model_.sample(static_cast<int>(instances.size()), conditions, sample, guide_);
+      warm ? model_.sample_from(start, config_.warm_level, conditions, sample_, guide_, noise)
+           : model_.sample(static_cast<int>(instances.size()), conditions, sample_, guide_, noise);
   for (std::size_t k = 0; k < instances.size(); ++k) {
     std::copy_n(plans.begin() + static_cast<std::ptrdiff_t>(k * size), size,
                 plans_of_.begin() + static_cast<std::ptrdiff_t>(instances[k] * size));

@@ -43,6 +43,9 @@ struct PlannerConfig {
 /// each per action. With warm_level a plan begins as the plan before it, moved on by the steps that were
 /// taken, its last row repeated, noised to that level: only the sampler's levels below are visited (Janner et
 /// al. 2022, section 5.4).
+///
+/// A plan's noise is named by (seed, instance, episode, plan): what an instance does depends on no other one
+/// that is planned beside it.
 class Planner final : public Agent {
  public:
   /// The model and the guide must live as long as the planner. Throws InvalidArgument for settings that the
@@ -69,11 +72,11 @@ class Planner final : public Agent {
   const Guide* guide_;
   SampleConfig sample_;
   PlannerConfig config_;
-  std::vector<Condition> conditions_;  // observations of n instances or one
-  std::vector<float> plans_of_;        // [n, horizon, width]
-  std::vector<int> age_;               // [n] environment steps since the plan was made; -1: none
+  std::vector<Condition> conditions_;          // observations of n instances or one
+  std::vector<float> plans_of_;                // [n, horizon, width]
+  std::vector<int> age_;                       // [n] environment steps since the plan was made; -1: none
+  std::vector<std::uint64_t> episode_, plan_;  // [n] number of the episode, and of the next plan in it
   std::int64_t plans_ = 0;
-  std::uint64_t calls_ = 0;  // of sample(), each with a seed of its own
 };
 
 }  // namespace diffreward

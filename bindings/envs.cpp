@@ -101,7 +101,7 @@ void bind_async(py::module_& m) {
           "send_reset",
           [](Async& self, const Ids& ids, const std::vector<std::uint64_t>& seeds,
              const std::vector<ResetOptions>& options) {
-            self.get().send_reset(span_of(ids), seeds, options);
+            self.get().send_reset(span_of(ids), std::vector<Seed>(seeds.begin(), seeds.end()), options);
           },
           py::arg("ids"), py::arg("seeds"), py::arg("options"), "Sends instances to a reset.")
       .def(
@@ -138,7 +138,8 @@ void bind_async(py::module_& m) {
       [](const std::string& id, const std::string& config, const std::string& options) {
         VectorConfig vector;
         update(vector, parse_json(config, "config"));
-        return std::make_unique<Async>(std::make_unique<AsyncEnv>(id, vector, parse_json(options, "options")));
+        return std::make_unique<Async>(
+            std::make_unique<AsyncEnv>(id, vector, parse_json(options, "options")));
       },
       py::arg("id"), py::arg("config"), py::arg("options"), "As make_batch.");
 }
@@ -175,7 +176,7 @@ void bind_envs(py::module_& m) {
              const std::vector<ResetOptions>& options) {
             VectorEnv& envs = self.get();
             const py::gil_scoped_release unlocked;
-            envs.reset(mask, seeds, options);
+            envs.reset(mask, std::vector<Seed>(seeds.begin(), seeds.end()), options);
           },
           py::arg("mask"), py::arg("seeds"), py::arg("options"), "Resets all instances, or those in `mask`.")
       .def(

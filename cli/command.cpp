@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ostream>
 #include <sstream>
@@ -15,6 +18,8 @@
 #include "core/file.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
+#include "core/provenance.h"
+#include "leaderboard/results.h"
 
 namespace diffreward::cli {
 
@@ -236,23 +241,61 @@ std::string to_toml(const Json& config) {
 
 namespace {
 
+/// An interval, as Estimate::json() writes it.
+bool is_estimate(const Json& value) {
+  if (!value.is_object() || value.size() != 3) return false;
+  for (const char* part : {"value", "low", "high"})
+    if (!value.contains(part) || !value.at(part).is_number()) return false;
+  return true;
+}
+
+/// Four significant digits, but the whole part as it is.
+Json round_number(double value) {
+  if (std::abs(value) >= 1e15) return value;
+  if (std::abs(value) >= 1000) return std::llround(value);
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", value);
+  return std::strtod(text, nullptr);
+}
+
+/// Numbers at every level as people read them.
+Json rounded(Json value) {
+  if (is_estimate(value)) return format_estimate({value.at("value"), value.at("low"), value.at("high")});
+  if (value.is_number_float()) return round_number(value.get<double>());
+  if (value.is_structured())
+    for (Json& item : value) item = rounded(item);
+  return value;
+}
+
 std::string shown(const Json& value) {
-  return printable(value.is_string() ? value.get<std::string>() : value.dump());
+  const Json text = rounded(value);
+  return printable(text.is_string() ? text.get<std::string>() : text.dump());
+}
+
+constexpr std::size_t kShownEntries = 12;  // of a list
+constexpr std::size_t kNameWidth = 28;
+
+void print_fields(const Json& json, std::size_t indent, std::ostream& out) {
+  for (const auto& [key, value] : json.items()) {
+    const std::string name = std::string(indent, ' ') + printable(key);
+    const auto is_object = [](const Json& entry) { return entry.is_object(); };
+    const bool lines = value.is_array() ? std::any_of(value.begin(), value.end(), is_object)
+                                        : value.is_object() && !is_estimate(value);
+    if (lines && (value.is_object() || value.size() <= kShownEntries)) {
+      out << name << "\n";
+      print_fields(value, indent + 2, out);
+    } else {
+      const bool many = value.is_array() && value.size() > kShownEntries;
+      out << name << std::string(name.size() < kNameWidth ? kNameWidth - name.size() : 1, ' ')
+          << (many ? concat(value.size(), " entries, see --json") : shown(value)) << "\n";
+    }
+  }
 }
 
 }  // namespace
 
 void print_result(const Json& result, std::ostream& out) {
-  for (const auto& [key, value] : result.items()) {
-    if (value.is_object() || (value.is_array() && !value.empty() && value.front().is_object())) {
-      out << printable(key) << "\n";
-      for (const auto& [inner, item] : value.items())
-        out << "  " << printable(inner) << std::string(inner.size() < 26 ? 26 - inner.size() : 1, ' ')
-            << shown(item) << "\n";
-      continue;
-    }
-    out << printable(key) << std::string(key.size() < 28 ? 28 - key.size() : 1, ' ') << shown(value) << "\n";
-  }
+  print_fields(result, 0, out);
 }
 
 namespace {
@@ -334,7 +377,7 @@ int run_cli(std::span<const std::string> args, std::ostream& out, std::ostream& 
       return args.empty() ? 2 : 0;
     }
     if (args[0] == "--version") {
-      deliver(out, concat("diffreward ", DIFFREWARD_VERSION, "\n"));
+      deliver(out, concat("diffreward ", DIFFREWARD_VERSION, " (", program_commit(), ")\n"));
       return 0;
     }
     return run_command(find_command(args[0]), args.subspan(1), out, err);

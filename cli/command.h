@@ -81,7 +81,7 @@ Json read_config_file(const std::string& path, const Command& command, const std
 /// A config as TOML text that read_config_file understands.
 std::string to_toml(const Json& config);
 
-/// Prints a result as an indented list of names and values (the default `print`).
+/// Prints a result as an indented list of names and values, numbers rounded (the default `print`).
 void print_result(const Json& result, std::ostream& out);
 
 }  // namespace diffreward::cli

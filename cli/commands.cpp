@@ -33,7 +33,7 @@ const std::vector<Command>& commands() {
                                            {"base", "expert", "reward", "base_data", "out"}, print_result),
       make_command<PlanConfig, run_plan>("plan", "let a diffusion model act in an environment",
                                          "With --reward its plans are led by that reward.", {},
-                                         {"model", "out"}, print_plan),
+                                         {"model", "out"}, print_result),
       make_command<ReportConfig, run_report>("report", "write the HTML report of a results folder", "",
                                              {"results"}, {"results"}, print_result),
       make_command<MazeJobConfig, run_demo>("demo", "the main job on one maze, with a report",

@@ -25,12 +25,12 @@ Dataset open_data(const std::string& path) {
 namespace {
 
 /// Instances and steps that give whole episodes: as many as were asked for, or the next more.
-struct Recording {
+struct RecordingSize {
   int count;
   std::size_t steps;
 };
 
-Recording recording_of(const GenerateConfig& config) {
+RecordingSize size_of(const GenerateConfig& config) {
   const auto asked = static_cast<std::size_t>(config.steps);
   if (!config.whole_episodes) return {config.count, asked};
   const auto episode = static_cast<std::size_t>(
@@ -52,25 +52,31 @@ Json run_generate(const GenerateConfig& config) {
     for (const char* file : {"/data/main_data.hdf5", "/data/metadata.json"})
       stage.products.push_back(id + file);
   return run_stage(stage, [&](const std::filesystem::path& folder) {
-    const Recording recording = recording_of(config);
+    const RecordingSize size = size_of(config);
     Json options = maze_options(config.map, config.goal_cell, config.reward);
     options["random_goal"] = config.goal_cell.empty();
     options["start_jitter"] = config.start_jitter;
     options["goal_jitter"] = config.goal_jitter;
     const auto envs = make_vector(config.env,
-                                  {.count = recording.count,
+                                  {.count = size.count,
                                    .threads = config.run.threads,
                                    .autoreset = "same_step",
                                    .max_steps = config.episode_steps > 0 ? config.episode_steps : -1},
                                   options);
+    const Recording recorded = config.goal_cell.empty()
+                                   ? (config.held_out ? Recording::kHeldOutBase : Recording::kBase)
+                                   : (config.held_out ? Recording::kHeldOutExpert : Recording::kExpert);
     const CollectInfo info{
         .behaviour = config.goal_cell.empty() ? "waypoints to random goals" : "waypoints to one goal",
         .seed = config.controller.seed,
+        .recording = recorded,
         .env_options = options,
-        .extra = {{"controller", to_json(config.controller)}, {"episode_steps", config.episode_steps}},
+        .extra = {{"controller", to_json(config.controller)},
+                  {"episode_steps", config.episode_steps},
+                  {"held_out", config.held_out}},
         .extra_fields = waypoint_extra_fields()};
     const Dataset data =
-        collect(*envs, waypoint_policy(config.controller), recording.steps, info, folder / "data.hdf5");
+        collect(*envs, waypoint_policy(config.controller, recorded), size.steps, info, folder / "data.hdf5");
     Json result = {{"data", "data.hdf5"}, {"transitions", data.size()}, {"episodes", data.episodes().size()}};
     if (data.size() != static_cast<std::size_t>(config.steps))
       result["rounded"] = concat(config.steps, " steps were asked for, ", data.size(),

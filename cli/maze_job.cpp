@@ -63,11 +63,10 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.expert_data = job.base_data;
   job.expert_data.goal_cell = job.goal_cell;
   job.expert_data.goal_jitter = 0;
-  job.expert_data.controller.seed = config.seed + 1'000'000;
   job.base_test = job.base_data;
   job.expert_test = job.expert_data;
   for (GenerateConfig* test : {&job.base_test, &job.expert_test}) {
-    test->controller.seed += 2'000'000;
+    test->held_out = true;
     test->steps = test->count * maze.episode_steps;  // whole episodes, one an instance
   }
   job.base_data.run = shared("base_data");
@@ -87,7 +86,6 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.expert.data = job.expert_data.run.out;
   job.expert.start = job.base.run.out;
   job.expert.train.steps = config.tiny ? 20 : 1000;
-  job.expert.train.seed = config.seed + 1;
   job.expert.run = at("expert_model");
   job.base_path = job.base;
   job.base_path.model.horizon = maze.path.horizon;

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "agents/device.h"
-#include "cli/command.h"
 #include "cli/stage.h"
 #include "cli/stages.h"
 #include "core/statistics.h"
@@ -44,7 +43,7 @@ Json run_plan(const PlanConfig& config) {
             " actions, found ", model.layout().observation_dim, " and ", model.layout().action_dim);
     Planner planner(model, config.sample, config.planner, reward.guide.get());
     const auto begin = std::chrono::steady_clock::now();
-    const auto outcomes = evaluate_agent(*env, planner, config.episodes, config.sample.seed + 1'000'000);
+    const auto outcomes = evaluate_agent(*env, planner, config.episodes, config.sample.seed);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 
     std::vector<double> returns, success, distances;
@@ -68,12 +67,6 @@ Json run_plan(const PlanConfig& config) {
     }
     return result;
   });
-}
-
-void print_plan(const Json& result, std::ostream& out) {
-  Json summary = result;
-  summary.erase("episodes");  // a number per episode each; stage.json has them
-  print_result(summary, out);
 }
 
 }  // namespace diffreward::cli

@@ -21,7 +21,9 @@ std::string number(const Json& value) {
 }
 
 std::string with_interval(const Json& json) {
-  return concat(number(json.at("value")), " [", number(json.at("low")), ", ", number(json.at("high")), "]");
+  for (const char* part : {"value", "low", "high"})
+    if (!json.at(part).is_number()) return number(json.at("value"));
+  return format_estimate({json.at("value"), json.at("low"), json.at("high")});
 }
 
 /// The stages of one results folder.

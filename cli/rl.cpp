@@ -28,18 +28,22 @@ Json judge(const RlConfig& config, Ppo& agent, const std::string& task_reward) {
   const auto env = make_vector(
       config.env, {.count = config.count, .threads = config.run.threads, .autoreset = "same_step"},
       maze_options(config.map, config.goal_cell, task_reward));
-  const auto outcomes = evaluate_agent(*env, agent, config.episodes, config.ppo.seed + 1'000'000);
+  const auto outcomes = evaluate_agent(*env, agent, config.episodes, config.ppo.seed);
   const Point goal = dynamic_cast<Maze2D&>(env->env(0)).goal();
   std::vector<double> returns, distances;
+  Json ends = Json::array();
   for (const EpisodeOutcome& outcome : outcomes) {
     returns.push_back(outcome.task_return);
+    ends.push_back({outcome.last_observation[0], outcome.last_observation[1]});
     distances.push_back(
         std::hypot(outcome.last_observation[0] - goal[0], outcome.last_observation[1] - goal[1]));
   }
   Json quantiles = Json::object();
   for (const double q : {0.1, 0.25, 0.5, 0.75, 0.9})
     quantiles[concat(100 * q, " %")] = quantile(distances, q);
-  Json result = {{"return", bootstrap_mean({returns, {}}, {}).json()}, {"final_distance", quantiles}};
+  Json result = {{"return", bootstrap_mean({returns, {}}, {}).json()},
+                 {"final_distance", quantiles},
+                 {"episodes", {{"return", returns}, {"end", ends}}}};
   if (task_reward == "sparse") result["score"] = env->spec().score(mean(returns));
   return result;
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iostream>
 #include <map>
 #include <optional>
 #include <set>
@@ -13,6 +14,7 @@
 #include "cli/command.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/provenance.h"
 #include "datasets/dataset.h"
 
 namespace diffreward::cli {
@@ -207,8 +209,11 @@ class Stage {
       inputs[input.option] = found.hash;
       config.erase(input.option);
     }
-    key_ = {
-        {"command", spec.command}, {"version", DIFFREWARD_VERSION}, {"config", config}, {"inputs", inputs}};
+    key_ = {{"command", spec.command},
+            {"version", DIFFREWARD_VERSION},
+            {"program", program_sources()},
+            {"config", config},
+            {"inputs", inputs}};
   }
 
   Json run(const std::function<Json(const fs::path&)>& work) {
@@ -224,6 +229,9 @@ class Stage {
                          old->key().at("command").get<std::string>(), "; choose another --out"));
     if (spec_.reuse && old && old->finished() && old->key() == key_ && is_whole(*old))
       return shown(old->json.at("result"), old->products);
+    if (spec_.reuse && old && old->finished() && but_for_the_program(old->key(), key_))
+      std::cerr << concat(folder_.string(), ": made by another program (", made_by(*old), "; this one is ",
+                          program_commit(), "), so it is made again\n");
     expect_free(old);
     prepare(old);
 
@@ -234,9 +242,13 @@ class Stage {
     Json listed = Json::object();
     for (const auto& [name, product] : products)
       listed[name] = {{"bytes", product.bytes}, {"sha256", product.sha256}};
-    write_file(
-        work_ / kRecord,
-        Json{{"key", key_}, {"seconds", seconds}, {"products", listed}, {"result", result}}.dump(2) + "\n");
+    write_file(work_ / kRecord, Json{{"key", key_},
+                                     {"commit", program_commit()},
+                                     {"seconds", seconds},
+                                     {"products", listed},
+                                     {"result", result}}
+                                        .dump(2) +
+                                    "\n");
     move_up(folder_);
     return shown(result, products);
   }
@@ -279,16 +291,31 @@ class Stage {
       if (const auto begun = Record::read(work_); begun && begun->key() == key_) {
         remove_stale_temporaries(work_);
         return;
+      } else if (begun && but_for_the_program(begun->key(), key_) && files_in(work_).size() > 1) {
+        throw Error(concat(work_.string(), ": expected work of this program (", program_commit(),
+                           "), found it begun by another one (", made_by(*begun),
+                           "); finish it with that one, or remove it"));
       }
       clear(work_);
     }
     fs::create_directory(work_);
-    write_file(work_ / kRecord, Json{{"key", key_}}.dump(2) + "\n");
+    write_file(work_ / kRecord, Json{{"key", key_}, {"commit", program_commit()}}.dump(2) + "\n");
     write_file(work_ / kConfig,
                "# diffreward " + spec_.command + " --config config.toml\n" + to_toml(spec_.config));
     if (old && old->finished() && continues(old->key()))
       for (const std::string& name : spec_.continues_from)
         if (old->products.contains(name)) fs::copy_file(folder_ / name, work_ / name);
+  }
+
+  static bool but_for_the_program(Json a, Json b) {
+    for (Json* key : {&a, &b})
+      for (const char* field : {"program", "version"}) key->erase(field);
+    return a == b;
+  }
+
+  static std::string made_by(const Record& record) {
+    const auto commit = record.json.find("commit");
+    return commit != record.json.end() && commit->is_string() ? commit->get<std::string>() : "unknown";
   }
 
   /// Whether `unfinished` was begun by a stage: it has a record, or was killed before it had one.

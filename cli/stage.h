@@ -1,6 +1,7 @@
 // A stage: one command's work in one folder, reusable. A finished stage's folder holds its products,
 // `config.toml` (the resolved config, readable by --config) and the record `stage.json`: what the stage was
-// made from (config, SHA-256 of its inputs), the result, and each product's size and SHA-256.
+// made from (config, SHA-256 of its inputs and of the program's sources), the program's commit, the result,
+// and each product's size and SHA-256.
 //
 // Work in progress lives in the subfolder `unfinished` and moves up when all of it is there, products first,
 // record last: whatever is killed when, a record never stands beside other products than its own, and the
@@ -36,11 +37,12 @@ struct StageSpec {
 
 /// Runs `work(folder)`, which writes products into that folder and returns the stage's result; a value in it
 /// that names a product is shown with the stage's folder. With `reuse` a finished stage of the same command,
-/// version, config and inputs, whose products are all there and whole, is not run again; its result is
-/// returned. An unfinished stage of the same making resumes from what it left. Throws UsageError where an
-/// option is missing, and Error, before any work, where an input is missing, unfinished, or not what its
-/// record says; where the folder is or holds an input, holds another command's stage or files in the places
-/// of products that no record lists; and where another run is writing there.
+/// program (program_sources()), config and inputs, whose products are all there and whole, is not run again;
+/// its result is returned. One that only the program sets apart is made again, which standard error says. An
+/// unfinished stage of the same making resumes from what it left; of another program it is refused. Throws
+/// UsageError where an option is missing, and Error, before any work, where an input is missing, unfinished,
+/// or not what its record says; where the folder is or holds an input, holds another command's stage or files
+/// in the places of products that no record lists; and where another run is writing there.
 Json run_stage(const StageSpec& stage, const std::function<Json(const std::filesystem::path& folder)>& work);
 
 /// The file that a path given as `option` stands for: itself, or `name` in a finished stage's folder. Throws

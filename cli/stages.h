@@ -45,6 +45,7 @@ struct GenerateConfig {
   bool whole_episodes = true;    // fewer instances and more steps, until every episode is whole
   double start_jitter = 0.3;     // cells
   double goal_jitter = 0;        // cells
+  bool held_out = false;         // to test on: no random number of the recording to train on
   std::string format = "d4rl";   // d4rl or minari
   WaypointConfig controller{.action_noise = 0.1};
   RunConfig run;
@@ -64,6 +65,8 @@ struct GenerateConfig {
           "round steps up to whole episodes, by fewer instances where these are too many");
     field("start_jitter", self.start_jitter, "uniform offset of starts per axis, cells", Bounds{0, 1});
     field("goal_jitter", self.goal_jitter, "uniform offset of goals per axis, cells", Bounds{0, 1});
+    field("held_out", self.held_out,
+          "a recording to test on: it shares no random number with the one to train on");
     field("format", self.format, "file format", Choices{"d4rl", "minari"});
     WaypointConfig::visit(self.controller, field);
     RunConfig::visit(self.run, field);
@@ -225,7 +228,6 @@ struct PlanConfig {
 };
 /// Episodes of a Planner: returns, in mazes the share that ends at the goal, and each episode's figures.
 Json run_plan(const PlanConfig& config);
-void print_plan(const Json& result, std::ostream& out);
 
 /// The maze that a recording was made in.
 MazeMap maze_of_data(const Dataset& data);

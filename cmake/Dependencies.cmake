@@ -32,6 +32,7 @@ endfunction()
 find_package(Threads REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(box2d 2.4 REQUIRED)
+find_package(Boost 1.74 REQUIRED)  # headers
 find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
 find_package(PNG REQUIRED)
 find_package(hwy 1.0 REQUIRED)

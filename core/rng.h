@@ -1,14 +1,71 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
 // SC 2011). A generator is fully named by (seed, stream), costs 40 bytes, needs no warm-up and gives the same
 // numbers on every platform, because the distributions below are ours and not the standard library's.
+//
+// Who needs many generators names a family of them by what they are for: Streams(Purpose::kEvaluation,
+// seed)[i] shares no number with any other purpose, seed or i.
 #pragma once
 
 #include <array>
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <span>
 
 namespace diffreward {
+
+/// The name of one stream of random numbers. An integer names stream 0 of that seed.
+struct Seed {
+  std::uint64_t value = 0, stream = 0;
+  constexpr Seed(std::uint64_t seed = 0, std::uint64_t of = 0) : value(seed), stream(of) {}
+  bool operator==(const Seed&) const = default;
+};
+
+/// What numbers are drawn for. New purposes go to the end: numbers depend on the order.
+enum class Purpose : std::uint8_t {
+  kCaller,      ///< no purpose of the project: a caller's own seeds
+  kRecording,   ///< starts and goals of recorded instances; group: which recording (datasets/collect.h)
+  kController,  ///< the controller's noise there; group as above
+  kEvaluation,  ///< starts and goals of evaluated episodes
+  kTraining,    ///< starts and goals of instances that an agent learns on; group: call of train()
+  kActions,     ///< actions drawn by a policy that learns
+  kMinibatches,
+  kModelWeights,
+  kRewardWeights,
+  kAgentWeights,
+  kBatches,     ///< training batches of a model; group: use
+  kFineTuning,  ///< the same of a model that starts from another
+  kExtraction,  ///< training batches of a reward; group: use
+  kSplit,       ///< training against held-out episodes
+  kSampling,    ///< noise of a sampled window
+  kPlanning,    ///< noise of a plan; group: instance, index: episode
+  kStarts,      ///< starts of steered trajectories
+  kChoices,     ///< rows, windows and episodes that an evaluation looks at; group: use
+  kResampling,  ///< bootstrap
+};
+
+/// A family of streams: purpose (8 bits), group (24) and index (32) make the stream of a seed.
+class Streams {
+ public:
+  /// group: below 2^24, index: below 2^32, wrapped beyond.
+  constexpr Streams(Purpose purpose, std::uint64_t seed, std::uint64_t group = 0)
+      : seed_(seed), stream_(std::uint64_t(purpose) << 56u | (group & 0xffffffu) << 32u) {}
+  /// A caller's seed: index i is Seed(seed, i).
+  constexpr Streams(std::uint64_t seed) : Streams(Purpose::kCaller, seed) {}
+
+  constexpr Seed operator[](std::uint64_t index) const {
+    return {seed_, stream_ | ((first_ + index) & 0xffffffffu)};
+  }
+  /// The family without its first `n` streams.
+  constexpr Streams from(std::uint64_t n) const {
+    Streams rest = *this;
+    rest.first_ += n;
+    return rest;
+  }
+
+ private:
+  std::uint64_t seed_, stream_, first_ = 0;
+};
 
 class Rng {
  public:
@@ -17,7 +74,7 @@ class Rng {
   static constexpr result_type max() { return 0xffffffffu; }
 
   /// Streams of one seed are independent; use one per environment, sample or worker.
-  explicit Rng(std::uint64_t seed = 0, std::uint64_t stream = 0) : seed_(seed), stream_(stream) {}
+  explicit Rng(Seed seed = {}) : seed_(seed.value), stream_(seed.stream) {}
 
   /// Next 32 uniform bits (UniformRandomBitGenerator).
   result_type operator()() {
@@ -49,6 +106,16 @@ class Rng {
   std::uint64_t below(std::uint64_t n) {
     __extension__ using Wide = unsigned __int128;
     return static_cast<std::uint64_t>((static_cast<Wide>(bits64()) * n) >> 64u);
+  }
+
+  /// Fills `out` with standard normals, single precision (Box-Muller, both of each pair), from the next block
+  /// of four words on. The same numbers for any division of `out` into pieces of multiples of four.
+  void normals(std::span<float> out);
+
+  /// The generator goes on from word `position` of its stream.
+  void jump(std::uint64_t position) {
+    position_ = position;
+    filled_ = false;
   }
 
   /// The whole state: (seed, stream, position). Two generators with equal state give equal numbers.

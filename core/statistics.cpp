@@ -1,7 +1,9 @@
 #include "core/statistics.h"
 
 #include <algorithm>
+#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "core/rng.h"
@@ -200,7 +202,7 @@ Estimate bootstrap_counts(std::span<const std::size_t> sizes,
     counts.emplace_back(size, 1.0);
   }
   const double value = statistic(counts);
-  Rng rng(config.seed);
+  Rng rng(Streams(Purpose::kResampling, config.seed)[0]);
   std::vector<double> drawn(std::size_t(config.resamples));
   for (double& result : drawn) {
     for (std::vector<double>& group : counts) {
@@ -217,7 +219,7 @@ Estimate bootstrap(std::span<const double> values,
                    const BootstrapConfig& config) {
   validate(config);
   check(values, 1, "bootstrap");
-  Rng rng(config.seed);
+  Rng rng(Streams(Purpose::kResampling, config.seed)[0]);
   std::vector<double> resample(values.size()), drawn(std::size_t(config.resamples));
   for (double& result : drawn) {
     for (double& value : resample) value = values[rng.below(values.size())];
@@ -266,6 +268,89 @@ Estimate bootstrap_auroc(const Sample& positive, const Sample& negative, const B
   };
   const std::size_t sizes[] = {up.count, down.count};
   return bootstrap_counts(sizes, statistic, config);
+}
+
+double student_t_quantile(double p, double degrees) {
+  require(p > 0 && p < 1, "student_t_quantile: expected p in (0, 1), got ", p);
+  require(degrees > 0, "student_t_quantile: expected degrees > 0, got ", degrees);
+  return boost::math::quantile(boost::math::students_t(degrees), p);
+}
+
+Estimate mean_of_runs(std::span<const double> runs, double confidence) {
+  check(runs, 1, "mean_of_runs");
+  require(confidence > 0 && confidence < 1, "mean_of_runs: expected a confidence in (0, 1), got ",
+          confidence);
+  const double value = mean(runs), n = double(runs.size());
+  if (runs.size() == 1)
+    return {value, -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
+  const double half =
+      student_t_quantile((1 + confidence) / 2, n - 1) * standard_deviation(runs) / std::sqrt(n);
+  return {value, value - half, value + half};
+}
+
+Estimate expanded_bootstrap(const std::vector<std::vector<double>>& runs,
+                            const std::function<double(std::span<const std::vector<double>>)>& statistic,
+                            const BootstrapConfig& config) {
+  validate(config);
+  require(!runs.empty(), "expanded_bootstrap: expected at least one task, got none");
+  for (std::size_t task = 0; task < runs.size(); ++task) {
+    require(runs[task].size() >= 2, "expanded_bootstrap: expected at least 2 runs of each task, got ",
+            runs[task].size(), " of task ", task);
+    check(runs[task], 2, "expanded_bootstrap");
+  }
+  const auto finite = [&](double value) {
+    require(std::isfinite(value), "expanded_bootstrap: expected a finite statistic, got ", value);
+    return value;
+  };
+  const double value = finite(statistic(runs)), draws = config.resamples;
+
+  Rng rng(Streams(Purpose::kResampling, config.seed)[0]);
+  std::vector<std::vector<double>> resample = runs;
+  DrawCounts counts, count_sums, products;  // [tasks][runs]  products: sums of count times deviation
+  for (const std::vector<double>& task : runs) counts.emplace_back(task.size());
+  count_sums = products = counts;
+  double sum = 0, squares = 0;  // of the deviations from the value
+  for (int draw = 0; draw < config.resamples; ++draw) {
+    for (std::size_t task = 0; task < runs.size(); ++task) {
+      std::fill(counts[task].begin(), counts[task].end(), 0.0);
+      for (double& score : resample[task]) {
+        const std::size_t run = rng.below(runs[task].size());
+        score = runs[task][run];
+        counts[task][run] += 1;
+      }
+    }
+    const double deviation = finite(statistic(resample)) - value;
+    sum += deviation;
+    squares += deviation * deviation;
+    for (std::size_t task = 0; task < runs.size(); ++task)
+      for (std::size_t run = 0; run < runs[task].size(); ++run) {
+        count_sums[task][run] += counts[task][run];
+        products[task][run] += counts[task][run] * deviation;
+      }
+  }
+  const double variance = std::max(0.0, (squares - sum * sum / draws) / (draws - 1));
+
+  double raw = 0, corrected = 0, weighted = 0, fewest = double(runs[0].size());
+  for (std::size_t task = 0; task < runs.size(); ++task) {
+    const double n = double(runs[task].size());
+    double share = -variance * (n - 1) / draws;  // a count's variance is (n - 1) / n
+    for (std::size_t run = 0; run < runs[task].size(); ++run) {
+      const double covariance = (products[task][run] - count_sums[task][run] * sum / draws) / draws;
+      share += covariance * covariance;
+    }
+    share = std::max(0.0, share);
+    const double unbiased = share * n / (n - 1);
+    raw += share;
+    corrected += unbiased;
+    weighted += unbiased * unbiased / (n - 1);
+    fewest = std::min(fewest, n);
+  }
+  // Without a linear part to tell the tasks apart: as if all of the variance were the smallest task's.
+  const double expansion = weighted > 0 ? corrected / raw : fewest / (fewest - 1);
+  const double degrees = weighted > 0 ? corrected * corrected / weighted : fewest - 1;
+  const double half =
+      student_t_quantile((1 + config.confidence) / 2, degrees) * std::sqrt(variance * expansion);
+  return {value, value - half, value + half};
 }
 
 }  // namespace diffreward

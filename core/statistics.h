@@ -2,8 +2,12 @@
 // Introduction to the Bootstrap"). Values are finite doubles; every function throws InvalidArgument, naming
 // itself, for a sample that is too small or holds a value that is not finite.
 //
-// Intervals are percentile bootstrap intervals. Values that were recorded together are not independent, so a
-// Sample may name the cluster each value belongs to; whole clusters are then drawn, not values.
+// Intervals are of two kinds. Within a run, over some tens of episodes or more: percentile bootstrap
+// intervals. Values that were recorded together are not independent, so a Sample may name the cluster each
+// value belongs to; whole clusters are then drawn, not values. Over runs, of which there are few:
+// mean_of_runs and expanded_bootstrap. A percentile interval that says 95 % covers a mean of 3 runs in 75 of
+// 100 cases: the bootstrap's variance is too small by (n - 1) / n, and it takes the normal's quantile where
+// Student's is due.
 #pragma once
 
 #include <cstdint>
@@ -54,6 +58,7 @@ struct Estimate {
   Json json() const { return {{"value", value}, {"low", low}, {"high", high}}; }
 };
 
+/// Of all intervals by resampling, within runs and over runs.
 struct BootstrapConfig {
   int resamples = 1000;
   double confidence = 0.95;  // of the interval
@@ -90,5 +95,30 @@ using DrawCounts = std::vector<std::vector<double>>;  // [groups][units]
 Estimate bootstrap_counts(std::span<const std::size_t> sizes,
                           const std::function<double(const DrawCounts&)>& statistic,
                           const BootstrapConfig& config);
+
+/// The p-quantile of Student's t, p in (0, 1), by Boost.Math; `degrees` of freedom > 0, infinity for the
+/// normal.
+double student_t_quantile(double p, double degrees);
+
+/// Mean of n independent runs with Student's interval: mean +- t_{n-1} s / sqrt(n). One run says nothing
+/// about others: its interval is (-infinity, infinity). Skewed runs are covered less: log-normal ones, sigma
+/// 0.25, by 0.94; sigma 0.5, by 0.91 to 0.93.
+Estimate mean_of_runs(std::span<const double> runs, double confidence = 0.95);
+
+/// A statistic over several tasks, each of its own n_k >= 2 independent runs, which need not be equally many.
+/// Runs are drawn with replacement within tasks (Agarwal et al. 2021). The interval is value +- t_d S, the t
+/// interval with the bootstrap's standard error (Hesterberg 2015, "What Teachers Should Know About the
+/// Bootstrap"), expanded for few runs:
+///   S^2 = the variance of the resampled statistic, its share v_k of task k times n_k / (n_k - 1);
+///   v_k = sum of squared covariances of the statistic and how often each run of the task was drawn (the
+///         infinitesimal jackknife, Efron 2014), less their Monte-Carlo bias (Wager et al. 2014);
+///   d   = (sum of u_k)^2 / sum of (u_k^2 / (n_k - 1)), u_k = v_k n_k / (n_k - 1) (Satterthwaite 1946).
+/// Up to Monte-Carlo error it is mean_of_runs' interval for a mean (one task) or Welch's (several). Shifted
+/// or stretched percentiles, which keep the skewness of 3 runs, cover less. A trimmed statistic hides a task
+/// whose runs all lie in its tails: with one such task of 8, 20 times as noisy as the rest, 3 runs cover
+/// 0.74.
+Estimate expanded_bootstrap(const std::vector<std::vector<double>>& runs,  // [tasks][runs of the task]
+                            const std::function<double(std::span<const std::vector<double>>)>& statistic,
+                            const BootstrapConfig& config);
 
 }  // namespace diffreward

@@ -75,7 +75,7 @@ Dataset collect(VectorEnv& envs, const PolicyFn& policy, std::size_t steps, cons
 
   std::vector<double> chosen(n * act_dim), extra(n * extra_dim), state_info(info_dim);
   Progress progress("record " + info.behaviour, static_cast<std::int64_t>(n * length), "steps");
-  const StepView* view = &envs.reset(info.seed);
+  const StepView* view = &envs.reset(streams_of(info.recording, info.seed));
   for (std::size_t done = 0, filled = 0; done + filled < length;) {
     std::fill(extra.begin(), extra.end(), 0.0);
     policy(envs, *view, chosen, extra);

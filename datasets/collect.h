@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 
+#include "core/rng.h"
 #include "datasets/dataset.h"
 #include "envs/vector_env.h"
 
@@ -15,9 +16,18 @@ namespace diffreward {
 using PolicyFn = std::function<void(VectorEnv& envs, const StepView& view, std::span<double> actions,
                                     std::span<double> extra)>;
 
+/// Recordings of one seed; no two share a random number.
+enum class Recording : std::uint8_t { kBase, kExpert, kHeldOutBase, kHeldOutExpert };
+
+/// What the instances of a recording draw from, or its controller (Purpose::kController).
+constexpr Streams streams_of(Recording recording, std::uint64_t seed, Purpose purpose = Purpose::kRecording) {
+  return {purpose, seed, static_cast<std::uint64_t>(recording)};
+}
+
 struct CollectInfo {
-  std::string behaviour;   ///< stored as provenance
-  std::uint64_t seed = 0;  ///< instance i is seeded with seed + i
+  std::string behaviour;  ///< stored as provenance
+  std::uint64_t seed = 0;
+  Recording recording = Recording::kBase;
   Json env_options = Json::object();
   Json extra = Json::object();
   std::vector<InfoField> extra_fields;  ///< what the policy writes into `extra`, e.g. {"goal_switched", 1}

@@ -42,7 +42,8 @@ WindowSampler::WindowSampler(Dataset data, WindowLayout layout, bool pad)
     first_.push_back(count_);
   }
   require(count_ > 0, "windows: expected an episode of at least ", span, " steps (horizon ", layout.horizon,
-          ", stride ", layout.stride, "), the longest has ", longest, "; a lower horizon or stride, or pad, makes windows fit");
+          ", stride ", layout.stride, "), the longest has ", longest,
+          "; a lower horizon or stride, or pad, makes windows fit");
 }
 
 std::size_t WindowSampler::episode(std::size_t index) const {
@@ -89,7 +90,7 @@ Split split_episodes(const Dataset& data, double held_out, std::uint64_t seed) {
   if (held_out > 0 && n > 1) test = std::clamp<std::size_t>(test, 1, n - 1);
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
-  Rng rng(seed, 0x73706c6974);  // a stream of its own, so that training with the same seed stays independent
+  Rng rng(Streams(Purpose::kSplit, seed)[0]);
   for (std::size_t i = n; i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
   Split split{{order.begin() + static_cast<std::ptrdiff_t>(test), order.end()},
               {order.begin(), order.begin() + static_cast<std::ptrdiff_t>(test)}};

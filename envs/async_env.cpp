@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <numeric>
 #include <thread>
 
 #include "core/waiting.h"
@@ -16,7 +17,7 @@ namespace diffreward {
 struct AsyncEnv::Shared {
   struct Job {
     bool resets = false;
-    std::optional<std::uint64_t> seed;
+    std::optional<Seed> seed;
     ResetOptions options;  // of a reset
   };
 
@@ -250,17 +251,13 @@ int AsyncEnv::in_flight() const {
   return int(shared_->in_flight);
 }
 
-void AsyncEnv::reset(std::uint64_t seed) {
+void AsyncEnv::reset(const Streams& seeds) {
   std::vector<int> ids(shared_->batch.size());
-  std::vector<std::uint64_t> seeds(ids.size());
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    ids[i] = int(i);
-    seeds[i] = seed + i;
-  }
-  send_reset(ids, seeds);
+  std::iota(ids.begin(), ids.end(), 0);
+  send_reset(ids, seeds_of(seeds, ids.size()));
 }
 
-void AsyncEnv::send_reset(std::span<const int> ids, std::span<const std::uint64_t> seeds,
+void AsyncEnv::send_reset(std::span<const int> ids, std::span<const Seed> seeds,
                           std::span<const ResetOptions> options) {
   Shared& s = *shared_;
   const std::size_t n = ids.size();

@@ -66,11 +66,11 @@ class AsyncEnv {
   Autoreset autoreset() const;
   int in_flight() const;  ///< results that recv() has yet to deliver
 
-  /// Sends all instances to a reset; instance i is seeded with seed + i. None may be in flight.
-  void reset(std::uint64_t seed);
+  /// Sends all instances to a reset; seeds as in VectorEnv::reset. None may be in flight.
+  void reset(const Streams& seeds);
   /// Sends instances to a reset, which recv() returns as a result with reward 0. `seeds` and `options` are
   /// empty, or hold one entry per id, or one entry for all; without a seed an instance's generator goes on.
-  void send_reset(std::span<const int> ids, std::span<const std::uint64_t> seeds = {},
+  void send_reset(std::span<const int> ids, std::span<const Seed> seeds = {},
                   std::span<const ResetOptions> options = {});
   /// Sends instances to a step. actions: [ids.size(), act_dim], copied. Throws, sending nothing:
   /// InvalidArgument for a wrong size, an id out of range, a value that is not finite, an instance that is in

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/rng.h"
 #include "envs/image.h"
 
 namespace diffreward {
@@ -80,10 +81,9 @@ class Env {
 
   virtual const EnvSpec& spec() const = 0;
 
-  /// Starts an episode and writes the first observation. With a seed the generator restarts from it; without,
-  /// it goes on, so that successive episodes differ.  obs: [observation.size()]
-  virtual void reset(std::optional<std::uint64_t> seed, const ResetOptions& options,
-                     std::span<double> obs) = 0;
+  /// Starts an episode and writes the first observation. With a seed the generator restarts from its stream;
+  /// without, it goes on, so that successive episodes differ.  obs: [observation.size()]
+  virtual void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) = 0;
 
   /// One step of `seconds_per_step`. Actions outside the box are clipped. Throws InvalidArgument for a wrong
   /// size or a value that is not finite, and then leaves the episode as it was.

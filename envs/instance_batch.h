@@ -41,7 +41,7 @@ struct InstanceBatch {
   std::span<double> final_info_of(std::size_t i) { return {final_info.data() + i * info_dim, info_dim}; }
   bool ended(std::size_t i) const { return terminated[i] || truncated[i]; }
 
-  void begin_episode(std::size_t i, std::optional<std::uint64_t> seed, const ResetOptions& options) {
+  void begin_episode(std::size_t i, std::optional<Seed> seed, const ResetOptions& options) {
     failed[i] = 1;
     envs[i]->reset(seed, options, obs_of(i));
     finish(i);
@@ -106,6 +106,13 @@ struct InstanceBatch {
   /// Throws InvalidArgument for an instance whose episode has ended, for autoreset 'disabled'.
   void check_running(std::size_t i) const;
 };
+
+/// The first n seeds of a family.
+inline std::vector<Seed> seeds_of(const Streams& streams, std::size_t n) {
+  std::vector<Seed> seeds(n);
+  for (std::size_t i = 0; i < n; ++i) seeds[i] = streams[i];
+  return seeds;
+}
 
 /// Instances with options as make_vector takes them.
 std::vector<std::unique_ptr<Env>> make_instances(const std::string& id, int count, const Json& options);

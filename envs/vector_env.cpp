@@ -31,13 +31,11 @@ class NativeVectorEnv final : public VectorEnv {
     return *batch_.envs[std::size_t(i)];
   }
 
-  const StepView& reset(std::uint64_t seed) override {
-    std::vector<std::uint64_t> seeds(batch_.size());
-    for (std::size_t i = 0; i < seeds.size(); ++i) seeds[i] = seed + i;
-    return reset({}, seeds, {});
+  const StepView& reset(const Streams& seeds) override {
+    return reset({}, seeds_of(seeds, batch_.size()), {});
   }
 
-  const StepView& reset(std::span<const std::uint8_t> mask, std::span<const std::uint64_t> seeds,
+  const StepView& reset(std::span<const std::uint8_t> mask, std::span<const Seed> seeds,
                         std::span<const ResetOptions> options) override {
     const std::size_t n = batch_.size();
     require(mask.empty() || mask.size() == n, spec().id, ": reset: expected a mask of ", n, " entries, got ",
@@ -49,7 +47,7 @@ class NativeVectorEnv final : public VectorEnv {
     static const ResetOptions kNoOptions;
     run([&](std::size_t i) {
       if (!mask.empty() && !mask[i]) return;
-      std::optional<std::uint64_t> seed;
+      std::optional<Seed> seed;
       if (!seeds.empty()) seed = seeds[seeds.size() == 1 ? 0 : i];
       batch_.begin_episode(i, seed, options.empty() ? kNoOptions : options[options.size() == 1 ? 0 : i]);
     });

@@ -65,13 +65,14 @@ class VectorEnv {
   virtual int size() const = 0;
   virtual Autoreset autoreset() const = 0;
 
-  /// Resets all instances; instance i is seeded with seed + i.
-  virtual const StepView& reset(std::uint64_t seed) = 0;
+  /// Resets all instances; instance i draws from seeds[i]. An integer s is a caller's family, in which
+  /// instance i draws from stream i of s: no two instances, and no two integers, share numbers.
+  virtual const StepView& reset(const Streams& seeds) = 0;
 
   /// Resets the instances with mask[i] != 0 (an empty mask means all). `seeds` and `options` are empty, or
   /// hold one entry per instance, or one entry for all; without a seed an instance's generator goes on. An
   /// instance that refuses its options counts as failed, see step().
-  virtual const StepView& reset(std::span<const std::uint8_t> mask, std::span<const std::uint64_t> seeds,
+  virtual const StepView& reset(std::span<const std::uint8_t> mask, std::span<const Seed> seeds,
                                 std::span<const ResetOptions> options) = 0;
 
   /// Steps all instances. actions: [n, act_dim]. Throws InvalidArgument, stepping nothing, for a wrong size

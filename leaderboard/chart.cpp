@@ -150,8 +150,7 @@ std::string curve(const LineSeries& s, const std::vector<std::size_t>& rows, con
 }
 
 std::string numbers(const Estimate& e) {
-  if (e.low == e.high) return format_number(e.value);
-  return concat(format_number(e.value), " [", format_number(e.low), ", ", format_number(e.high), "]");
+  return e.low == e.high ? format_number(e.value) : format_estimate(e);
 }
 
 std::string sample(const std::string& inside) {

@@ -1,14 +1,16 @@
 #include "leaderboard/results.h"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
-#include <memory>
+#include <limits>
 #include <set>
 #include <thread>
+#include <tuple>
 
 #include "core/file.h"
 
@@ -50,7 +52,104 @@ std::string cell(std::string text) {
 
 std::string verdict(const Result& result) {
   const std::optional<bool> reached = passes(result.value, result.bar);
-  return !reached ? "" : *reached ? "yes" : "**no**";
+  return (!reached ? "" : *reached ? "yes" : "**no**") + std::string(undecided(result) ? " ~" : "");
+}
+
+/// The power of ten of a finite number's first digit, once it is rounded to `digits` significant ones.
+int exponent_of(double value, int digits) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.*e", digits - 1, value);
+  return std::atoi(std::strchr(text, 'e') + 1);
+}
+
+/// A finite number rounded to so many decimals, to tens, hundreds ... for fewer than none; thousands grouped.
+std::string to_decimals(double value, int decimals) {
+  constexpr int kMostDecimals = 9;  // beyond them as a power of ten
+  char text[400];
+  if (value == 0) decimals = std::min(decimals, kMostDecimals);
+  if (decimals > kMostDecimals) {
+    std::snprintf(text, sizeof text, "%.*e", std::clamp(exponent_of(value, 3) + decimals, 0, 20), value);
+    return text;
+  }
+  if (decimals < 0) {
+    const double unit = std::pow(10.0, -decimals);
+    value = std::round(value / unit) * unit;
+  }
+  std::snprintf(text, sizeof text, "%.*f", std::max(decimals, 0), value);
+  std::string out = text;
+  if (out[0] == '-' && out.find_first_not_of("-0.") == std::string::npos) out.erase(0, 1);
+  const std::ptrdiff_t sign = out[0] == '-' ? 1 : 0;
+  const auto point = std::ptrdiff_t(std::min(out.find('.'), out.size()));
+  for (std::ptrdiff_t at = point - 3; at > sign; at -= 3) out.insert(std::size_t(at), ",");
+  return out;
+}
+
+/// Decimals that an interval supports; nothing where it has no width or no bounds. Six digits at most: a
+/// width of rounding errors says nothing.
+std::optional<int> decimals_of(const Estimate& e) {
+  const double half = e.high / 2 - e.low / 2;
+  if (!std::isfinite(e.value) || !std::isfinite(half) || half <= 0) return std::nullopt;
+  constexpr int kMostDigits = 6;
+  const double largest = std::max({std::abs(e.value), std::abs(e.low), std::abs(e.high)});
+  return std::min(1 - exponent_of(half, 2), kMostDigits - 1 - exponent_of(largest, kMostDigits));
+}
+
+std::string row_of(const std::vector<std::string>& cells) {
+  std::string out = "|";
+  for (const std::string& text : cells) out += " " + cell(text) + " |";
+  return out + "\n";
+}
+
+std::string head_of(const std::vector<std::string>& cells) {
+  std::string out = row_of(cells) + "|";
+  for (std::size_t i = 0; i < cells.size(); ++i) out += "---|";
+  return out + "\n";
+}
+
+/// The bars of a row: one that all share alone, others with their mazes.
+std::string bars_of(const std::vector<const Result*>& row) {
+  std::vector<std::pair<std::string, std::string>> mazes_of_bar;
+  for (const Result* result : row) {
+    if (result->bar.empty()) continue;
+    const auto known = std::find_if(mazes_of_bar.begin(), mazes_of_bar.end(),
+                                    [&](const auto& entry) { return entry.first == result->bar; });
+    if (known == mazes_of_bar.end())
+      mazes_of_bar.emplace_back(result->bar, result->maze);
+    else
+      known->second += ", " + result->maze;
+  }
+  const auto shared = [&](const std::string& bar) {
+    return std::all_of(row.begin(), row.end(), [&](const Result* result) { return result->bar == bar; });
+  };
+  std::string out;
+  for (const auto& [bar, mazes] : mazes_of_bar)
+    out += (out.empty() ? "" : "; ") + bar + (shared(bar) ? "" : " (" + mazes + ")");
+  return out;
+}
+
+std::string compact_cell(const Result& result) {
+  std::string out = format_estimate(result.estimate());
+  if (result.maze.empty()) out = "all: " + out;
+  if (passes(result.value, result.bar) == false) out = "**" + out + "**";
+  return out + (undecided(result) ? " ~" : "");
+}
+
+template <class Numbers>
+std::string listed(const Numbers& numbers, const auto& format) {
+  std::string out;
+  for (const auto number : numbers) out += (out.empty() ? "" : ", ") + format(number);
+  return out;
+}
+
+/// How a result was made: those made alike share a table.
+std::string origin_of(const Result& result) {
+  std::string out = result.group.empty() ? "" : "**" + result.group + "** · ";
+  out += concat("`", result.command, "` · commit ", result.commit);
+  if (!result.seeds.empty())
+    out += " · seeds " + listed(result.seeds, [](std::uint64_t seed) { return std::to_string(seed); });
+  out += " · " + result.machine;
+  for (const auto& [package, version] : result.versions) out += concat(" · ", package, " ", version);
+  return cell(out);
 }
 
 }  // namespace
@@ -63,19 +162,52 @@ std::optional<bool> passes(double value, const std::string& bar) {
   return parsed.comparison == ">" ? value > parsed.limit : value < parsed.limit;
 }
 
+bool undecided(const Result& result) {
+  return result.interval &&
+         passes((*result.interval)[0], result.bar) != passes((*result.interval)[1], result.bar);
+}
+
+std::string Result::name() const {
+  std::string out = question;
+  for (const std::string* part : {&maze, &group})
+    if (!part->empty()) out += ", " + *part;
+  return out;
+}
+
+Estimate Result::estimate() const {
+  constexpr double kUnbounded = std::numeric_limits<double>::infinity();
+  if (!interval) return {value, -kUnbounded, kUnbounded};
+  return {value, (*interval)[0], (*interval)[1]};
+}
+
 Json Result::json() const {
-  Json out = {{"name", name},       {"value", value},   {"unit", unit},      {"bar", bar},
-              {"command", command}, {"commit", commit}, {"machine", machine}};
+  Json out = {{"name", name()}};
+  if (!maze.empty() || !group.empty()) out.update({{"question", question}, {"maze", maze}, {"group", group}});
+  out.update({{"value", value},
+              {"unit", unit},
+              {"bar", bar},
+              {"command", command},
+              {"commit", commit},
+              {"machine", machine}});
   if (interval) out["interval"] = *interval;
+  if (!runs.empty()) out["runs"] = runs;
   if (!seeds.empty()) out["seeds"] = seeds;
+  if (!versions.empty()) out["versions"] = versions;
   if (!note.empty()) out["note"] = note;
   return out;
 }
 
 Result Result::from_json(const Json& json) {
   require(json.is_object(), "result: expected an object, got ", brief(json));
-  Result out;
-  out.name = member<std::string>(json, "name");
+  const std::string name = member<std::string>(json, "name");
+  Result out{.question = name};
+  if (json.contains("question")) {
+    out.question = member<std::string>(json, "question");
+    out.maze = member<std::string>(json, "maze");
+    out.group = member<std::string>(json, "group");
+    require(out.name() == name, "name: expected '", out.name(), "', of question, maze and group, found '",
+            name, "'");
+  }
   out.value = member<double>(json, "value");
   out.unit = member<std::string>(json, "unit");
   out.bar = member<std::string>(json, "bar");
@@ -83,9 +215,16 @@ Result Result::from_json(const Json& json) {
   out.commit = member<std::string>(json, "commit");
   out.machine = member<std::string>(json, "machine");
   passes(out.value, out.bar);
-  if (json.contains("note")) out.note = member<std::string>(json, "note");
   if (json.contains("interval")) out.interval = member<std::array<double, 2>>(json, "interval");
+  if (json.contains("runs")) out.runs = member<std::vector<double>>(json, "runs");
   if (json.contains("seeds")) out.seeds = member<std::vector<std::uint64_t>>(json, "seeds");
+  if (json.contains("versions")) {
+    const Json versions = member<Json>(json, "versions");
+    require(versions.is_object(), "versions: expected an object, found ", brief(versions));
+    for (const auto& [package, version] : versions.items())
+      out.versions[package] = member<std::string>(versions, package.c_str());
+  }
+  if (json.contains("note")) out.note = member<std::string>(json, "note");
   return out;
 }
 
@@ -106,22 +245,28 @@ std::vector<Result> load_results(const std::filesystem::path& path) {
 }
 
 void save_results(const std::filesystem::path& path, std::vector<Result> results) {
-  std::sort(results.begin(), results.end(), [](const Result& a, const Result& b) { return a.name < b.name; });
+  std::sort(results.begin(), results.end(),
+            [](const Result& a, const Result& b) { return a.name() < b.name(); });
   Json list = Json::array();
   for (std::size_t i = 0; i < results.size(); ++i) {
-    require(i == 0 || results[i].name != results[i - 1].name,
-            "save_results: expected one result a name, got two of '", results[i].name, "'");
-    require(std::isfinite(results[i].value), "save_results: expected a finite value of '", results[i].name,
-            "', got ", results[i].value);
-    list.push_back(results[i].json());
+    const Result& result = results[i];
+    require(i == 0 || result.name() != results[i - 1].name(),
+            "save_results: expected one result a name, got two of '", result.name(), "'");
+    std::vector<double> numbers = result.runs;
+    numbers.push_back(result.value);
+    if (result.interval) numbers.insert(numbers.end(), result.interval->begin(), result.interval->end());
+    for (const double number : numbers)
+      require(std::isfinite(number), "save_results: expected finite numbers of '", result.name(), "', got ",
+              number);
+    list.push_back(result.json());
   }
   write_file(path, list.dump(2) + "\n");
 }
 
 std::vector<Result> merge_results(std::vector<Result> results, const std::vector<Result>& fresh) {
   std::set<std::string> names;
-  for (const Result& result : fresh) names.insert(result.name);
-  std::erase_if(results, [&](const Result& result) { return names.contains(result.name); });
+  for (const Result& result : fresh) names.insert(result.name());
+  std::erase_if(results, [&](const Result& result) { return names.contains(result.name()); });
   results.insert(results.end(), fresh.begin(), fresh.end());
   return results;
 }
@@ -129,23 +274,13 @@ std::vector<Result> merge_results(std::vector<Result> results, const std::vector
 std::string format_number(double value) {
   if (!std::isfinite(value)) return std::isnan(value) ? "n/a" : value > 0 ? "∞" : "-∞";
   if (value == 0) return "0";
-  const double magnitude = std::floor(std::log10(std::abs(value)));
-  if (magnitude < -4 || magnitude > 14) {
+  const int exponent = exponent_of(value, 3);
+  if (exponent < -4 || exponent > 14) {
     char text[32];
     std::snprintf(text, sizeof text, "%.2e", value);
     return text;
   }
-  char text[40];
-  if (magnitude >= 3) {
-    const double unit = std::pow(10.0, magnitude - 2);
-    std::snprintf(text, sizeof text, "%.0f", std::round(value / unit) * unit);
-    std::string grouped = text;
-    for (std::ptrdiff_t at = std::ptrdiff_t(grouped.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3)
-      grouped.insert(std::size_t(at), ",");
-    return grouped;
-  }
-  std::snprintf(text, sizeof text, "%.*f", std::max(0, 2 - int(magnitude)), value);
-  std::string out = text;
+  std::string out = to_decimals(value, 2 - exponent);
   if (out.find('.') != std::string::npos) {
     out.erase(out.find_last_not_of('0') + 1);
     if (out.back() == '.') out.pop_back();
@@ -153,26 +288,67 @@ std::string format_number(double value) {
   return out;
 }
 
-std::string results_table(const std::vector<Result>& results) {
-  std::string out = "| what | measured | bar | reached |\n|---|---|---|---|\n";
-  for (const Result& result : results) {
-    std::string value = format_number(result.value);
-    if (result.interval)
-      value +=
-          concat(" [", format_number((*result.interval)[0]), ", ", format_number((*result.interval)[1]), "]");
-    if (!result.unit.empty()) value += " " + result.unit;
-    const std::string note = result.note.empty() || result.interval ? "" : " (" + result.note + ")";
-    out += concat("| ", cell(result.name + note), " | ", cell(value), " | ", cell(result.bar), " | ",
-                  verdict(result), " |\n");
+std::string format_estimate(const Estimate& estimate) {
+  const auto& [value, low, high] = estimate;
+  if (!std::isfinite(value) || !std::isfinite(low) || !std::isfinite(high)) return format_number(value);
+  const std::optional<int> decimals = decimals_of(estimate);
+  const auto format = [&](double number) {
+    return decimals ? to_decimals(number, *decimals) : format_number(number);
+  };
+  return concat(format(value), " [", format(low), ", ", format(high), "]");
+}
+
+std::string compact_table(const std::vector<Result>& results, const TableLayout& layout) {
+  std::vector<std::string> header = {layout.group};
+  header.insert(header.end(), layout.mazes.begin(), layout.mazes.end());
+  header.push_back("bar");
+  std::string rows;
+  for (const std::string& question : layout.questions) {
+    std::vector<std::string> cells(header.size());
+    std::vector<const Result*> row;
+    const auto put = [&](std::size_t column, const std::string& maze) {
+      for (const Result& result : results) {
+        if (result.question != question || result.group != layout.group || result.maze != maze) continue;
+        cells[column] = compact_cell(result);
+        row.push_back(&result);
+      }
+    };
+    put(1, "");
+    for (std::size_t i = 0; i < layout.mazes.size(); ++i) put(i + 1, layout.mazes[i]);
+    if (row.empty()) continue;
+    cells.front() = question + (row[0]->unit.empty() ? "" : ", " + row[0]->unit);
+    cells.back() = bars_of(row);
+    rows += row_of(cells);
   }
+  return rows.empty() ? "" : head_of(header) + rows;
+}
+
+std::string results_table(const std::vector<Result>& results) {
+  std::vector<std::pair<std::string, std::string>> tables;  // by origin, in order of appearance
+  for (const Result& result : results) {
+    const std::string origin = origin_of(result);
+    auto table = std::find_if(tables.begin(), tables.end(), [&](const auto& t) { return t.first == origin; });
+    if (table == tables.end())
+      table = tables.insert(
+          table,
+          {origin, head_of({"question", "maze", "measured", "unit", "each seed", "bar", "reached", "note"})});
+    const std::optional<int> decimals = decimals_of(result.estimate());
+    const auto format = [&](double run) {
+      return decimals ? to_decimals(run, *decimals) : format_number(run);
+    };
+    table->second += row_of({result.question, result.maze, format_estimate(result.estimate()), result.unit,
+                             listed(result.runs, format), result.bar, verdict(result), result.note});
+  }
+  std::string out;
+  for (const auto& [origin, table] : tables) out += concat(out.empty() ? "" : "\n", origin, "\n\n", table);
   return out;
 }
 
-std::string replace_table(const std::string& text, const std::vector<Result>& results) {
+std::string replace_table(const std::string& text, const std::string& table) {
   const std::size_t begin = text.find(kBegin), end = text.find(kEnd);
   require(begin != std::string::npos && end != std::string::npos && begin < end,
           "replace_table: expected the lines ", kBegin, " and ", kEnd, " in this order");
-  return text.substr(0, begin + kBegin.size()) + "\n" + results_table(results) + text.substr(end);
+  return text.substr(0, begin + kBegin.size()) + "\n" + table + text.substr(end);
 }
 
 std::string machine_description() {
@@ -185,19 +361,6 @@ std::string machine_description() {
     }
   const unsigned cores = std::max(std::thread::hardware_concurrency(), 1u);
   return concat(model, ", ", cores, cores == 1 ? " core" : " cores");
-}
-
-std::string source_commit(const std::filesystem::path& folder) {
-  std::string quoted;
-  for (const char c : folder.string()) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  const std::string command = "git -C '" + quoted + "' rev-parse --short=12 HEAD 2>/dev/null";
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(::popen(command.c_str(), "r"), ::pclose);
-  std::string out;
-  char text[64];
-  while (pipe && std::fgets(text, sizeof text, pipe.get())) out += text;
-  while (!out.empty() && std::isspace(static_cast<unsigned char>(out.back()))) out.pop_back();
-  const bool hex = !out.empty() && out.find_first_not_of("0123456789abcdef") == std::string::npos;
-  return hex ? out : "unknown";
 }
 
 }  // namespace diffreward

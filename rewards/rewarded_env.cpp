@@ -175,13 +175,13 @@ const RewardModel& RewardedEnv::reward() const {
   return *impl_->reward;
 }
 
-const StepView& RewardedEnv::reset(std::uint64_t seed) {
+const StepView& RewardedEnv::reset(const Streams& seeds) {
   impl_->lost = true;
-  impl_->inner->reset(seed);
+  impl_->inner->reset(seeds);
   return impl_->begin_episodes({});
 }
 
-const StepView& RewardedEnv::reset(std::span<const std::uint8_t> mask, std::span<const std::uint64_t> seeds,
+const StepView& RewardedEnv::reset(std::span<const std::uint8_t> mask, std::span<const Seed> seeds,
                                    std::span<const ResetOptions> options) {
   const bool was_lost = std::exchange(impl_->lost, true);
   impl_->inner->reset(mask, seeds, options);

@@ -24,8 +24,8 @@ class RewardedEnv final : public VectorEnv {
   const EnvSpec& spec() const override;
   int size() const override;
   Autoreset autoreset() const override;
-  const StepView& reset(std::uint64_t seed) override;
-  const StepView& reset(std::span<const std::uint8_t> mask, std::span<const std::uint64_t> seeds,
+  const StepView& reset(const Streams& seeds) override;
+  const StepView& reset(std::span<const std::uint8_t> mask, std::span<const Seed> seeds,
                         std::span<const ResetOptions> options) override;
   const StepView& step(std::span<const double> actions) override;
   const StepView& view() const override;

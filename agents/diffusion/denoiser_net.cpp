@@ -8,22 +8,29 @@
 #include "agents/diffusion/residual_mlp_net.h"
 #include "agents/diffusion/temporal_unet_net.h"
 #include "agents/diffusion/tensor_file_net.h"
+#include "agents/parallel.h"
 #include "core/error.h"
 
 namespace diffreward {
 
-Parameters::Parameters(std::uint64_t seed, const torch::Device& device)
-    : device_(device), generator_(at::detail::createCPUGenerator(seed)) {}
+Parameters::Parameters(Seed seed, const torch::Device& device) : device_(device), rng_(seed) {
+  wait_briefly();
+}
 
 Parameters::Parameters(const Safetensors& values, const std::filesystem::path& file, std::string prefix,
                        const torch::Device& device)
-    : Parameters(0, device) {
+    : Parameters(Seed(), device) {
   source_ = Source{&values, file, std::move(prefix)};
 }
 
 torch::Tensor Parameters::uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in) {
   const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
-  return add(name, shape, [&] { return torch::empty(shape).uniform_(-bound, bound, generator_); });
+  return add(name, shape, [&] {
+    torch::Tensor values = torch::empty(shape);
+    const std::span<float> numbers(values.data_ptr<float>(), static_cast<std::size_t>(values.numel()));
+    for (float& number : numbers) number = static_cast<float>(rng_.uniform(-bound, bound));
+    return values;
+  });
 }
 
 torch::Tensor Parameters::constant(const std::string& name, at::IntArrayRef shape, double value) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "agents/diffusion/diffusion_model.h"
+#include "core/rng.h"
 #include "core/safetensors.h"
 
 namespace diffreward {
@@ -22,7 +23,7 @@ namespace diffreward {
 /// CPU, so that one seed gives the same net on every device and leaves LibTorch's global generator alone.
 class Parameters {
  public:
-  Parameters(std::uint64_t seed, const torch::Device& device);
+  Parameters(Seed seed, const torch::Device& device);
   /// Values of a file's tensors `prefix` + name, each compared with what the net asks for before anything is
   /// allocated: what a file's settings claim costs no memory that the file does not hold. `values` must live
   /// until finish().
@@ -67,7 +68,7 @@ class Parameters {
   torch::Tensor add(const std::string& name, at::IntArrayRef shape, const Make& make);
 
   torch::Device device_;
-  torch::Generator generator_;
+  Rng rng_;
   std::optional<Source> source_;  // until finish()
   /// Calls body(i, part) for every parameter with its part of a flat vector, shaped as the parameter.
   template <class Body>

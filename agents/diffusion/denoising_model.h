@@ -15,6 +15,7 @@
 #include "agents/diffusion/schedule.h"
 #include "agents/tensor.h"
 #include "core/config.h"
+#include "core/rng.h"
 #include "datasets/normalizer.h"
 #include "datasets/windows.h"
 
@@ -75,19 +76,20 @@ class DenoisingModel {
   at::Tensor add_noise(const at::Tensor& x_0, const at::Tensor& t, const at::Tensor& noise) const;
 
   /// n windows in data units, [n, horizon, width] on the CPU. Conditions are in-painted at every denoising
-  /// step.
+  /// step. Window i draws its noise from noise[i], by default from stream i of the config's seed: it does not
+  /// depend on the windows beside it, but for the rounding of matrix products.
   std::vector<float> sample(int n, const std::vector<Condition>& conditions, const SampleConfig& config,
-                            const Guide* guide = nullptr) const;
+                            const Guide* guide = nullptr, std::span<Rng> noise = {}) const;
   /// Windows near `start`, [n, horizon, width] in data units: noised to noise level `level`, then denoised by
   /// those of the sampler's levels that are not above it (SDEdit, Meng et al. 2022). Otherwise as sample().
   std::vector<float> sample_from(std::span<const float> start, int level,
                                  const std::vector<Condition>& conditions, const SampleConfig& config,
-                                 const Guide* guide = nullptr) const;
+                                 const Guide* guide = nullptr, std::span<Rng> noise = {}) const;
 
  private:
   std::vector<float> denoise(int n, std::span<const float> start, int level,
                              const std::vector<Condition>& conditions, const SampleConfig& config,
-                             const Guide* guide) const;
+                             const Guide* guide, std::span<Rng> noise) const;
 };
 
 }  // namespace diffreward

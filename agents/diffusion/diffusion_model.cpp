@@ -81,7 +81,9 @@ torch::Tensor DiffusionModel::Impl::target(const torch::Tensor& x_0, const torch
 DiffusionModel::DiffusionModel(DiffusionConfig config, WindowLayout layout, Normalizer normalizer,
                                std::uint64_t seed, const std::string& device)
     : impl_(std::make_unique<Impl>(std::move(config), layout, std::move(normalizer), device,
-                                   [seed](const torch::Device& on) { return Parameters(seed, on); })) {}
+                                   [seed](const torch::Device& on) {
+                                     return Parameters(Streams(Purpose::kModelWeights, seed)[0], on);
+                                   })) {}
 
 DiffusionModel::DiffusionModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 DiffusionModel::DiffusionModel(DiffusionModel&&) noexcept = default;

@@ -16,6 +16,7 @@
 #include <cmath>
 
 #include "agents/diffusion/denoising_model.h"
+#include "agents/diffusion/noise_net.h"
 #include "agents/guide.h"
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -115,7 +116,7 @@ class Sampler {
   int first_level() const { return levels_.front(); }
   /// x: noise, turned into samples in model units.
   torch::Tensor run(torch::Tensor x, const Inpainting& inpainting, std::int64_t begin,
-                    torch::Generator& rng) const {
+                    std::span<Rng> noise) const {
     inpainting.apply(x, begin);
     torch::Tensor before;  // the x_0 predicted at the step before
     double h_before = 0;
@@ -126,7 +127,7 @@ class Sampler {
       steer(x, t, step, inpainting, begin);
       const torch::Tensor x0 = clipped(model_.predict_x0(x, t));
       if (config_.sampler == "ddpm") {
-        x = ddpm(x, x0, step, rng);
+        x = ddpm(x, x0, step, noise);
       } else if (config_.sampler == "ddim" || step.b_s == 0) {  // DPM-Solver++'s last step is this one too
         x = step.a_s * x0 + step.b_s / step.b_t * (x - step.a_t * x0);
       } else {
@@ -164,12 +165,12 @@ class Sampler {
   }
 
   static torch::Tensor ddpm(const torch::Tensor& x, const torch::Tensor& x0, const Transition& step,
-                            torch::Generator& rng) {
+                            std::span<Rng> noise) {
     const double total = step.b_t * step.b_t;
     torch::Tensor mean =
         step.beta() * step.a_s / total * x0 + step.a_t / step.a_s * step.b_s * step.b_s / total * x;
     if (step.b_s == 0) return mean;
-    return mean + std::sqrt(step.variance()) * torch::randn(x.sizes(), rng).to(x.device());
+    return mean + std::sqrt(step.variance()) * normal(noise, x.sizes()).to(x.device());
   }
 
   const DenoisingModel& model_;
@@ -182,14 +183,16 @@ class Sampler {
 }  // namespace
 
 std::vector<float> DenoisingModel::sample(int n, const std::vector<Condition>& conditions,
-                                          const SampleConfig& config, const Guide* guide) const {
+                                          const SampleConfig& config, const Guide* guide,
+                                          std::span<Rng> noise) const {
   require(n >= 0, "n: expected at least 0 samples, got ", n);
-  return denoise(n, {}, schedule().timesteps - 1, conditions, config, guide);
+  return denoise(n, {}, schedule().timesteps - 1, conditions, config, guide, noise);
 }
 
 std::vector<float> DenoisingModel::sample_from(std::span<const float> start, int level,
                                                const std::vector<Condition>& conditions,
-                                               const SampleConfig& config, const Guide* guide) const {
+                                               const SampleConfig& config, const Guide* guide,
+                                               std::span<Rng> noise) const {
   const auto size = static_cast<std::size_t>(layout().size());
   require(start.size() % size == 0, "start: expected windows of ", size, " numbers, got ", start.size(),
           " numbers");
@@ -197,13 +200,14 @@ std::vector<float> DenoisingModel::sample_from(std::span<const float> start, int
           schedule().timesteps, "), got ", level);
   for (const float value : start)
     require(std::isfinite(value), "start: expected finite numbers, got ", value);
-  return denoise(static_cast<int>(start.size() / size), start, level, conditions, config, guide);
+  return denoise(static_cast<int>(start.size() / size), start, level, conditions, config, guide, noise);
 }
 
 /// From `start`, noised, or from pure noise where it is empty.
 std::vector<float> DenoisingModel::denoise(int n, std::span<const float> start, int level,
                                            const std::vector<Condition>& conditions,
-                                           const SampleConfig& config, const Guide* guide) const {
+                                           const SampleConfig& config, const Guide* guide,
+                                           std::span<Rng> noise) const {
   validate(config);
   const torch::NoGradGuard no_grad;
   const WindowLayout& shape = layout();
@@ -211,11 +215,19 @@ std::vector<float> DenoisingModel::denoise(int n, std::span<const float> start, 
   const Sampler sampler(*this, config, guide, level);
   std::vector<float> out(static_cast<std::size_t>(n) * static_cast<std::size_t>(shape.size()));
   const std::int64_t chunk = std::max<std::int64_t>(1, kChunkValues / shape.size());
-  torch::Generator rng =
-      at::detail::createCPUGenerator(config.seed);  // on the CPU: equal noise on every device
+  std::vector<Rng> of_seed;
+  if (noise.empty()) {
+    const Streams streams(Purpose::kSampling, config.seed);
+    for (int i = 0; i < n; ++i) of_seed.emplace_back(streams[static_cast<std::uint64_t>(i)]);
+    noise = of_seed;
+  }
+  require(noise.size() == static_cast<std::size_t>(n), "noise: expected ", n, " generators, got ",
+          noise.size());
   for (std::int64_t begin = 0; begin < n; begin += chunk) {
     const std::int64_t size = std::min<std::int64_t>(chunk, n - begin);
-    torch::Tensor x = torch::randn({size, shape.horizon, shape.width()}, rng).to(device());
+    const std::span<Rng> rngs =
+        noise.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(size));
+    torch::Tensor x = normal(rngs, {size, shape.horizon, shape.width()}).to(device());
     if (!start.empty()) {
       std::vector<float> clean(static_cast<std::size_t>(x.numel()));
       normalizer().normalize(start.subspan(static_cast<std::size_t>(begin * shape.size()), clean.size()),
@@ -224,7 +236,7 @@ std::vector<float> DenoisingModel::denoise(int n, std::span<const float> start, 
           torch::full({size}, sampler.first_level(), torch::dtype(torch::kLong).device(x.device()));
       x = add_noise(torch::tensor(clean).view(x.sizes()).to(x.device()), t, x);
     }
-    x = sampler.run(x, inpainting, begin, rng).to(torch::kCPU).contiguous();
+    x = sampler.run(x, inpainting, begin, rngs).to(torch::kCPU).contiguous();
     const std::span<const float> model_units(x.data_ptr<float>(), static_cast<std::size_t>(x.numel()));
     normalizer().unnormalize(
         model_units,

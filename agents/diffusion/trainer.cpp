@@ -33,7 +33,7 @@ constexpr double kDivergence = 1e3;       // times the early loss
 constexpr std::int64_t kEarlySteps = 20;  // steps that define it
 constexpr double kSmallLoss = 0.01;       // early levels below this count as this: single losses scatter
 constexpr int kHeldOutWindows = 512;
-enum Stream : std::uint64_t { kTraining = 0, kHeldOut = 1 };
+enum Use : std::uint64_t { kTraining, kHeldOut };  // of batches
 
 WindowLayout layout_of(const Dataset& data, const DiffusionConfig& config) {
   return {config.horizon, config.stride, config.actions ? static_cast<int>(data.action_dim()) : 0,
@@ -83,6 +83,7 @@ class Trainer {
   Trainer(const Dataset& data, const DiffusionConfig& config, const DiffusionTrainConfig& train,
           std::filesystem::path folder, const DiffusionModel* start)
       : config_(train),
+        purpose_(start != nullptr ? Purpose::kFineTuning : Purpose::kBatches),
         folder_(std::move(folder)),
         model_(config, layout_of(data, config), checked_normalizer(data, config, start), train.seed,
                train.device),
@@ -140,6 +141,8 @@ class Trainer {
 
   std::filesystem::path checkpoint() const { return folder_ / "checkpoint.safetensors"; }
 
+  Streams streams(Use use) const { return {purpose_, config_.seed, use}; }
+
   double train_step() {
     const double loss = add_loss_gradient(*model_.impl().net, next_batch(), config_.accumulate);
     const double norm = optimizer_.gradient_norm();
@@ -154,7 +157,7 @@ class Trainer {
   /// Where there is another thread or a device to work beside, the batch after this one is made meanwhile.
   Batch next_batch() {
     const auto make = [this](std::int64_t step) {
-      return batches_.make(train_, config_.batch, kTraining, static_cast<std::uint64_t>(step));
+      return batches_.make(train_, config_.batch, streams(kTraining)[static_cast<std::uint64_t>(step)]);
     };
     Batch batch = ahead_.valid() ? ahead_.get() : make(step_);
     if (step_ + 1 < config_.steps && (config_.device != "cpu" || at::get_num_threads() > 1))
@@ -186,7 +189,7 @@ class Trainer {
     double sum = 0;
     int windows = 0;
     for (std::uint64_t i = 0; windows < kHeldOutWindows; ++i, windows += config_.batch) {
-      const Batch batch = held_out_batches_.make(held_out_, config_.batch, kHeldOut, i);
+      const Batch batch = held_out_batches_.make(held_out_, config_.batch, streams(kHeldOut)[i]);
       const torch::Tensor output = average_.impl().net->forward(batch.x_t, batch.t);
       sum += weighted_square_error(output, batch.target, batch.weights).value * config_.batch;
     }
@@ -283,6 +286,7 @@ class Trainer {
   }
 
   DiffusionTrainConfig config_;
+  Purpose purpose_;  // of the batches
   std::filesystem::path folder_;
   DiffusionModel model_, average_;
   WindowSampler windows_;

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <ranges>
 
+#include "agents/diffusion/noise_net.h"
+
 namespace diffreward {
 namespace {
 
@@ -45,14 +47,13 @@ BatchMaker::BatchMaker(const DiffusionModel::Impl& model, const WindowSampler& w
     : model_(model),
       windows_(windows),
       config_(config),
-      weights_(loss_weights(model.layout, config).to(torch::Device(model.device))),
-      noise_(at::detail::createCPUGenerator()) {}
+      weights_(loss_weights(model.layout, config).to(torch::Device(model.device))) {}
 
-Batch BatchMaker::make(const EpisodeWindows& from, int size, std::uint64_t stream, std::uint64_t index) {
+Batch BatchMaker::make(const EpisodeWindows& from, int size, Seed seed) {
   const WindowLayout& layout = model_.layout;
   const torch::Device device(model_.device);
   const auto n = static_cast<std::size_t>(size), window = static_cast<std::size_t>(layout.size());
-  Rng rng(config_.seed, stream << 48u | index);
+  Rng rng(seed);
 
   rows_.resize(n * window);
   torch::Tensor t = torch::empty({size}, torch::kLong), given = torch::empty({size}, torch::kBool);
@@ -63,12 +64,11 @@ Batch BatchMaker::make(const EpisodeWindows& from, int size, std::uint64_t strea
     given.data_ptr<bool>()[i] = rng.uniform() < config_.condition_probability;
   }
   model_.normalizer.normalize(rows_, rows_);
-  noise_.set_current_seed(rng.bits64());
 
   const std::vector<std::int64_t> shape = {size, layout.horizon, layout.width()};
   const torch::Tensor x_0 =
       torch::from_blob(rows_.data(), shape).to(device, torch::kFloat, false, /*copy=*/true);
-  const torch::Tensor noise = torch::randn(shape, noise_).to(device);
+  const torch::Tensor noise = normal({&rng, 1}, shape).to(device);
   Batch batch;
   batch.t = t.to(device);
   batch.x_t =

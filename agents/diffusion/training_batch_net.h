@@ -33,16 +33,15 @@ class BatchMaker {
  public:
   BatchMaker(const DiffusionModel::Impl& model, const WindowSampler& windows,
              const DiffusionTrainConfig& config);
-  /// Batch number `index`: a pure function of (config.seed, stream, index), so a resumed run needs no
-  /// generator state, and drawn on the CPU, so it is the same on every device.
-  Batch make(const EpisodeWindows& from, int size, std::uint64_t stream, std::uint64_t index);
+  /// The batch of a seed: a pure function of it, so a resumed run needs no generator state, and drawn on the
+  /// CPU, so it is the same on every device.
+  Batch make(const EpisodeWindows& from, int size, Seed seed);
 
  private:
   const DiffusionModel::Impl& model_;
   const WindowSampler& windows_;
   const DiffusionTrainConfig& config_;
   torch::Tensor weights_;  // [1, horizon, width]
-  torch::Generator noise_;
   std::vector<float> rows_;
 };
 

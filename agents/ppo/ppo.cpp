@@ -25,10 +25,10 @@ Ppo::Impl::Impl(VectorEnv& vector_env, const PpoConfig& ppo_config)
       act_dim(env.spec().action.size()),
       scale(env.spec().action),
       device(config.device),
-      action_rng(config.seed, kActionStream),
-      batch_rng(config.seed, kBatchStream),
+      action_rng(Streams(Purpose::kActions, config.seed)[0]),
+      batch_rng(Streams(Purpose::kMinibatches, config.seed)[0]),
       net([&] {
-        Rng rng(config.seed, kWeightStream);
+        Rng rng(Streams(Purpose::kAgentWeights, config.seed)[0]);
         return ActorCritic(static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim),
                            config.hidden, config.initial_log_std, rng, device);
       }()),
@@ -57,7 +57,7 @@ void Ppo::train(std::int64_t env_steps, const std::function<void(const PpoMetric
   const std::int64_t iterations = (env_steps + per_iteration - 1) / per_iteration;
   PpoRollout rollout(m.config.decisions, m.env.size(), static_cast<std::int64_t>(m.obs_dim),
                      static_cast<std::int64_t>(m.act_dim));
-  m.env.reset(Rng(m.config.seed, kResetStream + static_cast<std::uint64_t>(m.calls++)).bits64());
+  m.env.reset(Streams(Purpose::kTraining, m.config.seed, static_cast<std::uint64_t>(m.calls++)));
   m.returns.restart(m.n);
   m.episode_return.assign(m.n, 0.0);
   for (std::int64_t k = 0; k < iterations; ++k) {

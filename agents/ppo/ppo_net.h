@@ -16,9 +16,6 @@
 
 namespace diffreward {
 
-// Streams of the seed. Training call k resets the environment with a number of stream kResetStream + k.
-enum PpoStream : std::uint64_t { kWeightStream, kActionStream, kBatchStream, kResetStream };
-
 /// Maps the action box to [-1, 1]^dim; dimensions without finite bounds are left as they are.
 struct ActionScale {
   explicit ActionScale(const Box& action_box) : box(action_box) {

@@ -9,9 +9,8 @@
 namespace diffreward {
 namespace {
 
-constexpr std::uint64_t kStream = 0x77617970;  // keeps the controller's numbers apart from the environments'
-constexpr int kPatience = 50;                  // steps without progress before the path is planned anew
-constexpr double kAtGoal = 0.1;                // cells; the goal counts as reached for new_goal
+constexpr int kPatience = 50;    // steps without progress before the path is planned anew
+constexpr double kAtGoal = 0.1;  // cells; the goal counts as reached for new_goal
 
 /// For every goal cell, the next cell of a shortest path from every cell. Built once per maze.
 class Routes {
@@ -61,8 +60,10 @@ struct Walker {
 
 class WaypointController {
  public:
-  explicit WaypointController(const WaypointConfig& config)
-      : config_(config), moves_goal_(config.at_goal == "new_goal") {
+  WaypointController(const WaypointConfig& config, Recording recording)
+      : config_(config),
+        streams_(streams_of(recording, config.seed, Purpose::kController)),
+        moves_goal_(config.at_goal == "new_goal") {
     validate(config_);
   }
 
@@ -101,7 +102,7 @@ class WaypointController {
     const auto n = static_cast<std::size_t>(envs.size());
     if (walkers_.size() != n) {
       walkers_.clear();
-      for (std::size_t i = 0; i < n; ++i) walkers_.push_back({.rng = Rng(config_.seed, kStream + i)});
+      for (std::size_t i = 0; i < n; ++i) walkers_.push_back({.rng = Rng(streams_[i])});
     }
     for (std::size_t i = 0; i < n; ++i) {
       Walker& w = walkers_[i];
@@ -145,6 +146,7 @@ class WaypointController {
   }
 
   WaypointConfig config_;
+  Streams streams_;  // of the walkers
   bool moves_goal_;
   const VectorEnv* envs_ = nullptr;
   std::unique_ptr<Routes> routes_;
@@ -153,9 +155,9 @@ class WaypointController {
 
 }  // namespace
 
-PolicyFn waypoint_policy(const WaypointConfig& config) {
+PolicyFn waypoint_policy(const WaypointConfig& config, Recording recording) {
   // std::function copies; the controller is shared so that all copies continue one walk.
-  auto controller = std::make_shared<WaypointController>(config);
+  auto controller = std::make_shared<WaypointController>(config, recording);
   return [controller](VectorEnv& envs, const StepView& view, std::span<double> actions,
                       std::span<double> extra) { (*controller)(envs, view, actions, extra); };
 }

@@ -36,7 +36,7 @@ struct WaypointConfig {
 /// A policy for collect() on maze environments: walks every instance to its own current goal. Writes one
 /// extra column, "goal_switched": 1 on the first row of a new goal within an episode. Throws InvalidArgument
 /// for other environments.
-PolicyFn waypoint_policy(const WaypointConfig& config);
+PolicyFn waypoint_policy(const WaypointConfig& config, Recording recording = Recording::kBase);
 /// The extra column above, for CollectInfo::extra_fields.
 std::vector<InfoField> waypoint_extra_fields();
 

@@ -292,10 +292,10 @@ def main() -> int:
 
     for case in args.cases if args.what else []:
         measure(case, args, add)
-        results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"))
+        results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"), args.build)
     if args.growth:
         grow(args, add)
-        results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"))
+        results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"), args.build)
     if args.readme:
         write_table(args.readme, args.file)
     return 0

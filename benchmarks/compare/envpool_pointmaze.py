@@ -6,7 +6,7 @@ whole batch a call and once asynchronously by half batches, and the faster of th
 that has EnvPool; the figures go into the results file that the README's table is made from:
 
   make build/peers/.stamp
-  build/peers/bin/python benchmarks/compare/envpool_pointmaze.py build/release/benchmarks
+  build/peers/bin/python benchmarks/compare/envpool_pointmaze.py build/release
 """
 
 import argparse
@@ -59,12 +59,12 @@ class EnvPoolSide:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("benchmarks", type=pathlib.Path, help="folder of the built benchmarks")
+    parser.add_argument("build", type=pathlib.Path, help="build folder")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="a round and side")
     parser.add_argument("--file", type=pathlib.Path, default=pathlib.Path("benchmarks/results/maze2d.json"))
     args = parser.parse_args()
-    program = str(args.benchmarks / "env_benchmark")
+    program = str(args.build / "benchmarks" / "env_benchmark")
 
     pools = {"whole batch": EnvPoolSide(INSTANCES), "half batches": EnvPoolSide(INSTANCES // 2)}
     rates: dict[str, list[float]] = {"box2d": [], "mujoco": [], **{name: [] for name in pools}}
@@ -81,7 +81,7 @@ def main() -> int:
         print(f"{name:12s} {statistics.median(values):12,.0f} steps/s   ({min(values):,.0f} to {max(values):,.0f})")
     # Paired by round; the way of driving EnvPool is chosen over all rounds, not in each, where noise would choose.
     ratio = min(statistics.median(a / b for a, b in zip(rates["box2d"], rates[name])) for name in pools)
-    generated = run_benchmark(str(args.benchmarks / "generate_benchmark"), "^Generate/thousands:1000/instances:64/threads:2/", 1)["transitions_per_s"]
+    generated = run_benchmark(str(args.build / "benchmarks" / "generate_benchmark"), "^Generate/thousands:1000/instances:64/threads:2/", 1)["transitions_per_s"]
     envpool_rate = max(statistics.median(rates[name]) for name in pools)
     figures = [
         ("steps/s, Maze2D-UMaze-v0 on Box2D", statistics.median(rates["box2d"]), "steps/s", ""),
@@ -96,7 +96,7 @@ def main() -> int:
         print(f"{name}: {value:,.3g} {unit} {bar}")
     note = f"{INSTANCES} instances, {THREADS} threads"
     figures = [(*figure, note) for figure in figures]
-    results.save(args.file, figures, "python " + " ".join(sys.argv), ("envpool",))
+    results.save(args.file, figures, "python " + " ".join(sys.argv), ("envpool",), args.build)
     return 0
 
 

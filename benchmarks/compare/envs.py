@@ -154,7 +154,7 @@ def main() -> int:
 
     for env_id in args.ids:
         measure_id(env_id, args, environment, native, add)
-        results.save(args.file, figures, "make bench", PACKAGES)
+        results.save(args.file, figures, "make bench", PACKAGES, args.build)
     if "HalfCheetah-v5" in args.ids:
         seconds = [alone("--start-up", "HalfCheetah-v5") for _ in range(5)]
         add("import, make and first step of 64 instances, HalfCheetah-v5", statistics.median(seconds), "s", "<= 2")
@@ -165,7 +165,7 @@ def main() -> int:
             last = subprocess.run(soak, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
             growth = float(last.split("(")[1].split("%")[0])
             add(f"growth of resident memory over {args.soak_steps:,} steps, HalfCheetah-v5", growth, "%", "<= 3")
-    results.save(args.file, figures, "make bench", PACKAGES)
+    results.save(args.file, figures, "make bench", PACKAGES, args.build)
     if args.readme:
         write_table(args.readme, args.file)
     return 0

@@ -16,13 +16,18 @@ def load(path: pathlib.Path) -> dict[str, dict]:
     return {result["name"]: result for result in (json.loads(path.read_text()) if path.exists() else [])}
 
 
-def save(path: pathlib.Path, figures: list[Figure], command: str, packages: tuple[str, ...]) -> None:
-    """Puts figures among those of the results file; of equal names the new ones stay."""
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
+def program_commit(build: pathlib.Path) -> str:
+    """The commit that a build folder's program was made from, not that of the folder it stands in."""
+    said = subprocess.run([build / "cli" / "diffreward", "--version"], capture_output=True, text=True, check=True).stdout
+    return said.split("(")[1].split(")")[0]
+
+
+def save(path: pathlib.Path, figures: list[Figure], command: str, packages: tuple[str, ...], build: pathlib.Path) -> None:
+    """Puts figures of a build folder's programs among those of the results file; of equal names the new ones stay."""
     models = [line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     common = {
         "command": command,
-        "commit": commit,
+        "commit": program_commit(build),
         "machine": f"{models[0].split(': ')[1] if models else 'unknown processor'}, {os.cpu_count()} cores",
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }

@@ -37,7 +37,7 @@ class MujocoEnv : public Env {
  public:
   const EnvSpec& spec() const final { return spec_; }
   /// ResetOptions: only `state`. With it a seed restarts the generator only.
-  void reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) final;
+  void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) final;
   StepResult step(std::span<const double> action, std::span<double> obs) final;
   /// MuJoCo's integration state (time, qpos, qvel, warm start, controls ...), the derived quantities that
   /// observations show, info [info_size], the generator [6].

@@ -90,7 +90,7 @@ Maze2D::Maze2D(std::string id, const MazeConfig& config, int max_steps, double r
 
 Maze2D::~Maze2D() = default;
 
-void Maze2D::reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) {
+void Maze2D::reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) {
   check_size(spec_.id, "observation", spec_.observation.size(), obs.size());
   require(!(options.start && options.start_cell) && !(options.goal && options.goal_cell), spec_.id,
           ": reset: expected a position or a cell, got both");

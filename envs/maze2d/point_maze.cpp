@@ -113,7 +113,7 @@ PointMaze::PointMaze(std::string id, const PointMazeConfig& config, int max_step
 
 PointMaze::~PointMaze() = default;
 
-void PointMaze::reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) {
+void PointMaze::reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) {
   check_size(spec_.id, "observation", spec_.observation.size(), obs.size());
   require(!(options.start && options.start_cell) && !(options.goal && options.goal_cell), spec_.id,
           ": reset: expected a position or a cell, got both");

@@ -83,7 +83,7 @@ class PointMaze final : public Env {
 
   const EnvSpec& spec() const override { return spec_; }
   /// With options.state nothing else may be given but a seed, which then restarts the generator only.
-  void reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) override;
+  void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override;
   StepResult step(std::span<const double> action, std::span<double> obs) override;
   void state(std::span<double> out) const override;
   void set_state(std::span<const double> state, std::span<double> obs) override;

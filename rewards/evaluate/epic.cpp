@@ -33,7 +33,7 @@ struct Draws {
 };
 
 Draws draw(const Dataset& data, const EpicConfig& config) {
-  Rng rng(config.seed);
+  Rng rng(Streams(Purpose::kChoices, config.seed, 0)[0]);
   const std::vector<std::size_t> rows = draw_rows(rng, data.size(), config.transitions);
   const std::vector<std::size_t> actions = draw_rows(rng, data.size(), config.expectation);
   const std::vector<std::size_t> states = draw_rows(rng, data.size(), config.expectation);

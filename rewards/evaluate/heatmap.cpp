@@ -107,7 +107,7 @@ Heatmap marginal_heatmap(const RewardModel& reward, const MazeMap& map, Point go
   out.values.assign(out.grid.points.size(), 0.0);
   const std::size_t size = std::size_t(layout.size());
   std::vector<float> windows(out.grid.points.size() * size);
-  Rng rng(config.seed);
+  Rng rng(Streams(Purpose::kChoices, config.seed, 1)[0]);
   for (int draw = 0; draw < config.velocities; ++draw) {
     const float* source = base.windows.data() + rng.below(base.size()) * size;
     float* window = windows.data();

@@ -17,7 +17,7 @@ constexpr int kBins = 40;
 std::vector<bool> draw_episodes(std::size_t n, std::size_t count, std::uint64_t seed) {
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
-  Rng rng(seed);
+  Rng rng(Streams(Purpose::kChoices, seed, 2)[0]);
   std::vector<bool> drawn(n, false);
   for (std::size_t i = 0; i < std::min(count, n); ++i) {
     std::swap(order[i], order[i + rng.below(n - i)]);

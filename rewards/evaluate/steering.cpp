@@ -33,7 +33,7 @@ std::vector<float> data_windows(const Dataset& data, const WindowLayout& layout,
                                 const SteeringConfig& config) {
   const WindowSampler sampler(data, layout, false);
   std::vector<float> out(std::size_t(config.samples) * std::size_t(layout.size()));
-  Rng rng(config.bootstrap.seed, 1);
+  Rng rng(Streams(Purpose::kChoices, config.bootstrap.seed, 3)[0]);
   sampler.sample(rng, out);
   return out;
 }
@@ -84,7 +84,7 @@ std::vector<float> random_starts(const MazeMap& map, Point goal, int observation
   require(observation_dim >= 2, "random_starts: expected observations that start with a position, got ",
           observation_dim, " columns");
   std::vector<float> out(std::size_t(config.samples) * std::size_t(observation_dim), 0.0f);
-  Rng rng(config.bootstrap.seed, 0);
+  Rng rng(Streams(Purpose::kStarts, config.bootstrap.seed)[0]);
   const std::vector<Cell>& cells = map.free_cells();
   for (std::size_t i = 0; i < std::size_t(config.samples); ++i) {
     Point p{};

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "agents/diffusion/noise_net.h"
+
 namespace diffreward {
 namespace {
 
@@ -42,7 +44,7 @@ NoisedBatch NoisedWindows::draw(int n, Part part, Stream stream, std::uint64_t i
                                 std::optional<int> fixed_t) const {
   const WindowLayout& layout = model_.layout();
   const auto size = static_cast<std::size_t>(layout.size());
-  Rng rng(config_.seed, std::uint64_t{stream} << 48u | index);
+  Rng rng(Streams(Purpose::kExtraction, config_.seed, stream)[index]);
 
   std::vector<float> rows(static_cast<std::size_t>(n) * size);
   torch::Tensor t = torch::empty({n}, torch::kLong), from_expert = torch::empty({n});
@@ -56,13 +58,12 @@ NoisedBatch NoisedWindows::draw(int n, Part part, Stream stream, std::uint64_t i
     from_expert.data_ptr<float>()[i] = expert ? 1.0f : 0.0f;
   }
   model_.normalizer().normalize(rows, rows);
-  torch::Generator noise_generator = at::detail::createCPUGenerator(rng.bits64());
 
   const std::vector<std::int64_t> shape = {n, layout.horizon, layout.width()};
   const torch::Device device(model_.device());
   const torch::Tensor x_0 =
       torch::from_blob(rows.data(), shape).to(device, torch::kFloat, false, /*copy=*/true);
-  const torch::Tensor noise = torch::randn(shape, noise_generator).to(device);
+  const torch::Tensor noise = normal({&rng, 1}, shape).to(device);
   const torch::Tensor t_there = t.to(device);
   return {model_.add_noise(x_0, t_there, noise), t_there, from_expert.to(device)};
 }
@@ -72,7 +73,7 @@ std::vector<float> NoisedWindows::base_windows(int n, int horizon, Part part, St
   layout.horizon = horizon;
   const WindowSampler windows(base_data_, layout, false);
   const EpisodeWindows from(windows, part == Part::kTrain ? base_split_.train : base_split_.test);
-  Rng rng(config_.seed, std::uint64_t{stream} << 48u);
+  Rng rng(Streams(Purpose::kExtraction, config_.seed, stream)[0]);
   std::vector<float> out(static_cast<std::size_t>(n * layout.size()));
   for (std::size_t at = 0; at < out.size(); at += static_cast<std::size_t>(layout.size()))
     windows.copy(from.draw(rng), std::span(out).subspan(at, static_cast<std::size_t>(layout.size())));

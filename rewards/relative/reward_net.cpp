@@ -54,9 +54,13 @@ std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const Re
   return net;
 }
 
+Parameters initial_parameters(const ExtractConfig& config) {
+  return {Streams(Purpose::kRewardWeights, config.seed)[0], torch::Device(config.device)};
+}
+
 std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const RewardNetShape& shape,
                                            Head head) {
-  return make_reward_net(config, shape, head, Parameters(config.seed, torch::Device(config.device)));
+  return make_reward_net(config, shape, head, initial_parameters(config));
 }
 
 WindowMlp::WindowMlp(const ExtractConfig& config, const RewardNetShape& shape, Head head, Parameters initial)

@@ -59,6 +59,9 @@ std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const Re
 std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const RewardNetShape& shape,
                                            Head head);
 
+/// Weights drawn from config.seed.
+Parameters initial_parameters(const ExtractConfig& config);
+
 class WindowMlp final : public RewardNet {
  public:
   WindowMlp(const ExtractConfig& config, const RewardNetShape& shape, Head head, Parameters parameters);

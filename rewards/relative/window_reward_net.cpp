@@ -51,7 +51,7 @@ WindowLayout scored_layout(const ExtractConfig& config, WindowLayout sample) {
 WindowReward::WindowReward(const ExtractConfig& settings, const WindowLayout& sample_layout, Normalizer norm,
                            const NoiseSchedule& chain)
     : WindowReward(settings, sample_layout, std::move(norm), chain,
-                   [&] { return Parameters(settings.seed, torch::Device(settings.device)); }) {}
+                   [&] { return initial_parameters(settings); }) {}
 
 WindowReward::WindowReward(const ExtractConfig& settings, const WindowLayout& sample_layout, Normalizer norm,
                            const NoiseSchedule& chain, const std::function<Parameters()>& values)

@@ -159,6 +159,54 @@ TEST(Planner, EachPlanHasNoiseOfItsOwnAndSeedsRepeat) {
   EXPECT_TRUE(torch::equal(b, d));
 }
 
+// Instance 2 with others beside it that are reset and replanned at other times, and the same one with none.
+TEST(Planner, AnInstancesNoiseDependsOnNoOtherInstance) {
+  const CountingModel model;
+  const SampleConfig sample{.sampler = "ddpm", .seed = 3};
+  const auto plans_of_the_third = [&](bool company) {
+    Planner planner(model, sample, {.replan_every = 2});
+    std::vector<torch::Tensor> noise;
+    std::vector<double> obs = {0, 0, 5};
+    for (int step = 0; step < 8; ++step) {
+      model.seen.clear();
+      act(planner, obs);
+      if (company && step == 2) planner.reset(std::vector<unsigned char>{1, 0, 0});
+      if (company && step == 4) planner.reset(std::vector<unsigned char>{0, 1, 0});
+      if (step == 5) planner.reset(std::vector<unsigned char>{0, 0, 1});
+      const std::span<const float> plan = planner.plan(2);
+      noise.push_back(torch::tensor(std::vector<float>(plan.begin(), plan.end())));
+      if (!model.seen.empty()) noise.push_back(model.seen[0][model.seen[0].size(0) - 1].clone());
+    }
+    return noise;
+  };
+  const std::vector<torch::Tensor> crowd = plans_of_the_third(true), alone = plans_of_the_third(false);
+  ASSERT_GE(crowd.size(), alone.size());
+  std::size_t found = 0;
+  for (const torch::Tensor& one : alone)
+    for (const torch::Tensor& other : crowd)
+      if (one.sizes() == other.sizes() && torch::equal(one, other)) {
+        ++found;
+        break;
+      }
+  EXPECT_EQ(found, alone.size());
+}
+
+TEST(Planner, NoTwoPlansOfThreeSeedsShareNoise) {
+  const CountingModel model;
+  std::vector<torch::Tensor> noise;
+  for (const std::uint64_t seed : {0, 1, 2}) {
+    Planner planner(model, {.sampler = "ddim", .steps = 1, .seed = seed}, {});
+    for (int episode = 0; episode < 3; ++episode, planner.reset({}))
+      for (int plan = 0; plan < 3; ++plan) {
+        model.seen.clear();
+        act(planner, {0, 0, 0});
+        for (int i = 0; i < 3; ++i) noise.push_back(model.seen[0][i].clone());
+      }
+  }
+  for (std::size_t a = 0; a < noise.size(); ++a)
+    for (std::size_t b = 0; b < a; ++b) ASSERT_FALSE(torch::equal(noise[a], noise[b])) << a << ", " << b;
+}
+
 TEST(Planner, ConditionsReachTheirInstances) {
   const CountingModel model;
   Planner planner(model, {.sampler = "ddim"}, {.replan_every = 4});

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/rng.h"
+#include "envs/rng_state.h"
 #include "envs/vector_env.h"
 
 namespace diffreward::testing {
@@ -30,12 +30,15 @@ class ToyEnv final : public Env {
     spec_.observation = {{-1}, {1}};
     spec_.action = {{-task_.action_limit}, {task_.action_limit}};
     spec_.max_steps = task_.terminate ? 0 : task_.max_steps;
-    spec_.state_size = 5;
+    spec_.state_size = 2 + kRngNumbers;
   }
 
   const EnvSpec& spec() const override { return spec_; }
-  void reset(std::optional<std::uint64_t> seed, const ResetOptions&, std::span<double> obs) override {
-    if (seed) rng_ = Rng(*seed);
+  void reset(std::optional<Seed> seed, const ResetOptions&, std::span<double> obs) override {
+    if (seed) {
+      rng_ = Rng(*seed);
+      seeds_.push_back(*seed);
+    }
     obs[0] = x_ = task_.start(rng_);
     age_ = 0;
   }
@@ -46,20 +49,21 @@ class ToyEnv final : public Env {
     return {reward, ++age_ == task_.max_steps && task_.terminate};
   }
   void state(std::span<double> out) const override {
-    const auto [seed, stream, position] = rng_.state();
     out[0] = x_, out[1] = age_;
-    out[2] = double(seed), out[3] = double(stream), out[4] = double(position);
+    write_rng(rng_, out.subspan<2, kRngNumbers>());
   }
   void set_state(std::span<const double> state, std::span<double> obs) override {
     obs[0] = x_ = state[0];
     age_ = int(state[1]);
-    rng_.set_state({std::uint64_t(state[2]), std::uint64_t(state[3]), std::uint64_t(state[4])});
+    rng_.set_state(read_rng(spec_.id, state.subspan<2, kRngNumbers>()));
   }
   void info(std::span<double>) const override {}
   Image render(int, int) const override { return {}; }
 
   /// Every action so far.
   const std::vector<double>& actions() const { return actions_; }
+  /// Every seed that it was reset with.
+  const std::vector<Seed>& seeds() const { return seeds_; }
 
  private:
   ToyTask task_;
@@ -68,6 +72,7 @@ class ToyEnv final : public Env {
   double x_ = 0;
   int age_ = 0;
   std::vector<double> actions_;
+  std::vector<Seed> seeds_;
 };
 
 inline std::unique_ptr<VectorEnv> make_toy(const ToyTask& task) {

@@ -365,7 +365,7 @@ TEST_F(Training, ABatchInPartsHasTheSameGradient) {
   std::iota(episodes.begin(), episodes.end(), 0);
   const EpisodeWindows pool(windows, episodes);
   BatchMaker batches(model.impl(), windows, train);
-  const Batch batch = batches.make(pool, 7, 0, 0);
+  const Batch batch = batches.make(pool, 7, 0);
 
   const auto gradients = [&](int passes) {
     double loss = add_loss_gradient(*model.impl().net, batch, passes);
@@ -404,9 +404,9 @@ TEST_F(Training, BatchesComeFromTheirEpisodesAndAreNoisedByTheSchedule) {
     EXPECT_EQ(seen[i] > 0, windows.episode(i) == 2 || windows.episode(i) == 5) << i;
 
   BatchMaker batches(model.impl(), windows, train);
-  const Batch batch = batches.make(some, 400, 0, 3), again = batches.make(some, 400, 0, 3);
+  const Batch batch = batches.make(some, 400, 3), again = batches.make(some, 400, 3);
   EXPECT_TRUE(torch::equal(batch.x_t, again.x_t));
-  EXPECT_FALSE(torch::equal(batch.x_t, batches.make(some, 400, 0, 4).x_t));
+  EXPECT_FALSE(torch::equal(batch.x_t, batches.make(some, 400, 4).x_t));
   const torch::Tensor residual =
       (batch.x_t - at_timesteps(model.impl().levels.signal, batch.t) * batch.target) /
       at_timesteps(model.impl().levels.noise, batch.t);  // the noise; target is x_0

@@ -25,7 +25,7 @@ const StepView& random_tasks(VectorEnv& envs, const MazeMap& map, std::uint64_t 
     option.start_cell = cell();
     option.goal_cell = cell();
   }
-  std::vector<std::uint64_t> seeds(n);
+  std::vector<Seed> seeds(n);
   std::iota(seeds.begin(), seeds.end(), seed);
   return envs.reset({}, seeds, options);
 }
@@ -178,9 +178,7 @@ struct Elsewhere final : Env {
   EnvSpec facts{
       .id = "Elsewhere-v0", .observation = {{0}, {1}}, .action = {{-1}, {1}}, .info = {}, .parts = {}};
   const EnvSpec& spec() const override { return facts; }
-  void reset(std::optional<std::uint64_t>, const ResetOptions&, std::span<double> obs) override {
-    obs[0] = 0;
-  }
+  void reset(std::optional<Seed>, const ResetOptions&, std::span<double> obs) override { obs[0] = 0; }
   StepResult step(std::span<const double>, std::span<double>) override { return {}; }
   void state(std::span<double>) const override {}
   void set_state(std::span<const double>, std::span<double>) override {}

@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "core/file.h"
+#include "core/provenance.h"
 #include "tests/core/temporary_folder.h"
 
 namespace {
@@ -101,6 +102,37 @@ TEST_F(StageTest, AFinishedStageIsReusedOnlyForTheSameConfig) {
   again.reuse = false;
   EXPECT_EQ(run(again), 3) << "without reuse it always runs";
   EXPECT_FALSE(fs::exists(out() / "unfinished"));
+}
+
+/// Makes a record tell of another program.
+void made_by_another_program(const fs::path& record) {
+  Json json = parse_json(read_file(record), record.string());
+  EXPECT_EQ(json.at("commit"), program_commit());
+  json["commit"] = "0123456789ab";
+  json.at("key").at("program") = "of other sources";
+  write_file(record, json.dump());
+}
+
+TEST_F(StageTest, AStageOfAnotherProgramIsMadeAgainAndSaid) {
+  EXPECT_EQ(run(spec()), 1);
+  EXPECT_EQ(run(spec()), 1);
+  made_by_another_program(out() / "stage.json");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run(spec()), 2);
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, HasSubstr(out().string() + ": made by another program (0123456789ab; this one is " +
+                              program_commit()));
+  EXPECT_EQ(run(spec()), 2) << "and then it is this program's";
+}
+
+TEST_F(StageTest, WorkThatAnotherProgramLeftIsNeitherMixedNorLost) {
+  fail(spec());
+  made_by_another_program(out() / "unfinished/stage.json");
+  EXPECT_THAT(refusal(spec()), HasSubstr("unfinished: expected work of this program (" + program_commit() +
+                                         "), found it begun by another one (0123456789ab)"));
+  EXPECT_EQ(bytes_of(out() / "unfinished/checkpoint"), "half");
+  fs::remove_all(out() / "unfinished");
+  EXPECT_EQ(run(spec()), 1);
 }
 
 TEST_F(StageTest, InputsAreKnownByTheirContent) {

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <set>
 #include <vector>
 
 namespace diffreward {
@@ -35,7 +37,7 @@ TEST(Rng, StreamsAndSeedsDiffer) {
 
 TEST(Rng, StateResumesInsideABlock) {
   for (int skip = 0; skip < 9; ++skip) {
-    Rng rng(5, 6);
+    Rng rng({5, 6});
     for (int i = 0; i < skip; ++i) rng();
     Rng other;
     other.set_state(rng.state());
@@ -79,6 +81,71 @@ TEST(Rng, NormalHasTheRightMoments) {
   EXPECT_NEAR(moments[2] / n, 1, 5 * std::sqrt(2.0 / n));
   EXPECT_NEAR(moments[3] / n, 0, 5 * std::sqrt(15.0 / n));
   EXPECT_NEAR(moments[4] / n, 3, 5 * std::sqrt(96.0 / n));
+}
+
+TEST(Rng, NormalsFillPiecesOfFourAlikeAndHaveTheRightMoments) {
+  const std::size_t n = 1'000'000;
+  std::vector<float> whole(n), pieces(n);
+  Rng rng(4), other(4);
+  rng.normals(whole);
+  for (std::size_t at = 0, size = 4; at < n; at += size, size = std::min<std::size_t>(size + 4, n - at))
+    other.normals(std::span(pieces).subspan(at, size));
+  EXPECT_EQ(whole, pieces);
+  EXPECT_EQ(rng.state(), other.state());
+  double moments[5] = {}, product = 0;
+  float largest = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    double power = 1;
+    for (double& moment : moments) {
+      moment += power;
+      power *= double{whole[i]};
+    }
+    if (i % 2 == 1) product += double{whole[i - 1]} * double{whole[i]};  // of the two that share a radius
+    largest = std::max(largest, std::abs(whole[i]));
+  }
+  const double size = double(n);
+  EXPECT_NEAR(moments[1] / size, 0, 5 * std::sqrt(1.0 / size));
+  EXPECT_NEAR(moments[2] / size, 1, 5 * std::sqrt(2.0 / size));
+  EXPECT_NEAR(moments[3] / size, 0, 5 * std::sqrt(15.0 / size));
+  EXPECT_NEAR(moments[4] / size, 3, 5 * std::sqrt(96.0 / size));
+  EXPECT_NEAR(product / size * 2, 0, 5 * std::sqrt(2.0 / size));
+  EXPECT_GT(largest, 4.2f);  // about 1 - exp(-27) of a million
+  EXPECT_LT(largest, 6.8f);
+}
+
+TEST(Rng, NormalsBeginAtTheNextBlock) {
+  Rng rng(5), fresh(5);
+  rng();
+  std::vector<float> a(3), b(3);
+  rng.normals(a);
+  fresh.jump(4);
+  fresh.normals(b);
+  EXPECT_EQ(a, b);
+  EXPECT_EQ(rng.state()[2], 8u);
+}
+
+// Every purpose, three neighbouring seeds, some groups and indices at the ends of their ranges.
+TEST(Streams, ShareNoBlock) {
+  const std::uint64_t last_group = (1u << 24) - 1, last_index = 0xffffffffu;
+  std::set<std::vector<std::uint32_t>> blocks;
+  std::size_t drawn = 0;
+  for (int purpose = 0; purpose <= int(Purpose::kResampling); ++purpose)
+    for (const std::uint64_t seed : {0, 1, 2})
+      for (const std::uint64_t group : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{2}, last_group})
+        for (const std::uint64_t index :
+             {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{511}, last_index}) {
+          const Seed name = Streams(Purpose(purpose), seed, group)[index];
+          blocks.insert(block(name.value, name.stream));
+          ++drawn;
+        }
+  EXPECT_EQ(blocks.size(), drawn);
+}
+
+TEST(Streams, AnIntegerNamesACallersFamily) {
+  EXPECT_EQ(Streams(7)[0], Seed(7));
+  EXPECT_EQ(Streams(7)[3], Seed(7, 3));
+  EXPECT_EQ(Streams(7).from(2)[3], Seed(7, 5));
+  EXPECT_EQ(Streams(Purpose::kEvaluation, 7, 1).from(2).from(1)[0], Streams(Purpose::kEvaluation, 7, 1)[3]);
 }
 
 TEST(Rng, BelowIsUniformOverItsRange) {

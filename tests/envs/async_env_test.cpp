@@ -34,7 +34,7 @@ class Walk final : public Env {
     spec_.info = {{"steps", 1}, {"sum", 2}};
   }
   const EnvSpec& spec() const override { return spec_; }
-  void reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) override {
+  void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override {
     require(!options.goal, "Walk-v0: goal: has none");
     if (seed) rng_ = Rng(*seed);
     sum_ = rng_.uniform();
@@ -293,7 +293,7 @@ TEST(AsyncEnv, ASlowInstanceHoldsUpNoOther) {
                   .info = {{"steps", 1}, {"sum", 2}},
                   .parts = {}};
     const EnvSpec& spec() const override { return facts; }
-    void reset(std::optional<std::uint64_t>, const ResetOptions&, std::span<double>) override {}
+    void reset(std::optional<Seed>, const ResetOptions&, std::span<double>) override {}
     StepResult step(std::span<const double>, std::span<double>) override {
       while (!released) std::this_thread::yield();
       return {};

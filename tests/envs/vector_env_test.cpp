@@ -29,7 +29,7 @@ class Counter final : public Env {
     spec_.info = {{"age", 1}};
   }
   const EnvSpec& spec() const override { return spec_; }
-  void reset(std::optional<std::uint64_t> seed, const ResetOptions& options, std::span<double> obs) override {
+  void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override {
     require(!options.goal, "Counter-v0: goal: has none");
     if (seed)
       episode_ = double(*seed);

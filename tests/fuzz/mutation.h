@@ -106,7 +106,7 @@ inline int run(const std::string& name, std::uint64_t first, std::uint64_t count
   std::uint64_t failed = 0;
   double slowest = 0;
   for (std::uint64_t i = first; i < first + count && failed < 20; ++i) {
-    Rng rng(i, 0x66757a7a);
+    Rng rng({i, 0x66757a7a});
     const std::string bytes = damage(rng);
     write_bytes(file, bytes);
     const double start = processor_seconds();

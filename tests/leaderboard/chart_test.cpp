@@ -135,7 +135,7 @@ TEST(BarCharts, StartAtZeroOnBothSides) {
   expect_inside(svg, 434);
   EXPECT_NE(svg.find("<rect x=\"216\" y=\"25\" width=\"100\""), std::string::npos) << svg;
   EXPECT_NE(svg.find("<rect x=\"16\" y=\"69\" width=\"200\""), std::string::npos) << svg;
-  EXPECT_NE(svg.find("0.5 [0.25, 0.75]"), std::string::npos);
+  EXPECT_NE(svg.find("0.50 [0.25, 0.75]"), std::string::npos);
   EXPECT_EQ(std::count(svg.begin(), svg.end(), '['),
             2);  // the interval, once drawn and once told; none for the point
 }
