@@ -48,7 +48,8 @@ TEST(IndependentStreams, NoTwoUsesOfThreeSeedsShareAStart) {
       const PolicyFn still = [](VectorEnv&, const StepView&, std::span<double> actions, std::span<double>) {
         std::fill(actions.begin(), actions.end(), 0.0);
       };
-      collect(*envs, still, kCount * 4, {.behaviour = "still", .seed = seed, .recording = recording},
+      collect(*envs, still, kCount * 4,
+              {.behaviour = "still", .seed = seed, .recording = recording, .extra_fields = {}},
               folder / "data.hdf5");
       EXPECT_EQ(note(*envs, concat("recording ", int(recording), " of seed ", seed)), std::size_t(kCount));
     }
