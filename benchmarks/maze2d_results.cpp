@@ -34,6 +34,7 @@ struct ResultsConfig {
   std::string readme;  // README whose table is replaced; empty: none
   std::string list;    // page whose list of all results is replaced; empty: none
   std::string mazes;   // a comma-separated subset for ppo; empty: all
+  int threads = 0;     // 0: one per core; with 1, seeds can be shared out to several processes
   bool tiny = false;
 
   template <class Self, class Visitor>
@@ -48,6 +49,7 @@ struct ResultsConfig {
     field("readme", self.readme, "README whose table is replaced");
     field("list", self.list, "page whose list of all results is replaced");
     field("mazes", self.mazes, "a comma-separated subset of mazes for ppo");
+    field("threads", self.threads, "threads, 0 for one per core", Bounds{0, 1024});
     field("tiny", self.tiny, "tiny settings: proves the wiring, not the method");
   }
 };
@@ -178,6 +180,7 @@ MazeJob job_of(const ResultsConfig& config, const std::string& maze, const std::
   job.seed = seed;
   job.tiny = config.tiny;
   job.shared = concat(config.out, "/", maze, "/seed", seed);
+  job.run.threads = config.threads;
   job.run.out = concat(job.shared, "/goal_", goal[0], "_", goal[1]);
   return maze_job(job);
 }
@@ -340,7 +343,7 @@ void plans(const ResultsConfig& config, const GoalSet& set, Figures& figures) {
     model.train.lr = 3e-4;
     model.train.steps = config.tiny ? 20 : 4000;
     model.run.out = std::filesystem::path(job.expert_data.run.out).replace_filename("planner_model");
-    model.run.threads = 0;
+    model.run.threads = config.threads;
     run_train(model);
     for (std::size_t i = 0; i < ways.size(); ++i) {
       PlanConfig plan;
