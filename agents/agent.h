@@ -17,6 +17,12 @@ class Agent {
   /// Forgets what it remembers of the instances with mask[i] != 0 (plans, histories); an empty mask means
   /// all.
   virtual void reset(std::span<const unsigned char> mask) { (void)mask; }
+  /// The same for instances whose episodes have numbers, numbers [n]: what the agent draws at random in an
+  /// episode then depends on its number alone, not on the instance.
+  virtual void begin_episodes(std::span<const unsigned char> mask, std::span<const std::uint64_t> numbers) {
+    (void)numbers;
+    reset(mask);
+  }
 };
 
 /// What an agent earned in one whole episode.

@@ -1,17 +1,23 @@
+#include <algorithm>
+#include <numeric>
+
 #include "agents/agent.h"
 
 namespace diffreward {
 namespace {
 
-/// One episode of each instance; outcomes [count] of the first `count` instances are filled.
-void run_round(VectorEnv& env, Agent& agent, const Streams& seeds, std::span<EpisodeOutcome> outcomes) {
+/// Episode first + i of each instance i; outcomes [count] of the first `count` instances are filled.
+void run_round(VectorEnv& env, Agent& agent, const Streams& seeds, std::uint64_t first,
+               std::span<EpisodeOutcome> outcomes) {
   const std::size_t n = static_cast<std::size_t>(env.size());
   const std::size_t obs_dim = env.spec().observation.size();
   std::vector<double> actions(n * env.spec().action.size());
   std::vector<unsigned char> ended(n), done(n, 0);
   std::size_t left = outcomes.size();
-  agent.reset({});
-  const StepView* view = &env.reset(seeds);
+  std::vector<std::uint64_t> numbers(n);
+  std::iota(numbers.begin(), numbers.end(), first);
+  agent.begin_episodes({}, numbers);
+  const StepView* view = &env.reset(seeds.skip(first));
   while (left > 0) {
     agent.act(view->obs, actions);
     view = &env.step(actions);
@@ -43,7 +49,7 @@ std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int epi
   const std::size_t n = static_cast<std::size_t>(env.size());
   std::vector<EpisodeOutcome> outcomes(static_cast<std::size_t>(episodes));
   for (std::size_t first = 0; first < outcomes.size(); first += n)
-    run_round(env, agent, Streams(Purpose::kEvaluation, seed).from(first),
+    run_round(env, agent, Streams(Purpose::kEvaluation, seed), first,
               std::span(outcomes).subspan(first, std::min(n, outcomes.size() - first)));
   agent.reset({});
   return outcomes;

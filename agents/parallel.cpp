@@ -1,15 +1,18 @@
 #include "agents/parallel.h"
 
 #include <ATen/Parallel.h>
+#include <dlfcn.h>
 #include <omp.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <future>
-#include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 namespace diffreward {
 
@@ -26,23 +29,31 @@ void parallel_each(std::size_t count, const std::function<void(std::size_t)>& bo
 // waits looks 300,000 times before it sleeps, and 100 times where the process has more OpenMP threads than
 // there are cores. A team that sleeps forever makes them more.
 void wait_briefly() {
-  static std::mutex mutex;
-  static int asleep = 0;
-  const int threads = at::get_num_threads(), needed = omp_get_num_procs() + 1 - threads;
-  const std::lock_guard lock(mutex);
-  if (threads < 2 || needed <= asleep || std::getenv("GOMP_SPINCOUNT") != nullptr ||
-      std::getenv("OMP_WAIT_POLICY") != nullptr)
+  constexpr int kMost = 4;  // where more would be needed, the machine has cores to spare
+  static std::atomic<bool> done{false};
+  const int needed = omp_get_num_procs() + 1 - at::get_num_threads();
+  if (at::get_num_threads() < 2 || needed > kMost || ::dlsym(RTLD_DEFAULT, "GOMP_parallel") == nullptr ||
+      std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr ||
+      done.exchange(true))
     return;
-  std::promise<void> begun;
-  std::thread([&begun, team = needed - asleep + 1] {  // the first of a team counts as the process's own
+  std::promise<void> promise;
+  const std::future<void> begun = promise.get_future();
+  sigset_t all, before;  // signals are for the other threads
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    std::thread([promise = std::move(promise),
+                 team = std::max(needed, 1) + 1]() mutable {  // one is the thread itself
 #pragma omp parallel num_threads(team)
-    {}
-    begun.set_value();
-    for (;;) ::pause();
-  })
-      .detach();
-  begun.get_future().wait();
-  asleep = needed;
+      {}
+      promise.set_value();
+      for (;;) ::pause();
+    })
+        .detach();
+    begun.wait();
+  } catch (const std::system_error&) {  // no more threads may be made: nothing is lost
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void stay_in_this_thread() {

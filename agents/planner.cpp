@@ -8,7 +8,8 @@
 namespace diffreward {
 namespace {
 
-constexpr unsigned kPlanBits = 40;  // random words a plan may take
+constexpr unsigned kPlanBits = 40;                     // random words a plan may take
+constexpr std::uint64_t kNumberedEpisodes = 0xffffff;  // group; instances are the others
 
 }  // namespace
 
@@ -46,21 +47,41 @@ void Planner::set_conditions(std::vector<Condition> conditions) {
 }
 
 void Planner::reset(std::span<const unsigned char> mask) {
+  check_mask(mask);
+  for (std::size_t i = 0; i < age_.size(); ++i)
+    if (mask.empty() || mask[i]) begin(i);
+}
+
+void Planner::begin_episodes(std::span<const unsigned char> mask, std::span<const std::uint64_t> numbers) {
+  resize(numbers.size());
+  check_mask(mask);
+  const Streams numbered(Purpose::kPlanning, sample_.seed, kNumberedEpisodes);
+  for (std::size_t i = 0; i < age_.size(); ++i) {
+    if (!mask.empty() && !mask[i]) continue;
+    begin(i);
+    noise_[i] = numbered[numbers[i]];
+  }
+}
+
+void Planner::check_mask(std::span<const unsigned char> mask) const {
   require(mask.empty() || age_.empty() || mask.size() == age_.size(), "Planner::reset: expected a mask of ",
           age_.size(), " instances, got ", mask.size());
-  for (std::size_t i = 0; i < age_.size(); ++i)
-    if ((mask.empty() || mask[i]) && std::exchange(age_[i], -1) >= 0) {
-      ++episode_[i];
-      plan_[i] = 0;
-    }
+}
+
+void Planner::begin(std::size_t i) {
+  age_[i] = -1;
+  plan_[i] = 0;
+  noise_[i] = Streams(Purpose::kPlanning, sample_.seed, i)[episodes_[i]++];
 }
 
 void Planner::resize(std::size_t n) {
   if (age_.size() == n) return;
   age_.assign(n, -1);
-  episode_.assign(n, 0);
   plan_.assign(n, 0);
+  noise_.assign(n, Seed());
+  episodes_.resize(std::max(n, episodes_.size()));
   plans_of_.assign(n * static_cast<std::size_t>(model_.layout().size()), 0.0F);
+  for (std::size_t i = 0; i < n; ++i) begin(i);
 }
 
 void Planner::act(std::span<const double> obs, std::span<double> actions) {
@@ -148,7 +169,7 @@ void Planner::make_plans(const std::vector<std::size_t>& instances, bool warm, s
   }
   std::vector<Rng> noise;
   for (const std::size_t i : instances) {
-    noise.emplace_back(Streams(Purpose::kPlanning, sample_.seed, i)[episode_[i]]);
+    noise.emplace_back(noise_[i]);
     noise.back().jump(plan_[i]++ << kPlanBits);
   }
   const std::vector<float> plans =

@@ -44,8 +44,9 @@ struct PlannerConfig {
 /// taken, its last row repeated, noised to that level: only the sampler's levels below are visited (Janner et
 /// al. 2022, section 5.4).
 ///
-/// A plan's noise is named by (seed, instance, episode, plan): what an instance does depends on no other one
-/// that is planned beside it.
+/// A plan's noise is named by (seed, number of the episode, number of the plan in it), or where episodes have
+/// no numbers by (seed, instance, its episodes so far, plan): it depends on no instance that is planned
+/// beside.
 class Planner final : public Agent {
  public:
   /// The model and the guide must live as long as the planner. Throws InvalidArgument for settings that the
@@ -55,6 +56,7 @@ class Planner final : public Agent {
 
   void act(std::span<const double> obs, std::span<double> actions) override;
   void reset(std::span<const unsigned char> mask) override;
+  void begin_episodes(std::span<const unsigned char> mask, std::span<const std::uint64_t> numbers) override;
   /// Fixed rows besides the first, as a goal at the last; see DenoisingModel::sample. Holds from the next
   /// plan on.
   void set_conditions(std::vector<Condition> conditions);
@@ -65,6 +67,8 @@ class Planner final : public Agent {
 
  private:
   void resize(std::size_t n);
+  void begin(std::size_t i);
+  void check_mask(std::span<const unsigned char> mask) const;
   void follow_states(std::size_t i, std::span<const double> obs, std::span<double> actions) const;
   void make_plans(const std::vector<std::size_t>& instances, bool warm, std::span<const double> obs);
 
@@ -72,10 +76,12 @@ class Planner final : public Agent {
   const Guide* guide_;
   SampleConfig sample_;
   PlannerConfig config_;
-  std::vector<Condition> conditions_;          // observations of n instances or one
-  std::vector<float> plans_of_;                // [n, horizon, width]
-  std::vector<int> age_;                       // [n] environment steps since the plan was made; -1: none
-  std::vector<std::uint64_t> episode_, plan_;  // [n] number of the episode, and of the next plan in it
+  std::vector<Condition> conditions_;    // observations of n instances or one
+  std::vector<float> plans_of_;          // [n, horizon, width]
+  std::vector<int> age_;                 // [n] environment steps since the plan was made; -1: none
+  std::vector<Seed> noise_;              // [n] of the present episode
+  std::vector<std::uint64_t> plan_;      // [n] number of the next plan in it
+  std::vector<std::uint64_t> episodes_;  // [most instances so far] begun
   std::int64_t plans_ = 0;
 };
 

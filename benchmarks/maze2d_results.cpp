@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 
 #include "cli/command.h"
 #include "cli/maze_job.h"
@@ -122,6 +123,12 @@ Estimate ratio_of_means(const std::vector<double>& a, const std::vector<double>&
   return mean_of_runs(linear);
 }
 
+/// What values of a quantity can be; intervals are cut to it, which loses no coverage.
+struct Range {
+  double low = 0, high = std::numeric_limits<double>::infinity();
+};
+constexpr Range kShare{0, 1}, kCorrelation{-1, 1}, kAny{-std::numeric_limits<double>::infinity()};
+
 /// Collects figures of one set of goals, with what they have in common filled in.
 class Figures {
  public:
@@ -138,7 +145,7 @@ class Figures {
   /// An estimate from `runs`, the value of each seed. `only` prints it again.
   void add(const std::string& only, const std::string& question, const std::string& maze,
            const Estimate& estimate, const std::vector<double>& runs, const std::string& unit,
-           const std::string& bar, const std::string& note = {}) {
+           const std::string& bar, const std::string& note = {}, const Range& range = {}) {
     Result result{.question = question,
                   .maze = maze,
                   .group = group_,
@@ -152,15 +159,17 @@ class Figures {
                   .seeds = seeds_,
                   .versions = {{"diffreward", DIFFREWARD_VERSION}},
                   .note = note};
-    if (std::isfinite(estimate.low)) result.interval = {estimate.low, estimate.high};
+    // Equal runs say nothing of how others would differ.
+    if (std::isfinite(estimate.low) && estimate.low < estimate.high)
+      result.interval = {std::max(estimate.low, range.low), std::min(estimate.high, range.high)};
     results.push_back(result);
   }
 
   /// The mean over seeds.
   void add_mean(const std::string& only, const std::string& question, const std::string& maze,
                 const std::vector<double>& runs, const std::string& unit, const std::string& bar,
-                const std::string& note = {}) {
-    add(only, question, maze, mean_of_runs(runs), runs, unit, bar, note);
+                const std::string& note = {}, const Range& range = {}) {
+    add(only, question, maze, mean_of_runs(runs), runs, unit, bar, note, range);
   }
 
   const std::vector<std::uint64_t>& seeds() const { return seeds_; }
@@ -225,11 +234,11 @@ void heatmaps(const ResultsConfig& config, const GoalSet& set, Figures& figures)
     }
     figures.add_mean("heatmap", kPeak, maze, means(peak), "cells", "<= 0.5");
     figures.add_mean("heatmap", kPeak + kDiscriminator, maze, means(discriminator_peak), "cells", "");
-    figures.add_mean("heatmap", kSpearman, maze, means(correlation), "", ">= 0.85");
-    figures.add_mean("heatmap", kAuroc, maze, means(separation), "", ">= 0.85");
-    figures.add_mean("heatmap", kAuroc + kDiscriminator, maze, means(discriminator), "", "");
+    figures.add_mean("heatmap", kSpearman, maze, means(correlation), "", ">= 0.85", "", kCorrelation);
+    figures.add_mean("heatmap", kAuroc, maze, means(separation), "", ">= 0.85", "", kShare);
+    figures.add_mean("heatmap", kAuroc + kDiscriminator, maze, means(discriminator), "", "", "", kShare);
   }
-  if (&set == &kChosen) figures.add_mean("heatmap", kPeaksWithin, "", within, "", ">= 7", beyond);
+  if (&set == &kChosen) figures.add_mean("heatmap", kPeaksWithin, "", within, "", ">= 7", beyond, {0, 8});
 }
 
 /// True return of PPO on rho as a share of PPO on the true reward, for the first goal of each maze.
@@ -295,7 +304,7 @@ void steering(const ResultsConfig& config, const GoalSet& set, Figures& figures)
   add_ratio(kOfExpert, expert, ">= 0.9");
   add_ratio(kOfUnguided, unguided, ">= 3");
   figures.add_mean("steer", kStep, maze, means(step), "", "<= 1.2");
-  figures.add_mean("steer", kFree, maze, means(free), "", ">= 0.95");
+  figures.add_mean("steer", kFree, maze, means(free), "", ">= 0.95", "", kShare);
 }
 
 /// The paper's kind of model: the Temporal U-Net on consecutive steps.
@@ -313,7 +322,7 @@ void unet(const ResultsConfig& config, const GoalSet& set, Figures& figures) {
     correlation.push_back(found.at("rank_correlation"));
   }
   figures.add_mean("unet", kUnetPeak, maze, peak, "cells", "<= 1");
-  figures.add_mean("unet", kUnetSpearman, maze, correlation, "", "");
+  figures.add_mean("unet", kUnetSpearman, maze, correlation, "", "", "", kCorrelation);
 }
 
 /// A Temporal U-Net of the expert's walks acts: by all denoising steps, by a quarter of them, and by those of
@@ -332,7 +341,6 @@ void plans(const ResultsConfig& config, const GoalSet& set, Figures& figures) {
   const std::size_t n = figures.seeds().size();
   const int episodes = config.tiny ? 4 : 256, side_by_side = config.tiny ? 4 : 64;
   std::vector<Values> success(ways.size(), Values(n)), at_goal = success;  // [ways][seeds][episodes]
-  Values times(ways.size());                                               // [ways][seeds]
   for (std::size_t s = 0; s < n; ++s) {
     const MazeJob job = job_of(config, maze, goals[0], figures.seeds()[s]);
     run_generate(job.expert_data);
@@ -358,7 +366,6 @@ void plans(const ResultsConfig& config, const GoalSet& set, Figures& figures) {
       plan.run = model.run;
       plan.run.out = std::filesystem::path(model.run.out).replace_filename(ways[i].folder);
       const Json found = run_plan(plan);
-      times[i].push_back(found.at("milliseconds_per_plan"));
       for (const double distance : found.at("episodes").at("final_distance"))
         success[i][s].push_back(distance <= Maze2D::kGoalRadius);
       for (const double steps : found.at("episodes").at("return")) at_goal[i][s].push_back(steps);
@@ -367,15 +374,14 @@ void plans(const ResultsConfig& config, const GoalSet& set, Figures& figures) {
   const auto report = [&](const std::string& question, const std::string& unit,
                           const std::vector<Values>& values) {
     for (std::size_t i = 0; i < ways.size(); ++i) {
-      const std::string note = concat(episodes, " episodes a seed; ", format_number(mean(times[i])),
-                                      " ms a plan, ", side_by_side, " at a time");
-      figures.add_mean("plan", question + ways[i].name, maze, means(values[i]), unit, "", note);
+      figures.add_mean("plan", question + ways[i].name, maze, means(values[i]), unit, "",
+                       concat(episodes, " episodes a seed"));
       if (i == 0) continue;
       Values difference = values[i];
       for (std::size_t s = 0; s < n; ++s)
         for (std::size_t k = 0; k < difference[s].size(); ++k) difference[s][k] -= values[0][s][k];
       figures.add_mean("plan", question + ways[i].name + kMinusAll, maze, means(difference), unit, "",
-                       concat(episodes, " paired episodes a seed"));
+                       concat(episodes, " paired episodes a seed"), kAny);
     }
   };
   report("planning, episodes that end at the goal: ", "", success);
@@ -398,7 +404,16 @@ Json run_results(const ResultsConfig& config) {
     if (wanted("plan") && set == &kChosen) plans(config, *set, figures);
     fresh.insert(fresh.end(), figures.results.begin(), figures.results.end());
   }
-  const std::vector<Result> all = merge_results(load_results(config.file), fresh);
+  // What a command's earlier run found and this one did not is no figure of it any more.
+  std::vector<Result> kept = load_results(config.file);
+  const auto command_of = [](const Result& result) {  // without its seeds
+    return result.command.substr(0, result.command.find(" --seeds"));
+  };
+  std::erase_if(kept, [&](const Result& old) {
+    return std::any_of(fresh.begin(), fresh.end(),
+                       [&](const Result& result) { return command_of(result) == command_of(old); });
+  });
+  const std::vector<Result> all = merge_results(kept, fresh);
   save_results(config.file, all);
   const auto put = [](const std::string& page, const std::string& table) {
     if (!page.empty()) write_file(page, replace_table(read_file(page), table));

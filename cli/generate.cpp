@@ -48,6 +48,7 @@ Json run_generate(const GenerateConfig& config) {
   const std::string id = "diffreward/" + config.env + "/" + behaviour + "-v0";
   StageSpec stage{"generate",       to_json(config),         config.run.out,
                   config.run.reuse, {map_input(config.map)}, {"data.hdf5"}};
+  stage.link = Link::kAgents;
   if (config.format == "minari")
     for (const char* file : {"/data/main_data.hdf5", "/data/metadata.json"})
       stage.products.push_back(id + file);
@@ -71,9 +72,7 @@ Json run_generate(const GenerateConfig& config) {
         .seed = config.controller.seed,
         .recording = recorded,
         .env_options = options,
-        .extra = {{"controller", to_json(config.controller)},
-                  {"episode_steps", config.episode_steps},
-                  {"held_out", config.held_out}},
+        .extra = {{"controller", to_json(config.controller)}, {"episode_steps", config.episode_steps}},
         .extra_fields = waypoint_extra_fields()};
     const Dataset data =
         collect(*envs, waypoint_policy(config.controller, recorded), size.steps, info, folder / "data.hdf5");

@@ -211,7 +211,7 @@ class Stage {
     }
     key_ = {{"command", spec.command},
             {"version", DIFFREWARD_VERSION},
-            {"program", program_sources()},
+            {"program", program_sources(spec.link)},
             {"config", config},
             {"inputs", inputs}};
   }
@@ -230,8 +230,12 @@ class Stage {
     if (spec_.reuse && old && old->finished() && old->key() == key_ && is_whole(*old))
       return shown(old->json.at("result"), old->products);
     if (spec_.reuse && old && old->finished() && but_for_the_program(old->key(), key_))
-      std::cerr << concat(folder_.string(), ": made by another program (", made_by(*old), "; this one is ",
-                          program_commit(), "), so it is made again\n");
+      std::cerr << concat(printable(folder_.string()), ": made by another program (", made_by(*old),
+                          "; this one is ", program_commit(), "), so it is made again\n");
+    if (old && old->finished() && lengthens(old->key()))
+      throw Error(concat(folder_.string(), ": expected a stage of this program (", program_commit(),
+                         ") to continue, found one of another (", made_by(*old),
+                         "); continue it with that one, or choose another --out"));
     expect_free(old);
     prepare(old);
 
@@ -291,11 +295,13 @@ class Stage {
       if (const auto begun = Record::read(work_); begun && begun->key() == key_) {
         remove_stale_temporaries(work_);
         return;
-      } else if (begun && but_for_the_program(begun->key(), key_) && files_in(work_).size() > 1) {
-        throw Error(concat(work_.string(), ": expected work of this program (", program_commit(),
-                           "), found it begun by another one (", made_by(*begun),
-                           "); finish it with that one, or remove it"));
       }
+      if (const auto begun = Record::read(work_); begun && but_for_the_program(begun->key(), key_))
+        for (const std::string& name : spec_.continues_from)
+          if (fs::exists(work_ / name))
+            throw Error(concat(work_.string(), ": expected work of this program (", program_commit(),
+                               "), found it begun by another one (", made_by(*begun),
+                               "); finish it with that one, or remove it"));
       clear(work_);
     }
     fs::create_directory(work_);
@@ -329,16 +335,26 @@ class Stage {
   /// Whether this run is the one before, only longer: the first field of `extends` may grow, the others
   /// change.
   bool continues(const Json& before) const {
+    return grows(before, false) && before.value("program", Json()) == key_.at("program");
+  }
+
+  /// The same, longer indeed, but of another program.
+  bool lengthens(const Json& before) const {
+    return grows(before, true) && before.value("program", Json()) != key_.at("program");
+  }
+
+  bool grows(const Json& before, bool strictly) const {
     if (spec_.extends.empty()) return false;
     const std::string& length = spec_.extends.front();
     Json a = before, b = key_;
-    if (!a.at("config").contains(length) || a.at("config").at(length) > b.at("config").at(length))
-      return false;
+    if (!a.at("config").contains(length)) return false;
+    const Json &was = a.at("config").at(length), &is = b.at("config").at(length);
+    if (strictly ? was >= is : was > is) return false;
     for (const std::string& field : spec_.extends) {
       a.at("config").erase(field);
       b.at("config").erase(field);
     }
-    return a == b;
+    return but_for_the_program(a, b);
   }
 
   Products finished_products(const std::optional<Record>& old) const {

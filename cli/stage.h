@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/provenance.h"
 
 namespace diffreward::cli {
 
@@ -33,6 +34,7 @@ struct StageSpec {
   std::vector<std::string> products;  // every file it may write, relative to the folder
   // Fields that a longer run may change, and products that it continues from then (training).
   std::vector<std::string> extends = {}, continues_from = {};
+  Link link = Link::kRewards;  // whose sources it depends on
 };
 
 /// Runs `work(folder)`, which writes products into that folder and returns the stage's result; a value in it

@@ -18,7 +18,8 @@ Json run_train(const TrainConfig& config) {
       .inputs = {{"data", config.data, "data"}, {"start", config.start, "model.safetensors"}},
       .products = {"model.safetensors", "checkpoint.safetensors", "metrics.jsonl"},
       .extends = {"steps", "checkpoint_every", "log_every"},
-      .continues_from = {"checkpoint.safetensors", "metrics.jsonl"}};
+      .continues_from = {"checkpoint.safetensors", "metrics.jsonl"},
+      .link = Link::kAgents};
   return run_stage(stage, [&](const std::filesystem::path& folder) {
     check_device(config.train.device);
     set_torch_threads(config.run.threads);

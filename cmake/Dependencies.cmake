@@ -32,7 +32,6 @@ endfunction()
 find_package(Threads REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(box2d 2.4 REQUIRED)
-find_package(Boost 1.74 REQUIRED)  # headers
 find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
 find_package(PNG REQUIRED)
 find_package(hwy 1.0 REQUIRED)
@@ -51,6 +50,9 @@ add_library(mujoco::mujoco SHARED IMPORTED GLOBAL)
 set_target_properties(mujoco::mujoco PROPERTIES
   IMPORTED_LOCATION ${mujoco_library} INTERFACE_INCLUDE_DIRECTORIES ${mujoco_dir}/include)
 
+get_filename_component(mujoco_name ${mujoco_library} NAME)
+set(DIFFREWARD_VERSIONS ${mujoco_name} box2d ${box2d_VERSION})  # of packages that numbers depend on
+
 if(DIFFREWARD_WITH_TORCH)
   # find_package(Torch) of a CUDA wheel demands a CUDA toolkit; the libraries themselves do not.
   dr_wheel_dir(torch torch_dir)
@@ -65,6 +67,8 @@ if(DIFFREWARD_WITH_TORCH)
     # libtorch registers its kernels from static constructors: keep it even where no symbol is referenced.
     target_link_libraries(torch::torch INTERFACE -Wl,--no-as-needed torch::${name}_lib)
   endforeach()
+  file(STRINGS ${torch_dir}/version.py torch_version REGEX "^__version__")
+  list(APPEND DIFFREWARD_VERSIONS ${torch_version})
   # LibTorch's own OpenMP runtime, for loops over its threads.
   file(GLOB torch_openmp ${torch_dir}/lib/libgomp*.so*)
   if(NOT torch_openmp)

@@ -9,9 +9,12 @@ namespace diffreward {
 /// for sources outside a git checkout.
 const std::string& program_commit();
 
-/// SHA-256 of everything that numbers depend on: the sources and assets in core, envs, datasets, agents,
-/// rewards and cli, the build's own files, and the pinned packages. Equal for two commits that differ in
-/// documents, tests, pages or benchmarks alone.
-const std::string& program_sources();
+/// How far up the chain a result depends on sources.
+enum class Link { kAgents, kRewards };
+
+/// SHA-256 of what numbers up to a link depend on: sources and assets of core, envs, datasets and agents, for
+/// kRewards of rewards too, the stages' own sources, compiler and flags, and the versions of LibTorch, MuJoCo
+/// and Box2D. Equal for commits that differ in documents, tests, pages, messages or benchmarks alone.
+const std::string& program_sources(Link link);
 
 }  // namespace diffreward

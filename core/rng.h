@@ -1,6 +1,6 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011). A generator is fully named by (seed, stream), costs 40 bytes, needs no warm-up and gives the same
-// numbers on every platform, because the distributions below are ours and not the standard library's.
+// SC 2011). A generator is fully named by (seed, stream), costs 40 bytes and needs no warm-up. Bits and
+// uniforms are the same on every platform; normals but for the last digit of its logarithm and cosine.
 //
 // Who needs many generators names a family of them by what they are for: Streams(Purpose::kEvaluation,
 // seed)[i] shares no number with any other purpose, seed or i.
@@ -42,6 +42,8 @@ enum class Purpose : std::uint8_t {
   kStarts,      ///< starts of steered trajectories
   kChoices,     ///< rows, windows and episodes that an evaluation looks at; group: use
   kResampling,  ///< bootstrap
+  kInstances,   ///< a batch that a caller resets with an integer
+  kCount
 };
 
 /// A family of streams: purpose (8 bits), group (24) and index (32) make the stream of a seed.
@@ -50,14 +52,14 @@ class Streams {
   /// group: below 2^24, index: below 2^32, wrapped beyond.
   constexpr Streams(Purpose purpose, std::uint64_t seed, std::uint64_t group = 0)
       : seed_(seed), stream_(std::uint64_t(purpose) << 56u | (group & 0xffffffu) << 32u) {}
-  /// A caller's seed: index i is Seed(seed, i).
-  constexpr Streams(std::uint64_t seed) : Streams(Purpose::kCaller, seed) {}
+  /// A caller's integer for a batch. Also apart from that integer as the seed of one generator.
+  constexpr Streams(std::uint64_t seed) : Streams(Purpose::kInstances, seed) {}
 
   constexpr Seed operator[](std::uint64_t index) const {
     return {seed_, stream_ | ((first_ + index) & 0xffffffffu)};
   }
   /// The family without its first `n` streams.
-  constexpr Streams from(std::uint64_t n) const {
+  constexpr Streams skip(std::uint64_t n) const {
     Streams rest = *this;
     rest.first_ += n;
     return rest;

@@ -49,6 +49,11 @@ class Buffer {
 
 }  // namespace
 
+const char* name_of(Recording recording) {
+  constexpr const char* kNames[] = {"base", "expert", "held-out base", "held-out expert"};
+  return kNames[static_cast<std::size_t>(recording)];
+}
+
 Dataset collect(VectorEnv& envs, const PolicyFn& policy, std::size_t steps, const CollectInfo& info,
                 const std::filesystem::path& path) {
   require(envs.autoreset() == Autoreset::kSameStep,
@@ -64,8 +69,10 @@ Dataset collect(VectorEnv& envs, const PolicyFn& policy, std::size_t steps, cons
   std::size_t extra_dim = 0;
   for (const InfoField& field : info.extra_fields) extra_dim += field.size;
 
+  Json extra_provenance = info.extra;
+  extra_provenance["recording"] = name_of(info.recording);
   Provenance provenance{spec.id,   info.behaviour,   "diffreward " DIFFREWARD_VERSION,
-                        info.seed, info.env_options, info.extra};
+                        info.seed, info.env_options, extra_provenance};
   D4rlWriter writer(path, n * length, obs_dim, act_dim, fields, provenance);
   Buffer<float> observations("observations", n, obs_dim), next_observations("next_observations", n, obs_dim);
   Buffer<float> actions("actions", n, act_dim), rewards("rewards", n, 1);

@@ -18,6 +18,8 @@ using PolicyFn = std::function<void(VectorEnv& envs, const StepView& view, std::
 
 /// Recordings of one seed; no two share a random number.
 enum class Recording : std::uint8_t { kBase, kExpert, kHeldOutBase, kHeldOutExpert };
+/// "base", "expert", "held-out base", "held-out expert": stored as provenance (extra, "recording").
+const char* name_of(Recording recording);
 
 /// What the instances of a recording draw from, or its controller (Purpose::kController).
 constexpr Streams streams_of(Recording recording, std::uint64_t seed, Purpose purpose = Purpose::kRecording) {

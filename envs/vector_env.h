@@ -65,8 +65,8 @@ class VectorEnv {
   virtual int size() const = 0;
   virtual Autoreset autoreset() const = 0;
 
-  /// Resets all instances; instance i draws from seeds[i]. An integer s is a caller's family, in which
-  /// instance i draws from stream i of s: no two instances, and no two integers, share numbers.
+  /// Resets all instances; instance i draws from seeds[i]. Batches that are reset with two integers share no
+  /// numbers.
   virtual const StepView& reset(const Streams& seeds) = 0;
 
   /// Resets the instances with mask[i] != 0 (an empty mask means all). `seeds` and `options` are empty, or

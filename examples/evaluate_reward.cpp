@@ -22,14 +22,17 @@ using namespace diffreward;
 
 namespace {
 
-Dataset walk(const Json& options, int episodes, const std::string& behaviour,
+Dataset walk(Recording recording, const Json& options, int episodes, const std::string& behaviour,
              const std::filesystem::path& file) {
   constexpr int kSteps = 200;
   const auto envs = make_vector("Maze2D-UMaze-v0",
                                 {.count = episodes, .autoreset = "same_step", .max_steps = kSteps}, options);
-  const CollectInfo info{
-      .behaviour = behaviour, .env_options = options, .extra_fields = waypoint_extra_fields()};
-  return collect(*envs, waypoint_policy({.action_noise = 0.1}), std::size_t(episodes) * kSteps, info, file);
+  const CollectInfo info{.behaviour = behaviour,
+                         .recording = recording,
+                         .env_options = options,
+                         .extra_fields = waypoint_extra_fields()};
+  return collect(*envs, waypoint_policy({.action_noise = 0.1}, recording), std::size_t(episodes) * kSteps,
+                 info, file);
 }
 
 }  // namespace
@@ -37,8 +40,10 @@ Dataset walk(const Json& options, int episodes, const std::string& behaviour,
 int main(int argc, char** argv) try {
   const int episodes = argc > 1 ? std::atoi(argv[1]) : 200;
   const std::filesystem::path folder = std::filesystem::temp_directory_path() / "diffreward_evaluate_reward";
-  const Dataset base = walk({{"random_goal", true}}, episodes, "to random goals", folder / "base.hdf5");
-  const Dataset expert = walk({{"goal_cell", {1, 1}}}, episodes, "to one goal", folder / "expert.hdf5");
+  const Dataset base =
+      walk(Recording::kBase, {{"random_goal", true}}, episodes, "to random goals", folder / "base.hdf5");
+  const Dataset expert =
+      walk(Recording::kExpert, {{"goal_cell", {1, 1}}}, episodes, "to one goal", folder / "expert.hdf5");
 
   const MazeMap map = MazeMap::named("umaze");
   const Point goal = MazeMap::point_of({1, 1});

@@ -8,14 +8,11 @@
 #include "agents/diffusion/residual_mlp_net.h"
 #include "agents/diffusion/temporal_unet_net.h"
 #include "agents/diffusion/tensor_file_net.h"
-#include "agents/parallel.h"
 #include "core/error.h"
 
 namespace diffreward {
 
-Parameters::Parameters(Seed seed, const torch::Device& device) : device_(device), rng_(seed) {
-  wait_briefly();
-}
+Parameters::Parameters(Seed seed, const torch::Device& device) : device_(device), rng_(seed) {}
 
 Parameters::Parameters(const Safetensors& values, const std::filesystem::path& file, std::string prefix,
                        const torch::Device& device)

@@ -28,7 +28,7 @@
 namespace diffreward {
 namespace {
 
-constexpr const char* kKind = "diffreward-diffusion-training-2";
+constexpr const char* kKind = "diffreward-diffusion-training-3";
 constexpr double kDivergence = 1e3;       // times the early loss
 constexpr std::int64_t kEarlySteps = 20;  // steps that define it
 constexpr double kSmallLoss = 0.01;       // early levels below this count as this: single losses scatter
@@ -101,12 +101,16 @@ class Trainer {
               {"environment", data.provenance().env},
               {"behaviour", data.provenance().behaviour},
               {"seed", data.provenance().seed},
+              {"recording", data.provenance().extra.is_object()
+                                ? data.provenance().extra.value("recording", Json())
+                                : Json()},
               {"start", start != nullptr ? fingerprint(optimizer_.state().at("weights")) : Json()}} {
     require(train_.count() > 0,
             "data: expected windows to train on, found none outside the held-out episodes");
   }
 
   DiffusionModel run() {
+    wait_briefly();
     resume();
     TrainingLog log(folder_.empty() ? "" : folder_ / "metrics.jsonl", step_);
     Progress progress("train", config_.steps - step_, "steps");

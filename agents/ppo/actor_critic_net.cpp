@@ -2,8 +2,6 @@
 
 #include <torch/torch.h>
 
-#include "agents/parallel.h"
-
 namespace diffreward {
 namespace {
 
@@ -37,7 +35,6 @@ std::int64_t ActorCritic::count(std::int64_t observation_dim, std::int64_t actio
 ActorCritic::ActorCritic(std::int64_t observation_dim, std::int64_t action_dim,
                          const std::vector<int>& hidden, double log_std, Rng& rng,
                          const torch::Device& device) {
-  wait_briefly();
   struct Plan {
     std::vector<Layer>* net;
     torch::Tensor weight;

@@ -12,7 +12,7 @@
 namespace diffreward {
 namespace {
 
-constexpr const char* kKind = "diffreward.ppo.1";
+constexpr const char* kKind = "diffreward.ppo.2";
 
 /// A view of a contiguous CPU tensor.
 TensorBytes bytes_of(const torch::Tensor& tensor) {

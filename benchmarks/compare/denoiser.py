@@ -284,6 +284,7 @@ def main() -> int:
     parser.add_argument("--file", type=pathlib.Path, default=ROOT / "benchmarks" / "results" / "denoiser.json")
     parser.add_argument("--readme", type=pathlib.Path, help="README whose table is replaced")
     args = parser.parse_args()
+    commit = results.program_commit(args.build)
     figures: list[tuple] = []
 
     def add(name: str, value: float, unit: str = "", bar: str = "", note: str = "") -> None:
@@ -292,10 +293,10 @@ def main() -> int:
 
     for case in args.cases if args.what else []:
         measure(case, args, add)
-        results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"), args.build)
+        results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"), commit)
     if args.growth:
         grow(args, add)
-        results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"), args.build)
+        results.save(args.file, figures, "make bench-denoiser", ("torch", "numpy"), commit)
     if args.readme:
         write_table(args.readme, args.file)
     return 0

@@ -173,7 +173,7 @@ class Job {
 
  private:
   void train(int passes) {
-    const Batch batch = batches_.make(pool_, train_.batch, 0, step_++);
+    const Batch batch = batches_.make(pool_, train_.batch, Streams(Purpose::kBatches, 0)[step_++]);
     add_loss_gradient(*model_.impl().net, batch, passes);
     optimizer_.step(train_, 0);
   }

@@ -64,6 +64,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.0, help="a round and side")
     parser.add_argument("--file", type=pathlib.Path, default=pathlib.Path("benchmarks/results/maze2d.json"))
     args = parser.parse_args()
+    commit = results.program_commit(args.build)
     program = str(args.build / "benchmarks" / "env_benchmark")
 
     pools = {"whole batch": EnvPoolSide(INSTANCES), "half batches": EnvPoolSide(INSTANCES // 2)}
@@ -96,7 +97,7 @@ def main() -> int:
         print(f"{name}: {value:,.3g} {unit} {bar}")
     note = f"{INSTANCES} instances, {THREADS} threads"
     figures = [(*figure, note) for figure in figures]
-    results.save(args.file, figures, "python " + " ".join(sys.argv), ("envpool",), args.build)
+    results.save(args.file, figures, "python " + " ".join(sys.argv), ("envpool",), commit)
     return 0
 
 

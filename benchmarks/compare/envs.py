@@ -135,6 +135,7 @@ def main() -> int:
     parser.add_argument("--file", type=pathlib.Path, default=pathlib.Path("benchmarks/results/envs.json"))
     parser.add_argument("--readme", type=pathlib.Path, help="write the table of speeds into this file")
     args = parser.parse_args()
+    commit = results.program_commit(args.build)
     environment = {**os.environ, "PYTHONPATH": str(args.build / "python"), "OMP_NUM_THREADS": "1"}
     program = str(args.build / "benchmarks" / "env_throughput")
 
@@ -154,7 +155,7 @@ def main() -> int:
 
     for env_id in args.ids:
         measure_id(env_id, args, environment, native, add)
-        results.save(args.file, figures, "make bench", PACKAGES, args.build)
+        results.save(args.file, figures, "make bench", PACKAGES, commit)
     if "HalfCheetah-v5" in args.ids:
         seconds = [alone("--start-up", "HalfCheetah-v5") for _ in range(5)]
         add("import, make and first step of 64 instances, HalfCheetah-v5", statistics.median(seconds), "s", "<= 2")
@@ -165,7 +166,7 @@ def main() -> int:
             last = subprocess.run(soak, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
             growth = float(last.split("(")[1].split("%")[0])
             add(f"growth of resident memory over {args.soak_steps:,} steps, HalfCheetah-v5", growth, "%", "<= 3")
-    results.save(args.file, figures, "make bench", PACKAGES, args.build)
+    results.save(args.file, figures, "make bench", PACKAGES, commit)
     if args.readme:
         write_table(args.readme, args.file)
     return 0

@@ -17,17 +17,17 @@ def load(path: pathlib.Path) -> dict[str, dict]:
 
 
 def program_commit(build: pathlib.Path) -> str:
-    """The commit that a build folder's program was made from, not that of the folder it stands in."""
+    """The commit that a build folder's programs were made from, to be asked before measuring: the folder may change."""
     said = subprocess.run([build / "cli" / "diffreward", "--version"], capture_output=True, text=True, check=True).stdout
     return said.split("(")[1].split(")")[0]
 
 
-def save(path: pathlib.Path, figures: list[Figure], command: str, packages: tuple[str, ...], build: pathlib.Path) -> None:
-    """Puts figures of a build folder's programs among those of the results file; of equal names the new ones stay."""
+def save(path: pathlib.Path, figures: list[Figure], command: str, packages: tuple[str, ...], commit: str) -> None:
+    """Puts figures of a program of this commit among those of the results file; of equal names the new ones stay."""
     models = [line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     common = {
         "command": command,
-        "commit": program_commit(build),
+        "commit": commit,
         "machine": f"{models[0].split(': ')[1] if models else 'unknown processor'}, {os.cpu_count()} cores",
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }

@@ -372,7 +372,7 @@ TEST(EvaluateAgent, TakesOneWholeEpisodePerInstanceAndRound) {
     const auto outcomes = evaluate_agent(*env, idle, 5, 10);
     ASSERT_EQ(outcomes.size(), 5u);
     for (std::size_t i = 0; i < 5; ++i) {
-      Rng rng(10 + i);  // instance i % 3 of round i / 3
+      Rng rng(Streams(Purpose::kEvaluation, 10)[i]);  // instance i % 3 of round i / 3
       const double start = rng.uniform();
       EXPECT_NEAR(outcomes[i].task_return, 4 * start, 1e-12) << autoreset;
       EXPECT_EQ(outcomes[i].paid_return, outcomes[i].task_return);

@@ -209,7 +209,7 @@ TEST_F(Training, ABadCheckpointIsNamedAndKept) {
               HasSubstr(checkpoint.string()));
   fs::copy_file(folder_ / "model.safetensors", checkpoint, fs::copy_options::overwrite_existing);
   EXPECT_THAT(message([&] { train_diffusion(circles(), kConfig, training(20), folder_); }),
-              HasSubstr(checkpoint.string() + ": metadata 'kind': expected diffreward-diffusion-training-2"));
+              HasSubstr(checkpoint.string() + ": metadata 'kind': expected diffreward-diffusion-training-3"));
 }
 
 TEST_F(Training, NotANumberInACheckpointIsFoundBeforeItIsTrainedOn) {

@@ -199,6 +199,42 @@ TEST_F(CommandTest, AResultThatCannotBePrintedIsAFailure) {
   EXPECT_THAT(err.str(), HasSubstr("cannot write the result: No space left on device"));
 }
 
+TEST_F(CommandTest, ResultsForPeopleAreRoundedAndShort) {
+  Json result = {{"seconds", 1.23456789},
+                 {"count", 1234567},
+                 {"success", {{"value", 0.97432}, {"low", 0.95127}, {"high", 0.99214}}},
+                 {"deep", {{"er", {{"value_of", 0.123456789}}}}}};
+  result["episodes"]["return"] = std::vector<double>(256, 0.1);
+  std::ostringstream out;
+  print_result(result, out);
+  const std::string text = out.str();
+  EXPECT_THAT(text, HasSubstr("seconds                     1.235\n"));
+  EXPECT_THAT(text, HasSubstr("count                       1234567\n"));
+  EXPECT_THAT(text, HasSubstr("success                     0.974 [0.951, 0.992]\n"));
+  EXPECT_THAT(text, HasSubstr("deep\n  er\n    value_of              0.1235\n"));
+  EXPECT_THAT(text, HasSubstr("episodes\n  return                    256 entries, see --json\n"));
+}
+
+TEST_F(CommandTest, AHeldOutRecordingSharesNoStartWithTheOneToTrainOn) {
+  const auto starts = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"generate", "--steps", "640",   "--episode-steps",        "20",
+                                     "--count",  "32",      "--out", (folder_ / name).string()};
+    args.insert(args.end(), more.begin(), more.end());
+    EXPECT_EQ(run(args).code, 0);
+    const Dataset data = Dataset::open(folder_ / name / "data.hdf5");
+    std::set<std::pair<float, float>> out;
+    for (std::size_t row = 0; row < data.size(); row += 20)
+      out.insert({data.observations()[4 * row], data.observations()[4 * row + 1]});
+    return out;
+  };
+  const auto train = starts("train", {}), held_out = starts("held_out", {"--held-out"}),
+             next = starts("next", {"--seed", "1"}), expert = starts("expert", {"--goal-cell", "1,1"});
+  EXPECT_EQ(train.size(), 32u);
+  EXPECT_EQ(starts("again", {}), train);
+  for (const auto* other : {&held_out, &next, &expert})
+    for (const auto& start : *other) EXPECT_FALSE(train.contains(start));
+}
+
 TEST_F(CommandTest, PipesDevicesAndOtherTextsAreRefused) {
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
   for (const std::vector<std::string>& args : {std::vector<std::string>{"data", "info", path("pipe")},

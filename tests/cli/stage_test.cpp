@@ -126,13 +126,31 @@ TEST_F(StageTest, AStageOfAnotherProgramIsMadeAgainAndSaid) {
 }
 
 TEST_F(StageTest, WorkThatAnotherProgramLeftIsNeitherMixedNorLost) {
-  fail(spec());
+  StageSpec training = spec();
+  training.continues_from = {"checkpoint"};
+  fail(training);
   made_by_another_program(out() / "unfinished/stage.json");
-  EXPECT_THAT(refusal(spec()), HasSubstr("unfinished: expected work of this program (" + program_commit() +
-                                         "), found it begun by another one (0123456789ab)"));
+  EXPECT_THAT(refusal(training), HasSubstr("unfinished: expected work of this program (" + program_commit() +
+                                           "), found it begun by another one (0123456789ab)"));
   EXPECT_EQ(bytes_of(out() / "unfinished/checkpoint"), "half");
-  fs::remove_all(out() / "unfinished");
-  EXPECT_EQ(run(spec()), 1);
+  EXPECT_EQ(run(spec()), 1) << "what cannot be continued is no loss";
+}
+
+TEST_F(StageTest, ATrainingOfAnotherProgramIsNotLengthened) {
+  const auto training = [&](int steps) {
+    StageSpec stage = spec({{"steps", steps}});
+    stage.extends = {"steps"};
+    stage.continues_from = {"product"};
+    stage.reuse = false;
+    return stage;
+  };
+  EXPECT_EQ(run(training(10)), 1);
+  made_by_another_program(out() / "stage.json");
+  const std::string product = product_text();
+  EXPECT_THAT(refusal(training(20)), HasSubstr("to continue, found one of another (0123456789ab)"));
+  EXPECT_EQ(product_text(), product);
+  EXPECT_EQ(run(training(10)), 2) << "as long as before is made anew";
+  EXPECT_EQ(run(training(20)), 3);
 }
 
 TEST_F(StageTest, InputsAreKnownByTheirContent) {

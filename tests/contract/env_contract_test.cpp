@@ -281,7 +281,7 @@ TEST_P(EnvContract, BatchEqualsOneByOne) {
   envs->reset(21);
   for (std::uint64_t i = 0; i < 3; ++i) {
     single.push_back(make());
-    single.back()->reset(21 + i, {}, obs);
+    single.back()->reset(Streams(21)[i], {}, obs);
   }
   Actions actions(envs->spec(), 3, 5);
   for (int t = 0; t < 400; ++t) {

@@ -129,7 +129,7 @@ TEST(Streams, ShareNoBlock) {
   const std::uint64_t last_group = (1u << 24) - 1, last_index = 0xffffffffu;
   std::set<std::vector<std::uint32_t>> blocks;
   std::size_t drawn = 0;
-  for (int purpose = 0; purpose <= int(Purpose::kResampling); ++purpose)
+  for (int purpose = 0; purpose < int(Purpose::kCount); ++purpose)
     for (const std::uint64_t seed : {0, 1, 2})
       for (const std::uint64_t group : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{2}, last_group})
         for (const std::uint64_t index :
@@ -141,11 +141,11 @@ TEST(Streams, ShareNoBlock) {
   EXPECT_EQ(blocks.size(), drawn);
 }
 
-TEST(Streams, AnIntegerNamesACallersFamily) {
-  EXPECT_EQ(Streams(7)[0], Seed(7));
-  EXPECT_EQ(Streams(7)[3], Seed(7, 3));
-  EXPECT_EQ(Streams(7).from(2)[3], Seed(7, 5));
-  EXPECT_EQ(Streams(Purpose::kEvaluation, 7, 1).from(2).from(1)[0], Streams(Purpose::kEvaluation, 7, 1)[3]);
+TEST(Streams, AnIntegerNamesABatch) {
+  EXPECT_EQ(Streams(7)[3], Streams(Purpose::kInstances, 7)[3]);
+  EXPECT_NE(Streams(7)[0], Seed(7))
+      << "a caller's generator draws actions, maybe, while the batch draws starts";
+  EXPECT_EQ(Streams(Purpose::kEvaluation, 7, 1).skip(2).skip(1)[0], Streams(Purpose::kEvaluation, 7, 1)[3]);
 }
 
 TEST(Rng, BelowIsUniformOverItsRange) {

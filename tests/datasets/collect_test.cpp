@@ -50,7 +50,7 @@ TEST_F(Collect, RowsAreWhatTheEnvironmentDid) {
       make_vector("Maze2D-UMaze-v0", {.count = n, .autoreset = "same_step", .max_steps = 70}, kRandomGoals);
   const PolicyFn policy = waypoint_policy({.action_noise = 0.1});
   std::vector<double> actions(2 * n), extra(n), info(envs->spec().info_size());
-  const StepView* view = &envs->reset(5);
+  const StepView* view = &envs->reset(streams_of(Recording::kBase, 5));
   for (std::size_t t = 0; t < 300; ++t) {
     policy(*envs, *view, actions, extra);
     for (std::size_t i = 0; i < n; ++i) {

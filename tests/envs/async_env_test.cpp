@@ -221,7 +221,7 @@ TEST(AsyncEnv, BadCallsNameTheInstanceAndSendNothing) {
   EXPECT_THAT(message([&] { async.send(far, a2); }), HasSubstr("got 3"));
   EXPECT_THAT(message([&] { async.send(both, a1); }), HasSubstr("expected 2 x 1 actions"));
   EXPECT_THAT(message([&] { async.send(both, Values{0, std::nan("")}); }), HasSubstr("of instance 1"));
-  EXPECT_THROW(async.send_reset(both, std::vector<std::uint64_t>(3)), InvalidArgument);
+  EXPECT_THROW(async.send_reset(both, std::vector<Seed>(3)), InvalidArgument);
   EXPECT_THROW(async.send_reset(both, {}, std::vector<ResetOptions>(3)), InvalidArgument);
   EXPECT_THROW(async.env(-1), InvalidArgument);
   EXPECT_EQ(async.in_flight(), 0);

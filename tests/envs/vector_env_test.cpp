@@ -32,7 +32,7 @@ class Counter final : public Env {
   void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override {
     require(!options.goal, "Counter-v0: goal: has none");
     if (seed)
-      episode_ = double(*seed);
+      episode_ = double(seed->value);
     else
       ++episode_;
     step_ = 0;
@@ -173,14 +173,14 @@ TEST(VectorEnv, ZeroLimitNeverTruncates) {
 
 TEST(VectorEnv, ResetTakesSeedsAndOptionsForOneOrAll) {
   const auto envs = pair("next_step");
-  const StepView& view = envs->reset({}, std::vector<std::uint64_t>{7}, {});
+  const StepView& view = envs->reset({}, std::vector<Seed>{7}, {});
   EXPECT_THAT(view.obs, ElementsAre(700, 700));
-  envs->reset({}, std::vector<std::uint64_t>{3, 5}, {});
+  envs->reset({}, std::vector<Seed>{3, 5}, {});
   EXPECT_THAT(view.obs, ElementsAre(300, 500));
   envs->reset(std::vector<std::uint8_t>{0, 1}, {}, {});
   EXPECT_THAT(view.obs, ElementsAre(300, 600));
   EXPECT_THROW(envs->reset(std::vector<std::uint8_t>{1}, {}, {}), InvalidArgument);
-  EXPECT_THROW(envs->reset({}, std::vector<std::uint64_t>{1, 2, 3}, {}), InvalidArgument);
+  EXPECT_THROW(envs->reset({}, std::vector<Seed>{1, 2, 3}, {}), InvalidArgument);
   EXPECT_THROW(envs->reset({}, {}, std::vector<ResetOptions>(3)), InvalidArgument);
   EXPECT_THAT(view.obs, ElementsAre(300, 600));
 }

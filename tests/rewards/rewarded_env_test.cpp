@@ -141,7 +141,7 @@ TEST(RewardedEnv, ScoresTheWholeBatchInOneCallAsItWouldEachAlone) {
   task.count = 1;
   for (std::uint64_t i = 0; i < 5; ++i) {
     alone.push_back(pay(task, layout, true));
-    alone.back()->reset(40 + i);
+    alone.back()->reset(Streams(40).skip(i));
   }
   Rng rng(1);
   for (int t = 0; t < 20; ++t) {
