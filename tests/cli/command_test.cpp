@@ -211,7 +211,7 @@ TEST_F(CommandTest, ResultsForPeopleAreRoundedAndShort) {
   EXPECT_THAT(text, HasSubstr("seconds                     1.235\n"));
   EXPECT_THAT(text, HasSubstr("count                       1234567\n"));
   EXPECT_THAT(text, HasSubstr("success                     0.974 [0.951, 0.992]\n"));
-  EXPECT_THAT(text, HasSubstr("deep\n  er\n    value_of              0.1235\n"));
+  EXPECT_THAT(text, HasSubstr("deep\n  er\n    value_of                0.1235\n"));
   EXPECT_THAT(text, HasSubstr("episodes\n  return                    256 entries, see --json\n"));
 }
 

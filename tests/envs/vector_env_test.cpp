@@ -32,7 +32,7 @@ class Counter final : public Env {
   void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override {
     require(!options.goal, "Counter-v0: goal: has none");
     if (seed)
-      episode_ = double(seed->value);
+      episode_ = double(seed->value + (seed->stream & 0xffffffffu));  // the instance is the stream's index
     else
       ++episode_;
     step_ = 0;
