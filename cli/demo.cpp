@@ -32,7 +32,7 @@ Json run_demo(const MazeJobConfig& config) {
   stage(run_evaluate, job.evaluate);
   stage(run_rl, job.rl_true);
   stage(run_rl, job.rl_plain);
-  stage(run_rl, job.rl_best);
+  stage(run_rl, job.rl_shaped);
   stage(run_extract, job.guide);
   stage(run_steer, job.steer);
   Json result = run_report({config.run.out, ""});

@@ -22,16 +22,13 @@ struct MazeSettings {
   WindowSettings path;  // of the models that are steered ...
   double guide_scale;   // ... and how strongly
   int ppo_iterations;
-  const char* reading;  // the best documented one ...
-  double beta;  // ... and its inverse temperature: a reward that is too steep is not found in a long maze
 };
 
 MazeSettings settings_of(const std::string& maze) {
-  if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, {4, 8}, {16, 8}, 12, 30, "density_ratio", 12};
-  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {1, 1}, {24, 8}, 12, 40, "density_ratio", 12};
-  if (maze == "medium")
-    return {"Maze2D-Medium-v0", {6, 6}, 350, {8, 16}, {20, 16}, 32, 60, "density_ratio", 12};
-  return {"Maze2D-Large-v0", {7, 10}, 550, {24, 16}, {24, 16}, 18, 100, "support", 3};
+  if (maze == "open") return {"Maze2D-Open-v0", {2, 3}, 150, {4, 8}, {16, 8}, 12, 30};
+  if (maze == "umaze") return {"Maze2D-UMaze-v0", {1, 1}, 200, {1, 1}, {24, 8}, 12, 40};
+  if (maze == "medium") return {"Maze2D-Medium-v0", {6, 6}, 350, {8, 16}, {20, 16}, 32, 60};
+  return {"Maze2D-Large-v0", {7, 10}, 550, {24, 16}, {24, 16}, 18, 100};
 }
 
 }  // namespace
@@ -156,10 +153,9 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.rl_plain = job.rl_true;
   job.rl_plain.reward = job.reward.run.out;
   job.rl_plain.run = at("rl_plain");
-  job.rl_best = job.rl_plain;
-  job.rl_best.reading.reading = maze.reading;
-  job.rl_best.reading.beta = maze.beta;
-  job.rl_best.run = at("rl_best");
+  job.rl_shaped = job.rl_plain;
+  job.rl_shaped.reading.reading = "shaped";
+  job.rl_shaped.run = at("rl_shaped");
 
   job.steer.base = job.base_steered.run.out;
   job.steer.expert = job.expert_steered.run.out;

@@ -42,7 +42,7 @@ struct MazeJob {
   ExtractStageConfig reward, discriminator;
   ExtractStageConfig guide;  // reads whole walks at once
   EvaluateConfig evaluate;
-  RlConfig rl_true, rl_plain, rl_best;  // PPO on the true reward, on plain rho, on the best reading of it
+  RlConfig rl_true, rl_plain, rl_shaped;  // PPO on the true reward, on plain rho, on its growth
   SteerConfig steer;
 };
 

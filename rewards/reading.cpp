@@ -15,7 +15,7 @@ class Reading final : public RewardModel {
   Reading(std::shared_ptr<const RelativeReward> reward, const ReadingConfig& config)
       : reward_(std::move(reward)),
         t_(config.t < 0 ? reward_->config().read_t : config.t),
-        is_plain_(config.reading == "plain"),
+        is_plain_(config.reading == "plain" || config.reading == "shaped"),
         alpha_(config.reading == "support" ? config.alpha : 0) {
     require(t_ < reward_->timesteps(), "reading: t: expected a timestep below ", reward_->timesteps(),
             ", got ", t_);
@@ -52,12 +52,47 @@ class Reading final : public RewardModel {
   double slope_ = 0, zero_ = 0;  // exponent = slope (rho - zero)
 };
 
+/// The growth of plain rho by a step: of the window that ends with it over the one a step before.
+class Growth final : public RewardModel {
+ public:
+  Growth(std::shared_ptr<const RelativeReward> reward, const ReadingConfig& config)
+      : plain_(std::move(reward), config), layout_(plain_.layout()) {
+    layout_.horizon = (layout_.horizon - 1) * layout_.stride + 2;  // all steps that the two windows lie on
+    layout_.stride = 1;
+  }
+
+  const WindowLayout& layout() const override { return layout_; }
+  bool reads_actions() const override { return plain_.reads_actions(); }
+
+  void score(std::span<const float> windows, std::span<float> out) const override {
+    const WindowLayout& read = plain_.layout();
+    const auto width = static_cast<std::size_t>(layout_.width());
+    std::vector<float> before_and_after(2 * out.size() * static_cast<std::size_t>(read.size()));
+    float* to = before_and_after.data();
+    for (std::size_t i = 0; i < out.size(); ++i)
+      for (std::size_t last = 0; last < 2; ++last)
+        for (int row = 0; row < read.horizon; ++row) {
+          const std::size_t step = last + static_cast<std::size_t>(row * read.stride);
+          to = std::copy_n(windows.data() + (i * static_cast<std::size_t>(layout_.horizon) + step) * width,
+                           width, to);
+        }
+    std::vector<float> rho(2 * out.size());
+    plain_.score(before_and_after, rho);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = rho[2 * i + 1] - rho[2 * i];
+  }
+
+ private:
+  Reading plain_;
+  WindowLayout layout_;
+};
+
 }  // namespace
 
 std::shared_ptr<const RewardModel> read_reward(std::shared_ptr<const RelativeReward> reward,
                                                const ReadingConfig& config) {
   require(reward != nullptr, "reading: expected a reward, got a null pointer");
   validate(config);
+  if (config.reading == "shaped") return std::make_shared<Growth>(std::move(reward), config);
   return std::make_shared<Reading>(std::move(reward), config);
 }
 

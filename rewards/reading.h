@@ -2,6 +2,9 @@
 // agent.
 //
 //   plain          r = rho                                        the paper's way
+//   shaped         r = rho(window) - rho(window a step before): plain rho, shaped by the potential
+//                  rho / (1 - gamma), times 1 - gamma. Shaping keeps the optimal policies (Ng et al. 1999);
+//                  gone is rho's common level, beside which an agent hardly sees what its step changes
 //   density_ratio  r = exp(beta (z - z99)),  z = (rho - mean) / deviation on base data, z99 its 99 % quantile
 //                  (the exponent is cut at 80, so that r stays finite)
 //   support        r = density_ratio where support(window) >= alpha, else 0: nothing is paid where the base
@@ -16,7 +19,7 @@
 namespace diffreward {
 
 struct ReadingConfig {
-  std::string reading = "plain";  // plain, density_ratio or support
+  std::string reading = "plain";  // plain, shaped, density_ratio or support
   double beta = 6;                // inverse temperature of the density ratio
   double alpha = 0.01;            // smallest conformal p-value that is paid
   int t = -1;                     // timestep; -1: the reward's own read_t
@@ -24,7 +27,7 @@ struct ReadingConfig {
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("reading", self.reading, "how the reward is paid out",
-          Choices{"plain", "density_ratio", "support"});
+          Choices{"plain", "shaped", "density_ratio", "support"});
     field("beta", self.beta, "inverse temperature of the density ratio", Bounds{0, 1000});
     field("alpha", self.alpha, "smallest p-value under base data that is paid", Bounds{0, 1});
     field("t", self.t, "timestep, -1 for the reward's own", Bounds{-1, 10000});

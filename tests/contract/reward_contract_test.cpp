@@ -65,6 +65,9 @@ Model discriminator(const Pair& pair) {
 Model density_ratio(const Pair& pair) {
   return read_reward(pair.relative({.hidden = {16}}), {.reading = "density_ratio"});
 }
+Model shaped(const Pair& pair) {
+  return read_reward(pair.relative({.window = 3, .hidden = {16}}), {.reading = "shaped"});
+}
 Model support(const Pair& pair) {
   return read_reward(pair.relative({.hidden = {16}}), {.reading = "support"});
 }
@@ -155,6 +158,7 @@ INSTANTIATE_TEST_SUITE_P(AllRewards, RewardContract,
                                            Case{"HalfUnet", half_unet, reload<RelativeReward>},
                                            Case{"Discriminator", discriminator, reload<Discriminator>},
                                            Case{"DensityRatio", density_ratio, nullptr},
+                                           Case{"Shaped", shaped, nullptr},
                                            Case{"Support", support, nullptr}),
                          [](const auto& instance) { return instance.param.name; });
 

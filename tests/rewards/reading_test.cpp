@@ -54,6 +54,48 @@ TEST_F(ReadingTest, PlainIsTheRewardItself) {
   EXPECT_NE(read({.t = 7}), read({}));
 }
 
+TEST_F(ReadingTest, ShapedIsTheGrowthOfPlainRhoOverAStep) {
+  // Rows that a step apart are neighbours on the diagonal.
+  std::vector<float> steps;
+  for (std::size_t i = 2; i < windows_.size(); i += 2)
+    steps.insert(steps.end(), windows_.begin() + std::ptrdiff_t(i) - 2,
+                 windows_.begin() + std::ptrdiff_t(i) + 2);
+  const auto shaped = read_reward(reward_, {.reading = "shaped"});
+  EXPECT_EQ(shaped->layout().horizon, 2);
+  EXPECT_EQ(shaped->layout().stride, 1);
+  std::vector<float> growth(steps.size() / 4);
+  shaped->score(steps, growth);
+  const std::vector<float> rho = scores(*reward_);
+  for (std::size_t i = 0; i < growth.size(); ++i)
+    EXPECT_NEAR(growth[i], rho[i + 1] - rho[i], 1e-5 * std::abs(rho[i]) + 1e-6);
+}
+
+TEST_F(ReadingTest, ShapedReadsTheWindowsThatEndWithTheStepAndBeforeIt) {
+  const NoiseSchedule schedule("cosine", 20);
+  const MixtureModel expert({{1, {1, 1}, {1, 0, 0, 1}}}, 3, schedule),
+      base({{1, {0, 0}, {1, 0, 0, 1}}}, 3, schedule);
+  auto reward = extract(expert, base, expert.data(200, 1), base.data(200, 2),
+                        {.window = 3, .hidden = {16}, .steps = 20, .support_points = 64});
+  const auto shaped = read_reward(reward, {.reading = "shaped"});
+  const int stride = reward->layout().stride;
+  ASSERT_EQ(shaped->layout().horizon, 2 * stride + 2);
+  std::vector<float> path;
+  Rng rng(3);
+  for (int row = 0; row < shaped->layout().horizon; ++row)
+    for (int k = 0; k < 2; ++k) path.push_back(static_cast<float>(rng.normal()));
+  const auto window = [&](int first) {
+    std::vector<float> out;
+    for (int row = 0; row < 3; ++row)
+      for (int k = 0; k < 2; ++k) out.push_back(path[std::size_t(2 * (first + row * stride) + k)]);
+    return out;
+  };
+  std::vector<float> growth(1), before(1), after(1);
+  shaped->score(path, growth);
+  reward->score(window(0), before);
+  reward->score(window(1), after);
+  EXPECT_FLOAT_EQ(growth[0], after[0] - before[0]);
+}
+
 TEST_F(ReadingTest, DensityRatioFollowsItsFormula) {
   const RelativeReward::BaseStatistics base = reward_->base_statistics();
   const std::vector<float> rho = scores(*reward_), paid = read({.reading = "density_ratio", .beta = 3});

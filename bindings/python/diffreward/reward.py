@@ -82,7 +82,7 @@ def load_reward(path: str | os.PathLike[str], *, device: str = "cpu", **reading:
     Args:
         path: the reward's file, or the folder that holds it.
         device: "cpu" or "cuda".
-        **reading: ``reading`` ("plain", "density_ratio" or "support"), ``beta``, ``alpha``, ``t``.
+        **reading: ``reading`` ("plain", "shaped", "density_ratio" or "support"), ``beta``, ``alpha``, ``t``.
 
     Raises:
         RuntimeError: a file that is missing or damaged, naming it and what was found.
