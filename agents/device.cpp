@@ -4,14 +4,12 @@
 
 #include <thread>
 
-#include "agents/parallel.h"
 #include "core/error.h"
 
 namespace diffreward {
 
 void set_torch_threads(int threads) {
   at::set_num_threads(threads > 0 ? threads : static_cast<int>(std::thread::hardware_concurrency()));
-  wait_briefly();
 }
 
 void check_device(const std::string& device) {

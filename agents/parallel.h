@@ -11,15 +11,8 @@ namespace diffreward {
 /// rethrown.
 void parallel_each(std::size_t count, const std::function<void(std::size_t)>& body);
 
-/// Where LibTorch's threads fill the machine: makes those that wait for each other sleep after some
-/// microseconds, for the life of the process. OpenMP's default is to keep a core busy for milliseconds, which
-/// a second program on the machine pays for, and then this one. Commands and trainings call it; it costs one
-/// or two sleeping threads, does nothing with other runtimes than libgomp, and leaves alone what
-/// GOMP_SPINCOUNT or OMP_WAIT_POLICY say.
-void wait_briefly();
-
-/// Keeps the loops of LibTorch that the calling thread starts from now on in that thread: for one that works
-/// beside the pool.
+/// Keeps the loops of LibTorch that the calling thread starts from now on in that thread: for one that works beside
+/// the pool.
 void stay_in_this_thread();
 
 }  // namespace diffreward

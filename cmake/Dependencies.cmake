@@ -76,6 +76,9 @@ if(DIFFREWARD_WITH_TORCH)
     set(torch_openmp ${OpenMP_CXX_LIBRARIES})
   endif()
   target_link_libraries(torch::torch INTERFACE ${torch_openmp})
+  # Behind the runtime, see agents/openmp_wait.c.
+  target_link_libraries(torch::torch INTERFACE
+    $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:$<TARGET_NAME_IF_EXISTS:diffreward_openmp_wait>>)
   target_include_directories(torch::torch SYSTEM INTERFACE
     ${torch_dir}/include ${torch_dir}/include/torch/csrc/api/include)
   find_package(CLI11 2.1 REQUIRED)

@@ -110,7 +110,6 @@ class Trainer {
   }
 
   DiffusionModel run() {
-    wait_briefly();
     resume();
     TrainingLog log(folder_.empty() ? "" : folder_ / "metrics.jsonl", step_);
     Progress progress("train", config_.steps - step_, "steps");

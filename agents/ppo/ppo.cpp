@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "agents/device.h"
-#include "agents/parallel.h"
 #include "agents/ppo/gae.h"
 #include "agents/ppo/ppo_net.h"
 #include "core/interrupt.h"
@@ -53,7 +52,6 @@ const PpoConfig& Ppo::config() const {
 // ---- training ----
 
 void Ppo::train(std::int64_t env_steps, const std::function<void(const PpoMetrics&)>& report) {
-  wait_briefly();
   Impl& m = *impl_;
   const std::int64_t per_iteration = std::int64_t{m.config.decisions} * m.config.action_repeat * m.env.size();
   const std::int64_t iterations = (env_steps + per_iteration - 1) / per_iteration;

@@ -25,13 +25,13 @@ import results
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOAL = ("--goal-cell", "1,1")
 WORKLOADS = {  # the stage's arguments, without --out
-    "environments": ("generate", "--steps", "6000000"),
-    "training": ("train", "--data", "base", "--horizon", "24", "--stride", "8", "--batch", "128", "--steps", "600"),
+    "environments": ("generate", "--steps", "3000000"),
+    "training": ("train", "--data", "base", "--horizon", "24", "--stride", "8", "--batch", "128", "--steps", "300"),
     "extraction": ("extract", "--base", "model", "--expert", "expert_model", "--base-data", "base", "--expert-data", "expert",
-                   "--channels", "2,3", "--steps", "3000"),
+                   "--channels", "2,3", "--steps", "1500"),
     "planning": ("plan", "--model", "planner", *GOAL, "--episodes", "64", "--episode-steps", "160", "--replan-every", "8",
                  "--follow", "states"),
-    "PPO": ("rl", *GOAL, "--env-steps", "600000"),
+    "PPO": ("rl", *GOAL, "--env-steps", "400000"),
 }  # fmt: skip
 PREPARED = {
     "base": ("generate", "--steps", "600000"),

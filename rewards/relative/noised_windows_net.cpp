@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "agents/diffusion/noise_net.h"
-#include "agents/parallel.h"
 
 namespace diffreward {
 namespace {
@@ -39,9 +38,7 @@ NoisedWindows::NoisedWindows(const Dataset& expert_data, const Dataset& base_dat
       base_split_(split_episodes(base_data, config.held_out, config.seed)),
       expert_("expert_data", expert_data, model.layout(),
               split_episodes(expert_data, config.held_out, config.seed)),
-      base_("base_data", base_data, model.layout(), base_split_) {
-  wait_briefly();
-}
+      base_("base_data", base_data, model.layout(), base_split_) {}
 
 NoisedBatch NoisedWindows::draw(int n, Part part, Stream stream, std::uint64_t index,
                                 std::optional<int> fixed_t) const {
