@@ -74,7 +74,7 @@ struct Loop {
         pool(windows, {0, 1, 2, 3, 4, 5, 6, 7}),
         batches(net.impl(), windows, train),
         optimizer(net.impl().net->parameters, average.impl().net->parameters),
-        batch(batches.make(pool, train.batch, 0, 0)) {}
+        batch(batches.make(pool, train.batch, 0)) {}
   torch::Tensor forward() const { return net.impl().net->forward(batch.x_t, batch.t); }
 
   DiffusionModel net, average;
@@ -89,7 +89,7 @@ struct Loop {
 void make_batch(benchmark::State& state, Net net) {
   Loop loop(net);
   std::uint64_t index = 0;
-  for (auto _ : state) benchmark::DoNotOptimize(loop.batches.make(loop.pool, loop.train.batch, 0, ++index));
+  for (auto _ : state) benchmark::DoNotOptimize(loop.batches.make(loop.pool, loop.train.batch, ++index));
 }
 BENCHMARK_CAPTURE(make_batch, mlp, kMlp)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(make_batch, unet, kUnet)->Unit(benchmark::kMicrosecond);
