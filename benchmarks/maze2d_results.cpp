@@ -34,9 +34,11 @@ struct ResultsConfig {
   std::string file = "benchmarks/results/maze2d.json";
   std::string readme;  // README whose table is replaced; empty: none
   std::string list;    // page whose list of all results is replaced; empty: none
-  std::string mazes;   // a comma-separated subset for ppo; empty: all
+  std::string mazes;   // a comma-separated subset for heatmap and ppo; empty: all
   int threads = 0;     // 0: one per core; with 1, seeds can be shared out to several processes
   bool tiny = false;
+
+  bool takes(const std::string& maze) const { return mazes.empty() || mazes.find(maze) != std::string::npos; }
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -49,7 +51,7 @@ struct ResultsConfig {
     field("file", self.file, "results file to update");
     field("readme", self.readme, "README whose table is replaced");
     field("list", self.list, "page whose list of all results is replaced");
-    field("mazes", self.mazes, "a comma-separated subset of mazes for ppo");
+    field("mazes", self.mazes, "a comma-separated subset of mazes for heatmap and ppo");
     field("threads", self.threads, "threads, 0 for one per core", Bounds{0, 1024});
     field("tiny", self.tiny, "tiny settings: proves the wiring, not the method");
   }
@@ -208,6 +210,7 @@ void heatmaps(const ResultsConfig& config, const GoalSet& set, Figures& figures)
   std::vector<double> within(n);
   std::string beyond;
   for (const auto& [maze, goals] : set.goals) {
+    if (!config.takes(maze)) continue;
     Values peak(n), correlation(n), separation(n), discriminator_peak(n), discriminator(n);
     for (std::size_t i = 0; i < n; ++i) {
       for (const std::vector<int>& goal : goals) {
@@ -238,13 +241,14 @@ void heatmaps(const ResultsConfig& config, const GoalSet& set, Figures& figures)
     figures.add_mean("heatmap", kAuroc, maze, means(separation), "", ">= 0.85", "", kShare);
     figures.add_mean("heatmap", kAuroc + kDiscriminator, maze, means(discriminator), "", "", "", kShare);
   }
-  if (&set == &kChosen) figures.add_mean("heatmap", kPeaksWithin, "", within, "", ">= 7", beyond, {0, 8});
+  if (&set == &kChosen && config.mazes.empty())
+    figures.add_mean("heatmap", kPeaksWithin, "", within, "", ">= 7", beyond, {0, 8});
 }
 
 /// True return of PPO on rho as a share of PPO on the true reward, for the first goal of each maze.
 void agents(const ResultsConfig& config, const GoalSet& set, Figures& figures) {
   for (const auto& [maze, goals] : set.goals) {
-    if (!config.mazes.empty() && config.mazes.find(maze) == std::string::npos) continue;
+    if (!config.takes(maze)) continue;
     std::vector<double> plain, shaped, plain_end, shaped_end;  // [seeds]
     for (const std::uint64_t seed : figures.seeds()) {
       const MazeJob job = job_of(config, maze, goals[0], seed);

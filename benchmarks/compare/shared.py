@@ -30,7 +30,7 @@ WORKLOADS = {  # the stage's arguments, without --out
     "extraction": ("extract", "--base", "model", "--expert", "expert_model", "--base-data", "base", "--expert-data", "expert",
                    "--channels", "2,3", "--steps", "1500"),
     "planning": ("plan", "--model", "planner", *GOAL, "--episodes", "64", "--episode-steps", "160", "--replan-every", "8",
-                 "--follow", "states"),
+                 "--follow", "states", "--sampler", "ddim", "--steps", "10"),
     "PPO": ("rl", *GOAL, "--env-steps", "400000"),
 }  # fmt: skip
 PREPARED = {
