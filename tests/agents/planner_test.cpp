@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "tests/core/temporary_folder.h"
 
 namespace diffreward {
 namespace {
@@ -240,30 +241,24 @@ TEST(Planner, ConditionsReachTheirInstances) {
   EXPECT_EQ(planner.plan(2)[0], 50);
 }
 
-template <class Call>
-std::string refusal(const Call& call) {
-  try {
-    call();
-  } catch (const InvalidArgument& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 TEST(Planner, RefusesWhatItCannotDo) {
   const CountingModel model, strided(2);
-  EXPECT_THAT(refusal([&] { Planner(model, {}, {.replan_every = 6}); }),
+  EXPECT_THAT(message_of<InvalidArgument>([&] { Planner(model, {}, {.replan_every = 6}); }),
               HasSubstr("replan_every: expected at most the 5"));
-  EXPECT_THAT(refusal([&] { Planner(model, {}, {.warm_level = 20}); }), HasSubstr("warm_level"));
-  EXPECT_THAT(refusal([&] { Planner(strided, {}, {.replan_every = 3, .warm_level = 4}); }),
-              HasSubstr("multiple"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { Planner(model, {}, {.warm_level = 20}); }),
+              HasSubstr("warm_level"));
+  EXPECT_THAT(
+      message_of<InvalidArgument>([&] { Planner(strided, {}, {.replan_every = 3, .warm_level = 4}); }),
+      HasSubstr("multiple"));
   Planner planner(model, {}, {});
-  EXPECT_THAT(refusal([&] { planner.set_conditions({{0, {1}}}); }), HasSubstr("row 0"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { planner.set_conditions({{0, {1}}}); }), HasSubstr("row 0"));
   std::vector<double> obs(3), actions(2);
-  EXPECT_THAT(refusal([&] { planner.act(obs, actions); }), HasSubstr("got 3 and 2 numbers"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { planner.act(obs, actions); }),
+              HasSubstr("got 3 and 2 numbers"));
   planner.set_conditions({{1, {1, 2}}});
   actions.resize(3);
-  EXPECT_THAT(refusal([&] { planner.act(obs, actions); }), HasSubstr("for 1 or 3 instances, got 2 numbers"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { planner.act(obs, actions); }),
+              HasSubstr("for 1 or 3 instances, got 2 numbers"));
 }
 
 TEST(SampleFrom, KeepsTheLevelAndRefusesWhatDoesNotFit) {
@@ -273,7 +268,7 @@ TEST(SampleFrom, KeepsTheLevelAndRefusesWhatDoesNotFit) {
   EXPECT_EQ(model.seen.size(), 4U) << "levels 3, 2, 1, 0";
   EXPECT_EQ(model.seen[0].size(0), 2);
   const auto from = [&](std::size_t numbers, int level, int steps) {
-    return refusal([&] {
+    return message_of<InvalidArgument>([&] {
       (void)model.sample_from(std::vector<float>(numbers), level, {}, {.sampler = "ddim", .steps = steps});
     });
   };

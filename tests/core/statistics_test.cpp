@@ -10,6 +10,7 @@
 #include <string>
 
 #include "core/rng.h"
+#include "tests/core/temporary_folder.h"
 
 namespace diffreward {
 namespace {
@@ -287,36 +288,28 @@ TEST(Statistics, PercentilesOfThreeRunsDoNotCover) {
   }
 }
 
-/// The message of the InvalidArgument that `call` throws.
-template <class Call>
-std::string refusal(const Call& call) {
-  try {
-    call();
-  } catch (const InvalidArgument& error) {
-    return error.what();
-  }
-  return "nothing thrown";
-}
-
 TEST(Statistics, BadRunsAreNamed) {
-  EXPECT_EQ(refusal([] { mean_of_runs({}); }), "mean_of_runs: expected at least 1 values, got 0");
-  EXPECT_EQ(refusal([] {
+  EXPECT_EQ(message_of<InvalidArgument>([] { mean_of_runs({}); }),
+            "mean_of_runs: expected at least 1 values, got 0");
+  EXPECT_EQ(message_of<InvalidArgument>([] {
               mean_of_runs(std::vector<double>{1, 2}, 1);
             }),
             "mean_of_runs: expected a confidence in (0, 1), got 1");
-  EXPECT_EQ(refusal([] {
+  EXPECT_EQ(message_of<InvalidArgument>([] {
               mean_of_runs(std::vector<double>{1, std::nan("")});
             }),
             "mean_of_runs: expected finite values, got nan at 1");
-  EXPECT_EQ(refusal([] { student_t_quantile(1, 3); }), "student_t_quantile: expected p in (0, 1), got 1");
-  EXPECT_EQ(refusal([] { student_t_quantile(0.5, 0); }), "student_t_quantile: expected degrees > 0, got 0");
+  EXPECT_EQ(message_of<InvalidArgument>([] { student_t_quantile(1, 3); }),
+            "student_t_quantile: expected p in (0, 1), got 1");
+  EXPECT_EQ(message_of<InvalidArgument>([] { student_t_quantile(0.5, 0); }),
+            "student_t_quantile: expected degrees > 0, got 0");
   const auto of = [](const Runs& runs) {
-    return refusal([&] { expanded_bootstrap(runs, mean_of_tasks, {}); });
+    return message_of<InvalidArgument>([&] { expanded_bootstrap(runs, mean_of_tasks, {}); });
   };
   EXPECT_EQ(of({}), "expanded_bootstrap: expected at least one task, got none");
   EXPECT_EQ(of({{1, 2}, {3}}), "expanded_bootstrap: expected at least 2 runs of each task, got 1 of task 1");
   EXPECT_EQ(of({{1, std::nan("")}}), "expanded_bootstrap: expected finite values, got nan at 1");
-  EXPECT_EQ(refusal([] {
+  EXPECT_EQ(message_of<InvalidArgument>([] {
               expanded_bootstrap({{1, 2}}, [](auto) { return std::nan(""); }, {});
             }),
             "expanded_bootstrap: expected a finite statistic, got nan");
