@@ -74,7 +74,7 @@ MazeJob maze_job(const MazeJobConfig& config) {
   job.base.data = job.base_data.run.out;
   job.base.model.horizon = maze.seen.horizon;
   job.base.model.stride = maze.seen.stride;
-  job.base.train.batch = std::max(128, 1024 / maze.seen.horizon);
+  job.base.train.batch = maze.seen.horizon < 8 ? 256 : 128;  // windows of few rows tell little each
   job.base.train.steps = config.tiny ? 20 : 3000;
   job.base.train.seed = config.seed;
   job.base.train.device = config.device;
