@@ -29,7 +29,7 @@ build: $(BUILD)/build.ninja
 
 demo: $(BUILD)/build.ninja
 	cmake --build --preset $(PRESET) --target diffreward
-	$(BUILD)/cli/diffreward demo --out results/demo
+	$(BUILD)/cli/diffreward run maze2d-umaze --out results/demo
 
 test: build asan
 	ctest --preset $(PRESET)
@@ -66,8 +66,16 @@ bench-denoiser: build
 bench-shared: build
 	$(PYTHON) benchmarks/compare/shared.py $(BUILD)
 
+# Folders of earlier runs are reused: it can be stopped and started again.
+RUN := $(BUILD)/cli/diffreward run
+FIGURES := benchmarks/results/maze2d.json
 results: build
-	$(BUILD)/benchmarks/maze2d_results --readme README.md --list docs/results.md
+	for maze in umaze medium large; do \
+	  $(RUN) results-$$maze --seeds 0-4 --out results/maze2d/$$maze --results $(FIGURES) && \
+	  $(RUN) results-$$maze-unseen --seeds 0-2 --out results/maze2d/$$maze-unseen --results $(FIGURES) || exit 1; done
+	$(RUN) maze2d-unet --seeds 0-4 --out results/maze2d/unet --results $(FIGURES)
+	$(RUN) maze2d-plan --seeds 0-4 --out results/maze2d/plan --results $(FIGURES)
+	$(BUILD)/cli/diffreward results $(FIGURES) --layout benchmarks/results/tables.toml --page README.md --list docs/results.md
 
 format:
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i

@@ -31,6 +31,7 @@ struct EpisodeOutcome {
   double paid_return = 0;  // sum of what the agent was paid
   int steps = 0;
   std::vector<double> last_observation;  // [obs_dim]  the state the last step reached
+  std::vector<double> last_info;         // [info_size]  what Env::info tells of that state
 };
 
 /// Runs `episodes` whole episodes, one per instance and round; episode k starts from stream k of the seed

@@ -10,7 +10,7 @@ namespace {
 void run_round(VectorEnv& env, Agent& agent, const Streams& seeds, std::uint64_t first,
                std::span<EpisodeOutcome> outcomes) {
   const std::size_t n = static_cast<std::size_t>(env.size());
-  const std::size_t obs_dim = env.spec().observation.size();
+  const std::size_t obs_dim = env.spec().observation.size(), info_dim = env.spec().info_size();
   std::vector<double> actions(n * env.spec().action.size());
   std::vector<unsigned char> ended(n), done(n, 0);
   std::size_t left = outcomes.size();
@@ -31,8 +31,10 @@ void run_round(VectorEnv& env, Agent& agent, const Streams& seeds, std::uint64_t
       outcome.paid_return += view->reward[i];
       ++outcome.steps;
       if (!ended[i]) continue;
-      const auto reached = view->final_obs.subspan(i * obs_dim, obs_dim);
+      const auto reached = view->final_obs.subspan(i * obs_dim, obs_dim),
+                 told = view->final_info.subspan(i * info_dim, info_dim);
       outcome.last_observation.assign(reached.begin(), reached.end());
+      outcome.last_info.assign(told.begin(), told.end());
       done[i] = 1;
       --left;
     }

@@ -146,12 +146,12 @@ void bind_async(py::module_& m) {
 
 void bind_envs(py::module_& m) {
   py::class_<ResetOptions>(m, "ResetOptions", "What a caller may fix about one reset.")
-      .def(py::init<>())
-      .def_readwrite("start_cell", &ResetOptions::start_cell, "mazes: (row, column)")
-      .def_readwrite("goal_cell", &ResetOptions::goal_cell, "mazes: (row, column)")
-      .def_readwrite("start", &ResetOptions::start, "mazes: position, cells")
-      .def_readwrite("goal", &ResetOptions::goal, "mazes: position, cells")
-      .def_readwrite("state", &ResetOptions::state, "exact state of one instance; empty for none");
+      .def(py::init([](decltype(ResetOptions::fixed) fixed, std::vector<double> state) {
+             return ResetOptions{std::move(fixed), std::move(state)};
+           }),
+           py::arg("fixed"), py::arg("state"),
+           "`fixed`: values by name, which the spec's reset_options list; `state`: exact state of one "
+           "instance, empty for none.");
 
   py::class_<Batch>(m, "Batch", "Many environments stepped as one on a pool of threads.")
       .def_property_readonly("size", [](const Batch& self) { return self.get().size(); })

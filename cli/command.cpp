@@ -1,7 +1,5 @@
 #include "cli/command.h"
 
-#include <toml++/toml.h>
-
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -12,9 +10,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <optional>
 #include <ostream>
 #include <sstream>
+#include <utility>
 
+#include "cli/toml.h"
 #include "core/file.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
@@ -28,39 +30,105 @@ std::string flag_of(std::string field) {
   return "--" + field;
 }
 
+std::string option_of(const FieldInfo& field, const std::vector<FieldInfo>& all) {
+  std::string name = field.name;
+  if (field.kind == "table") {
+    std::replace(name.begin(), name.end(), '.', '-');
+    if (name.ends_with("s")) name.pop_back();
+    return flag_of(name);
+  }
+  for (auto dot = name.rfind('.'); dot != name.npos; dot = name.rfind('.')) {
+    const std::vector<FieldInfo> first = fields_named(name.substr(0, dot), all);
+    if (first.empty() || first.front().name != field.name) break;
+    name.resize(dot);
+  }
+  return flag_of(name);
+}
+
 namespace {
 
-constexpr std::size_t kLargestConfig = 1 << 20;  // bytes
-
+/// The whole text as a T; nothing for other text.
 template <class T>
-T parse_number(const std::string& name, const std::string& kind, const std::string& text) {
+std::optional<T> number_in(std::string_view text) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size())
-    throw UsageError(concat(flag_of(name), ": expected ", kind == "int" ? "an integer" : "a number",
-                            ", got '", text, "'"));
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
   return value;
 }
 
-Json parse_value(const std::string& name, const std::string& kind, const std::string& text) {
+template <class T>
+T parse_number(const std::string& option, const std::string& kind, const std::string& text) {
+  if (const auto value = number_in<T>(text)) return *value;
+  throw UsageError(
+      concat(option, ": expected ", kind == "int" ? "an integer" : "a number", ", got '", text, "'"));
+}
+
+Json parse_value(const std::string& option, const std::string& kind, const std::string& text) {
   if (kind == "int") {
-    if (text.starts_with("-")) return parse_number<std::int64_t>(name, kind, text);
-    return parse_number<std::uint64_t>(name, kind, text);
+    if (text.starts_with("-")) return parse_number<std::int64_t>(option, kind, text);
+    return parse_number<std::uint64_t>(option, kind, text);
   }
-  if (kind == "float") return parse_number<double>(name, kind, text);
+  if (kind == "float") return parse_number<double>(option, kind, text);
   if (kind == "bool") {
     if (text == "true" || text == "1") return true;
     if (text == "false" || text == "0") return false;
-    throw UsageError(concat(flag_of(name), ": expected true or false, got '", text, "'"));
+    throw UsageError(concat(option, ": expected true or false, got '", text, "'"));
   }
   return text;
 }
 
-Json parse_list(const std::string& name, const std::string& kind, const std::string& text) {
+Json parse_list(const std::string& option, const std::string& kind, const std::string& text) {
   Json list = Json::array();
   std::istringstream parts(text);
-  for (std::string part; std::getline(parts, part, ',');) list.push_back(parse_value(name, kind, part));
+  for (std::string part; std::getline(parts, part, ',');) list.push_back(parse_value(option, kind, part));
   return list;
+}
+
+/// A whole number or a finite number; null for other text.
+Json number_or_null(std::string_view text) {
+  if (const auto value = number_in<std::int64_t>(text)) return *value;
+  if (const auto value = number_in<std::uint64_t>(text)) return *value;
+  if (const auto value = number_in<double>(text); value && std::isfinite(*value)) return *value;
+  return nullptr;
+}
+
+/// A value of a free table: a JSON list or object, true or false, a number, numbers with commas between, or
+/// else the text itself.
+Json parse_any(const std::string& text) {
+  if (text.starts_with("[") || text.starts_with("{")) {
+    try {
+      return parse_json(text, "value");
+    } catch (const Error&) {
+      return text;
+    }
+  }
+  if (text == "true") return true;
+  if (text == "false") return false;
+  if (text.find(',') == text.npos) {
+    const Json number = number_or_null(text);
+    return number.is_null() ? Json(text) : number;
+  }
+  Json list = Json::array();
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    list.push_back(number_or_null(std::string_view(text).substr(begin, end - begin)));
+    if (list.back().is_null()) return text;
+    begin = end + 1;
+  }
+  return list;
+}
+
+Json parse_table(const std::string& option, const std::vector<std::string>& entries) {
+  Json table = Json::object();
+  for (const std::string& entry : entries) {
+    const auto equals = entry.find('=');
+    if (equals == entry.npos || equals == 0)
+      throw UsageError(concat(option, ": expected KEY=VALUE, got '", entry, "'"));
+    const std::string key = entry.substr(0, equals);
+    if (table.contains(key)) throw UsageError(concat(option, ": ", key, " is given twice"));
+    table[key] = parse_any(entry.substr(equals + 1));
+  }
+  return table;
 }
 
 std::string help_of(const FieldInfo& field) {
@@ -70,26 +138,17 @@ std::string help_of(const FieldInfo& field) {
     for (const std::string& choice : field.choices) text += " " + choice;
   }
   const std::string value = field.value.is_string() ? field.value.get<std::string>() : field.value.dump();
-  if (!value.empty() && value != "[]") text += " [" + value + "]";
+  if (!value.empty() && value != "[]" && value != "{}") text += " [" + value + "]";
   return text;
 }
 
-Json to_json(const toml::node& node) {
-  if (const auto* value = node.as_boolean()) return value->get();
-  if (const auto* value = node.as_integer()) return value->get();
-  if (const auto* value = node.as_floating_point()) return value->get();
-  if (const auto* value = node.as_string()) return value->get();
-  if (const auto* array = node.as_array()) {
-    Json list = Json::array();
-    for (const toml::node& item : *array) list.push_back(to_json(item));
-    return list;
-  }
-  if (const auto* table = node.as_table()) {
-    Json object = Json::object();
-    for (const auto& [key, value] : *table) object[std::string(key.str())] = to_json(value);
-    return object;
-  }
-  throw UsageError("config files hold booleans, numbers, texts, lists and tables");
+/// Integers that to_toml had to write as texts.
+void restore_integers(Json& value) {
+  if (value.is_array())
+    for (Json& item : value) restore_integers(item);
+  if (!value.is_string()) return;
+  const auto number = number_in<std::uint64_t>(value.get_ref<const std::string&>());
+  if (number && !std::in_range<std::int64_t>(*number)) value = *number;
 }
 
 const Command& find_command(const std::string& name) {
@@ -112,6 +171,95 @@ std::string overview() {
           "programs,\n"
           "--quiet hides progress bars. Exit codes: 0 done, 1 failed, 2 wrong use.\n";
   return text.str();
+}
+
+bool has(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::string no_of(const std::string& option) {
+  return "--no-" + option.substr(2);
+}
+
+/// An argument "--lr=3" with the name that the parser knows: "--ppo.lr=3". Throws UsageError.
+std::string resolve_option(const std::string& arg, const std::vector<FieldInfo>& infos) {
+  const std::size_t end = std::min(arg.find('='), arg.size());
+  std::string name = arg.substr(2, end - 2);
+  std::replace(name.begin(), name.end(), '-', '_');
+  const std::string option = flag_of(name), value = arg.substr(end);
+  std::vector<std::string> known = {"--config", "--json", "--quiet", "--help"};
+  for (const FieldInfo& field : infos) {
+    known.push_back(option_of(field, infos));
+    if (field.kind == "bool") known.push_back(no_of(option_of(field, infos)));
+  }
+  if (has(known, option)) return option + value;
+
+  std::vector<std::string> meant;
+  for (const FieldInfo& field : fields_named(name, infos)) meant.push_back(option_of(field, infos));
+  if (meant.empty() && name.starts_with("no_"))
+    for (const FieldInfo& field : fields_named(name.substr(3), infos))
+      if (field.kind == "bool") meant.push_back(no_of(option_of(field, infos)));
+  if (meant.size() == 1) return meant.front() + value;
+  if (meant.size() > 1) {
+    std::string all;
+    for (const std::string& one : meant) all += (all.empty() ? "" : ", ") + one;
+    throw UsageError(concat("'", option, "' is ambiguous: ", all));
+  }
+  std::vector<std::string> shorter;
+  for (const std::string& one : short_names(infos))
+    if (!fields_named(one, infos).empty()) shorter.push_back(flag_of(one));
+  throw UsageError(unknown_name("option", option, known, shorter));
+}
+
+/// Whether the name stands for the field.
+bool is_named(const FieldInfo& field, const std::string& name, const std::vector<FieldInfo>& infos) {
+  const std::vector<FieldInfo> found = fields_named(name, infos);
+  return found.size() == 1 && found.front().name == field.name;
+}
+
+/// Whether a table of this name is a group or a free table.
+bool is_table(const std::string& name, const std::vector<FieldInfo>& infos) {
+  const std::vector<FieldInfo> found = fields_named(name, infos);
+  return is_group(name, infos) || (found.size() == 1 && found.front().kind == "table");
+}
+
+/// What is left of a config file's top level when a command's own is taken out.
+Json unknown_to(const Command& command, const Json& given) {
+  const std::vector<FieldInfo> infos = command.fields();
+  Json left = Json::object();
+  for (const auto& [key, value] : given.items()) {
+    try {
+      expand_names({{key, value}}, infos, &left);
+    } catch (const InvalidArgument&) {  // ambiguous there, so not unknown
+    }
+  }
+  return left;
+}
+
+/// Throws InvalidArgument for the first of the entries at a config file's top level that no command knows.
+[[noreturn]] void refuse(const Json& unknown, const std::vector<Command>& all) {
+  const auto group = [&](const std::string& name) {
+    return std::any_of(all.begin(), all.end(), [&](const Command& c) { return is_group(name, c.fields()); });
+  };
+  std::string name = unknown.begin().key();
+  const Json* value = &*unknown.begin();
+  while (value->is_object() && !value->empty() && group(name)) {
+    name += "." + value->begin().key();
+    value = &*value->begin();
+  }
+  require(value->is_object() || !group(name), name, ": expected a table of keys, got ", brief(*value));
+  std::vector<std::string> keys, tables, shorter;
+  const auto add = [](std::vector<std::string>& names, const std::string& one) {
+    if (!has(names, one)) names.push_back(one);
+  };
+  for (const Command& command : all) add(tables, command.name);
+  for (const Command& command : all) {
+    const std::vector<FieldInfo> infos = command.fields();
+    for (const FieldInfo& field : infos) add(field.kind == "table" ? tables : keys, field.name);
+    for (const std::string& one : short_names(infos)) add(is_table(one, infos) ? tables : shorter, one);
+  }
+  throw InvalidArgument(value->is_object() ? unknown_name("table", name, tables)
+                                           : unknown_name("key", name, keys, shorter));
 }
 
 /// Whether results and records, which are JSON, can hold the text.
@@ -141,36 +289,34 @@ Json parse_flags(const Command& command, std::span<const std::string> args, Comm
   app.add_flag("--quiet", common.quiet, "no progress bars");
   const std::vector<FieldInfo> infos = command.fields();
   std::map<std::string, std::string> texts;
+  std::map<std::string, std::vector<std::string>> entries;
   std::map<std::string, bool> flags;
   std::map<std::string, CLI::Option*> options;
+  bool nested = false;
   for (const FieldInfo& field : infos) {
-    std::string names = flag_of(field.name);
+    std::string names = option_of(field, infos);
+    nested = nested || names.find('.') != names.npos;
     if (field.kind == "bool") {
-      names += ",!--no-" + names.substr(2);
+      names += ",!" + no_of(names);
       options[field.name] = app.add_flag(names, flags[field.name], help_of(field));
       continue;
     }
+    if (field.kind == "table") {
+      options[field.name] = app.add_option(names, entries[field.name], help_of(field))
+                                ->option_text("KEY=VALUE")
+                                ->allow_extra_args(false);  // one entry for each time it is given
+      continue;
+    }
     for (const std::string& positional : command.positionals)
-      if (positional == field.name) names += "," + field.name;
+      if (is_named(field, positional, infos)) names += "," + positional;
     options[field.name] = app.add_option(names, texts[field.name], help_of(field))->option_text(field.kind);
   }
+  if (nested) app.footer("The last part of a dotted name is enough where no other option's name ends so.");
 
   std::vector<std::string> reversed;  // CLI11 reads its vector from the back
   for (const std::string& arg : args) {
-    std::string word = arg;
     if (!is_utf8(arg)) throw UsageError(concat("expected options in UTF-8, got '", brief(arg), "'"));
-    if (word.starts_with("--")) {
-      const auto end = std::min(word.find('='), word.size());
-      std::replace(word.begin() + 2, word.begin() + static_cast<std::ptrdiff_t>(end), '_', '-');
-      std::vector<std::string> known = {"--config", "--json", "--quiet", "--help"};
-      for (const FieldInfo& field : infos) {
-        known.push_back(flag_of(field.name));
-        if (field.kind == "bool") known.push_back("--no-" + flag_of(field.name).substr(2));
-      }
-      if (std::find(known.begin(), known.end(), word.substr(0, end)) == known.end())
-        throw UsageError(unknown_name("option", word.substr(0, end), known));
-    }
-    reversed.insert(reversed.begin(), word);
+    reversed.insert(reversed.begin(), arg.starts_with("--") ? resolve_option(arg, infos) : arg);
   }
   try {
     app.parse(reversed);
@@ -183,60 +329,55 @@ Json parse_flags(const Command& command, std::span<const std::string> args, Comm
   Json values = Json::object();
   for (const FieldInfo& field : infos) {
     if (options[field.name]->count() == 0) continue;
+    const std::string option = option_of(field, infos), &text = texts[field.name];
     if (field.kind == "bool")
       values[field.name] = flags[field.name];
+    else if (field.kind == "table")
+      values[field.name] = parse_table(option, options[field.name]->results());
     else if (field.kind.ends_with("[]"))
-      values[field.name] =
-          parse_list(field.name, field.kind.substr(0, field.kind.size() - 2), texts[field.name]);
+      values[field.name] = parse_list(option, field.kind.substr(0, field.kind.size() - 2), text);
     else
-      values[field.name] = parse_value(field.name, field.kind, texts[field.name]);
+      values[field.name] = parse_value(option, field.kind, text);
   }
-  return values;
+  return expand_names(values, infos);
 }
 
 Json read_config_file(const std::string& path, const Command& command, const std::vector<Command>& all) {
-  Json file;
-  try {
-    const std::string text = read_file(path);
-    if (text.size() > kLargestConfig)
-      throw UsageError(
-          concat(path, ": expected a config of at most ", kLargestConfig, " bytes, found ", text.size()));
-    file = to_json(toml::parse(text, path));
-  } catch (const toml::parse_error& error) {
-    throw UsageError(concat(path, ":", error.source().begin.line, ": ", error.description()));
-  }
-  std::vector<std::string> own, keys, tables;
-  for (const FieldInfo& field : command.fields()) own.push_back(field.name);
-  for (const Command& other : all) {
-    tables.push_back(other.name);
-    for (const FieldInfo& field : other.fields()) keys.push_back(field.name);
-  }
-  const auto has = [](const std::vector<std::string>& names, const std::string& name) {
-    return std::find(names.begin(), names.end(), name) != names.end();
-  };
-  Json values = Json::object();
+  const Json file = parse_toml(read_file(path), path);
+  const std::vector<FieldInfo> own = command.fields();
+  std::vector<Command> known = all;
+  known.push_back(command);
+  Json top = Json::object(), table = Json::object();
   for (const auto& [key, value] : file.items()) {
-    const std::vector<std::string>& names = value.is_object() ? tables : keys;
-    if (!has(names, key))
-      throw UsageError(concat(path, ": ", unknown_name(value.is_object() ? "table" : "key", key, names)));
-    if (!value.is_object() && has(own, key)) values[key] = value;
+    const bool is_commands =
+        value.is_object() &&
+        std::any_of(known.begin(), known.end(), [&](const Command& other) { return other.name == key; });
+    if (is_commands && key == command.name)
+      table = value;
+    else if (!is_commands || is_table(key, own))
+      top[key] = value;
   }
-  if (file.contains(command.name) && file.at(command.name).is_object()) {
-    for (const auto& [key, value] : file.at(command.name).items()) {
-      if (!has(own, key))
-        throw UsageError(concat(path, ": [", command.name, "] ", unknown_name("key", key, own)));
-      values[key] = value;
-    }
-  }
-  return values;
-}
 
-std::string to_toml(const Json& config) {
-  std::ostringstream text;
-  for (const auto& [key, value] : config.items())
-    if (!value.is_object())
-      text << key << " = " << value.dump() << "\n";  // JSON scalars and lists are TOML's too
-  return text.str();
+  std::string where;
+  try {
+    Json unknown = Json::object();
+    Json values = expand_names(top, own, &unknown);
+    for (const Command& other : all) unknown = unknown_to(other, unknown);
+    if (!unknown.empty()) refuse(unknown, known);
+    where = concat("[", command.name, "] ");
+    if (is_group(command.name, own)) {  // a group of the same name: its keys first
+      Json left = Json::object();
+      merge_config(values, expand_names({{command.name, table}}, own, &left));
+      table = left.value(command.name, Json::object());
+    }
+    merge_config(values, expand_names(table, own));
+    for (const FieldInfo& field : own)
+      if (field.kind.starts_with("int") && value_at(values, field.name) != nullptr)
+        restore_integers(values[detail::pointer_of(field.name)]);
+    return values;
+  } catch (const InvalidArgument& error) {
+    throw UsageError(concat(path, ": ", where, error.what()));
+  }
 }
 
 namespace {
@@ -332,19 +473,24 @@ Json resolve(const Command& command, std::span<const std::string> args, Common& 
   std::string config_file;
   try {
     const Json flags = parse_flags(command, args, common, config_file);
+    const std::vector<FieldInfo> infos = command.fields();
     const auto check = [&](const Json& given, const auto& name_of) {
-      for (const FieldInfo& field : command.fields())
-        if (given.contains(field.name))
-          detail::check_value(name_of(field.name), field.kind, given.at(field.name), field.bounds,
-                              field.choices);
+      for (const FieldInfo& field : infos)
+        if (const Json* value = value_at(given, field.name))
+          detail::check_value(name_of(field), field.kind, *value, field.bounds, field.choices);
     };
-    check(flags, flag_of);
+    check(flags, [&](const FieldInfo& field) { return option_of(field, infos); });
     Json values = config_file.empty() ? Json::object() : read_config_file(config_file, command, commands());
-    check(values, [&](const std::string& name) { return config_file + ": " + name; });
-    values.update(flags);
-    for (const std::string& name : command.required)
-      if (!values.contains(name) || values.at(name) == "")
+    check(values, [&](const FieldInfo& field) { return config_file + ": " + field.name; });
+    merge_config(values, flags);
+    for (const std::string& name : command.required) {
+      const auto is_given = [&](const FieldInfo& field) {
+        const Json* value = value_at(values, field.name);
+        return is_named(field, name, infos) && value != nullptr && *value != "" && !value->empty();
+      };
+      if (std::none_of(infos.begin(), infos.end(), is_given))
         throw UsageError(concat(command.name, ": ", flag_of(name), " is missing"));
+    }
     return values;
   } catch (const InvalidArgument& error) {
     throw UsageError(error.what());

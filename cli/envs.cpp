@@ -9,15 +9,13 @@
 namespace diffreward::cli {
 
 Json run_envs(const EnvsConfig& config) {
-  if (config.env.empty()) {
+  if (config.env.id.empty()) {
     Json list = Json::array();
     for (const EnvEntry& entry : env_catalog())
       list.push_back({{"id", entry.id}, {"summary", entry.summary}});
     return {{"envs", list}};
   }
-  Json options = Json::object();
-  if (!config.map.empty()) options["map"] = config.map;
-  const auto env = make_env(config.env, options);
+  const auto env = make_env(config.env);
   const EnvSpec& spec = env->spec();
   Json option_list = Json::object();
   for (const FieldInfo& field : env_entry(spec.id).options_help())

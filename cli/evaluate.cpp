@@ -1,53 +1,65 @@
-// diffreward evaluate: what a reward means, with the discriminator beside it.
+// diffreward evaluate: what rewards mean, side by side.
 #include "agents/device.h"
-#include "cli/stage.h"
+#include "cli/section.h"
 #include "cli/stages.h"
-#include "envs/catalog.h"
-#include "envs/maze2d/maze2d.h"
-#include "rewards/discriminator/discriminator.h"
+#include "rewards/evaluate/maze_task.h"
+#include "rewards/learned_reward.h"
 
 namespace diffreward::cli {
 namespace {
 
 constexpr int kStripTimesteps[] = {0, 5, 10, 20, 40, 80};
 
+/// Names of the rewards in results and pictures: their stages' folders or files, numbered where these repeat.
+std::vector<std::string> names_of(const std::vector<std::string>& rewards) {
+  std::vector<std::string> names;
+  for (const std::string& path : rewards) {
+    const std::filesystem::path given = std::filesystem::path(path).lexically_normal();
+    const std::filesystem::path last = given.has_filename() ? given : given.parent_path();
+    const std::string name = last.filename() == "reward.safetensors" && last.has_parent_path()
+                                 ? last.parent_path().filename().string()
+                                 : last.stem().string();
+    std::string numbered = name;
+    for (int i = 2; std::find(names.begin(), names.end(), numbered) != names.end(); ++i)
+      numbered = concat(name, "_", i);
+    names.push_back(numbered);
+  }
+  return names;
+}
+
 /// One task: a maze, its goal, held-out recordings of both sides.
 struct Case {
   const EvaluateConfig& config;
   std::filesystem::path folder;  // of the pictures
-  MazeMap map;
-  Point goal;
+  MazeTask task;
   Dataset expert, base;
-  int height() const { return config.width * map.rows() / map.columns(); }
+  int height() const { return config.width * task.map.rows() / task.map.columns(); }
 };
 
-RewardEvaluation judge(const Case& c, const RewardModel& reward, const RewardModel* support,
-                       const std::string& name) {
-  const RewardEvaluation result =
-      evaluate_reward(reward, c.map, c.goal, c.expert, c.base, c.config.evaluation, support);
-  write_png(c.folder / (name + "_heatmap.png"),
-            draw_reward(result.heatmap, c.map, c.goal, name, c.config.width, c.height()));
-  return result;
-}
-
-Json judge_relative(const Case& c, const RelativeReward& reward) {
-  const FunctionReward support(reward.layout(), reward.reads_actions(),
-                               [&](auto windows, auto out) { reward.support(windows, out); });
-  const RewardEvaluation result = judge(c, reward, &support, "relative");
+Json judge(const Case& c, const LearnedReward& reward, const std::string& name) {
+  std::optional<FunctionReward> support;
+  if (reward.relative != nullptr)
+    support.emplace(reward.relative->layout(), reward.relative->reads_actions(),
+                    [&](auto windows, auto out) { reward.relative->support(windows, out); });
+  const auto& [map, goal] = c.task;
+  const RewardEvaluation result = evaluate_reward(*reward.model, map, goal, c.expert, c.base,
+                                                  c.config.evaluation, support ? &*support : nullptr);
+  const auto write = [&](const char* what, const Image& picture) {
+    write_png(c.folder / concat(name, "_", what, ".png"), picture);
+  };
+  write("heatmap", draw_reward(result.heatmap, map, goal, name, c.config.width, c.height()));
+  write("occupancy", draw_occupancy(result.preference, map, goal, c.config.width, c.height()));
+  write("regions", draw_regions(result.preference, map, goal, c.config.width, c.height()));
+  Json json = result.json();
+  if (reward.relative == nullptr) return json;
+  const RelativeReward& rho = *reward.relative;
   std::vector<int> timesteps;
   for (const int t : kStripTimesteps)
-    if (t < reward.timesteps()) timesteps.push_back(t);
+    if (t < rho.timesteps()) timesteps.push_back(t);
   const std::vector<Heatmap> strip = heatmap_strip(
-      [&](int t) -> ScoreFn {
-        return [&reward, t](auto windows, auto out) { reward.score_at(t, windows, out); };
-      },
-      reward, timesteps, c.map, c.goal, {.per_cell = c.config.evaluation.per_cell});
-  write_png(c.folder / "strip.png", draw_reward_strip(strip, timesteps, c.map, c.goal, c.height() / 2));
-  write_png(c.folder / "occupancy.png",
-            draw_occupancy(result.preference, c.map, c.goal, c.config.width, c.height()));
-  write_png(c.folder / "regions.png",
-            draw_regions(result.preference, c.map, c.goal, c.config.width, c.height()));
-  Json json = result.json();
+      [&](int t) -> ScoreFn { return [&rho, t](auto windows, auto out) { rho.score_at(t, windows, out); }; },
+      rho, timesteps, map, goal, {.per_cell = c.config.evaluation.per_cell});
+  write("strip", draw_reward_strip(strip, timesteps, map, goal, c.height() / 2));
   for (std::size_t i = 0; i < strip.size(); ++i) {
     json["over_t"].push_back(strip[i].json());
     json["over_t"].back()["t"] = timesteps[i];
@@ -57,48 +69,121 @@ Json judge_relative(const Case& c, const RelativeReward& reward) {
 
 }  // namespace
 
-MazeMap maze_of_data(const Dataset& data) {
-  const Provenance& from = data.provenance();
-  require(!from.env.empty(), data.path().string(),
-          ": expected the name of a maze environment in its metadata, found none");
-  const auto env = make_env(from.env, from.env_options);
-  const auto* maze = dynamic_cast<const Maze2D*>(env.get());
-  require(maze != nullptr, data.path().string(), ": expected data of a maze, found ", from.env);
-  return maze->map();
-}
-
-Point goal_of(const MazeMap& map, const std::vector<int>& goal_cell) {
-  require(goal_cell.size() == 2 || (goal_cell.empty() && map.goal()),
-          "goal_cell: expected row and column, got ", goal_cell.size(), " numbers");
-  const Cell cell = goal_cell.empty() ? *map.goal() : Cell{goal_cell[0], goal_cell[1]};
-  require(map.free(cell), "goal_cell: expected a free cell, got (", cell[0], ", ", cell[1], ")");
-  return MazeMap::point_of(cell);
+StageSpec stage_of(const EvaluateConfig& config) {
+  StageSpec stage{
+      .command = "evaluate",
+      .config = to_json(config),
+      .folder = config.run.out,
+      .reuse = config.run.reuse,
+      .inputs = {{"expert_data", config.expert_data, "data"}, {"base_data", config.base_data, "data"}},
+      .products = {}};
+  const std::vector<std::string> names = names_of(config.rewards);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    stage.inputs.push_back({"rewards", config.rewards[i], "reward.safetensors", names[i]});
+    for (const char* picture : {"heatmap", "occupancy", "regions", "strip"})
+      stage.products.push_back(concat(names[i], "_", picture, ".png"));
+  }
+  return stage;
 }
 
 Json run_evaluate(const EvaluateConfig& config) {
-  const StageSpec stage{
-      "evaluate",
-      to_json(config),
-      config.run.out,
-      config.run.reuse,
-      {{"reward", config.reward, "reward.safetensors"},
-       {"baseline", config.baseline, "reward.safetensors"},
-       {"expert_data", config.expert_data, "data"},
-       {"base_data", config.base_data, "data"}},
-      {"relative_heatmap.png", "discriminator_heatmap.png", "strip.png", "occupancy.png", "regions.png"}};
-  return run_stage(stage, [&](const std::filesystem::path& folder) {
+  require(!config.rewards.empty(), "rewards: expected at least one, got none");
+  return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     set_torch_threads(config.run.threads);
-    const Dataset base = open_data(config.base_data);
-    const MazeMap map = maze_of_data(base);
-    const Case c{config, folder, map, goal_of(map, config.goal_cell), open_data(config.expert_data), base};
-    Json result = {{"goal", c.goal}};
-    const auto file = [](const std::string& path) { return product(path, "reward.safetensors"); };
-    result["relative"] = judge_relative(c, *RelativeReward::load(file(config.reward)));
-    if (!config.baseline.empty())
-      result["discriminator"] =
-          judge(c, *Discriminator::load(file(config.baseline)), nullptr, "discriminator").json();
+    const Dataset expert = open_data(config.expert_data);
+    const Case c{config, folder, maze_task(expert), expert, open_data(config.base_data)};
+    Json result = {{"goal", c.task.goal}};
+    const std::vector<std::string> names = names_of(config.rewards);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const LearnedReward reward = load_reward(product(config.rewards[i], "reward.safetensors"));
+      result["rewards"][names[i]] = judge(c, reward, names[i]);
+    }
     return result;
   });
+}
+
+namespace {
+
+/// The rewards of a stage, those with a heatmap for each timestep (relative ones) first.
+std::vector<std::string> rewards_in(const Json& result) {
+  std::vector<std::string> names;
+  for (const auto& [name, unused] : result.at("rewards").items()) names.push_back(name);
+  std::stable_partition(names.begin(), names.end(), [&](const std::string& name) {
+    return result.at("rewards").at(name).contains("over_t");
+  });
+  return names;
+}
+
+void add_comparison(Page& page, const StepRecord& step, const std::vector<std::string>& names) {
+  Table table{
+      "Rewards against the task",
+      {"", "peak to goal, cells", "Spearman with -(shortest path)", "AUROC expert against base, held out",
+       "EPIC distance to the dense reward", "to the sparse one"},
+      {}};
+  std::vector<Picture> heatmaps;
+  for (const std::string& name : names) {
+    const Json& reward = step.result.at("rewards").at(name);
+    const Json& heatmap = reward.at("heatmap");
+    table.rows.push_back({readable(name), number(heatmap.at("peak_to_goal")),
+                          number(heatmap.at("rank_correlation")),
+                          with_interval(reward.at("separation").at("auroc")),
+                          number(reward.at("epic").at("dense")), number(reward.at("epic").at("sparse"))});
+    heatmaps.push_back({step.picture(name + "_heatmap.png"), readable(name),
+                        concat("Heatmap of ", readable(name), " over the maze")});
+  }
+  page.figures(heatmaps).table(table);
+}
+
+void add_preference(Page& page, const StepRecord& step, const std::string& name) {
+  const Json& reward = step.result.at("rewards").at(name);
+  const Json& bins = reward.at("separation").at("histogram");
+  const double low = bins.at("low"), high = bins.at("high");
+  page.chart(HistogramChart{"Mean reward of held-out stretches",
+                            readable(name),
+                            "expert",
+                            "base",
+                            {low, high, bins.at("expert").get<std::vector<double>>()},
+                            {low, high, bins.at("base").get<std::vector<double>>()}});
+  page.section("What the expert prefers")
+      .text(
+          "Behaviour of held-out expert recordings against base recordings: means with 95 % intervals over "
+          "episodes, the "
+          "difference in pooled standard deviations, and how the reward ranks that behaviour within base "
+          "data.");
+  Table table{
+      "Behaviours", {"", "expert", "base", "difference", "effect size", "reward's rank correlation"}, {}};
+  for (const Json& b : reward.at("preference").at("behaviours")) {
+    const std::string unit = b.at("unit").get<std::string>();
+    table.rows.push_back({readable(b.at("name")) + (unit.empty() ? "" : ", " + unit),
+                          number(b.at("expert").at("value")), number(b.at("base").at("value")),
+                          with_interval(b.at("difference")), number(b.at("effect_size")),
+                          number(b.at("reward_correlation"))});
+  }
+  page.table(table).figures(
+      {{step.picture(name + "_occupancy.png"),
+        "Where the expert is more (red) and less (blue) than the base"},
+       {step.picture(name + "_regions.png"), "Log ratio of the time spent in each cell"}});
+}
+
+}  // namespace
+
+void evaluate_section(Page& page, std::span<const StepRecord> steps) {
+  for (const StepRecord& step : steps) {
+    const std::vector<std::string> names = rewards_in(step.result);
+    page.section(steps.size() == 1 ? "What the reward says"
+                                   : concat("What the reward says: ", readable(step.name)))
+        .text(
+            "The reward of standing at each position, extracted from the two diffusion models alone: no "
+            "reward was shown to "
+            "either. The star is the goal that the expert walks to, the cross the reward's peak. A "
+            "discriminator, trained "
+            "to tell expert from base, is the usual baseline.");
+    add_comparison(page, step, names);
+    if (step.has_picture(names[0] + "_strip.png"))
+      page.figure(step.picture(names[0] + "_strip.png"),
+                  "The reward over the noise level t. Rewards of different t may not be compared.");
+    add_preference(page, step, names[0]);
+  }
 }
 
 }  // namespace diffreward::cli

@@ -1,21 +1,30 @@
 // diffreward generate: walk mazes with the waypoint controller and record what happens.
-#include "cli/stage.h"
+#include "cli/section.h"
 #include "cli/stages.h"
-#include "envs/catalog.h"
+#include "core/file.h"
 #include "envs/vector_env.h"
 
 namespace diffreward::cli {
+namespace {
 
-Json maze_options(const std::string& map, const std::vector<int>& goal_cell, const std::string& reward) {
-  Json options = {{"reward", reward}};
-  if (!map.empty()) options["map"] = map;
-  if (!goal_cell.empty()) options["goal_cell"] = goal_cell;
-  return options;
+bool names_file(const Json& value) {
+  std::error_code ignored;
+  return value.is_string() && std::filesystem::is_regular_file(value.get<std::string>(), ignored);
 }
 
-StageInput map_input(const std::string& map) {
-  std::error_code ignored;
-  return {"map", std::filesystem::is_regular_file(map, ignored) ? map : std::string(), "map"};
+}  // namespace
+
+std::vector<StageInput> files_of(const EnvConfig& env) {
+  std::vector<StageInput> files;
+  for (const auto& [name, value] : env.options.items())
+    if (names_file(value)) files.push_back({"env.options." + name, value.get<std::string>(), name});
+  return files;
+}
+
+EnvConfig with_texts(EnvConfig env) {
+  for (Json& value : env.options)
+    if (names_file(value)) value = read_file(value.get<std::string>());
+  return env;
 }
 
 Dataset open_data(const std::string& path) {
@@ -34,61 +43,84 @@ RecordingSize size_of(const GenerateConfig& config) {
   const auto asked = static_cast<std::size_t>(config.steps);
   if (!config.whole_episodes) return {config.count, asked};
   const auto episode = static_cast<std::size_t>(
-      config.episode_steps > 0 ? config.episode_steps : env_spec(config.env, Json::object()).max_steps);
+      config.episode_steps > 0 ? config.episode_steps : env_entry(config.env.id).max_steps);
   const std::size_t episodes = (asked + episode - 1) / episode;
   const auto count = std::min(static_cast<std::size_t>(config.count), episodes);
   const std::size_t each = (episodes + count - 1) / count;
   return {static_cast<int>(count), count * each * episode};
 }
 
+bool is_expert(const GenerateConfig& config) {
+  return config.role.empty() ? is_directed(config.env) : config.role == "expert";
+}
+
+std::string minari_id(const GenerateConfig& config) {
+  return concat("diffreward/", config.env.id, "/", is_expert(config) ? "expert" : "base", "-v0");
+}
+
 }  // namespace
 
-Json run_generate(const GenerateConfig& config) {
-  const std::string behaviour = config.goal_cell.empty() ? "base" : "expert";
-  const std::string id = "diffreward/" + config.env + "/" + behaviour + "-v0";
-  StageSpec stage{"generate",       to_json(config),         config.run.out,
-                  config.run.reuse, {map_input(config.map)}, {"data.hdf5"}};
-  stage.link = Link::kAgents;
+StageSpec stage_of(const GenerateConfig& config) {
+  StageSpec stage{.command = "generate",
+                  .config = to_json(config),
+                  .folder = config.run.out,
+                  .reuse = config.run.reuse,
+                  .inputs = files_of(config.env),
+                  .products = {"data.hdf5"},
+                  .link = Link::kAgents};
   if (config.format == "minari")
     for (const char* file : {"/data/main_data.hdf5", "/data/metadata.json"})
-      stage.products.push_back(id + file);
-  return run_stage(stage, [&](const std::filesystem::path& folder) {
+      stage.products.push_back(minari_id(config) + file);
+  return stage;
+}
+
+Json run_generate(const GenerateConfig& config) {
+  return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     const RecordingSize size = size_of(config);
-    Json options = maze_options(config.map, config.goal_cell, config.reward);
-    options["random_goal"] = config.goal_cell.empty();
-    options["start_jitter"] = config.start_jitter;
-    options["goal_jitter"] = config.goal_jitter;
-    const auto envs = make_vector(config.env,
-                                  {.count = size.count,
-                                   .threads = config.run.threads,
-                                   .autoreset = "same_step",
-                                   .max_steps = config.episode_steps > 0 ? config.episode_steps : -1},
-                                  options);
-    const Recording recorded = config.goal_cell.empty()
-                                   ? (config.held_out ? Recording::kHeldOutBase : Recording::kBase)
-                                   : (config.held_out ? Recording::kHeldOutExpert : Recording::kExpert);
+    EnvConfig env = with_texts(config.env);
+    env.options = undirected_options(env);
+    const auto envs = make_vector(env, {.count = size.count,
+                                        .threads = config.run.threads,
+                                        .autoreset = "same_step",
+                                        .max_steps = config.episode_steps > 0 ? config.episode_steps : -1});
+    const bool expert = is_expert(config);
+    const Recording recorded = expert ? (config.held_out ? Recording::kHeldOutExpert : Recording::kExpert)
+                                      : (config.held_out ? Recording::kHeldOutBase : Recording::kBase);
     const CollectInfo info{
-        .behaviour = config.goal_cell.empty() ? "waypoints to random goals" : "waypoints to one goal",
-        .seed = config.controller.seed,
+        .behaviour = expert ? "waypoints to one goal" : "waypoints to random goals",
+        .seed = config.waypoints.seed,
         .recording = recorded,
-        .env_options = options,
-        .extra = {{"controller", to_json(config.controller)}, {"episode_steps", config.episode_steps}},
+        .env_options = env.options,
+        .extra = {{"controller", to_json(config.waypoints)}, {"episode_steps", config.episode_steps}},
         .extra_fields = waypoint_extra_fields()};
     const Dataset data =
-        collect(*envs, waypoint_policy(config.controller, recorded), size.steps, info, folder / "data.hdf5");
+        collect(*envs, waypoint_policy(config.waypoints, recorded), size.steps, info, folder / "data.hdf5");
     Json result = {{"data", "data.hdf5"}, {"transitions", data.size()}, {"episodes", data.episodes().size()}};
     if (data.size() != static_cast<std::size_t>(config.steps))
       result["rounded"] = concat(config.steps, " steps were asked for, ", data.size(),
                                  config.whole_episodes ? " are whole episodes" : " are as many an instance");
     if (config.format == "minari") {
-      data.write_minari(folder, id);
-      result["minari"] = id + "/data/main_data.hdf5";
+      data.write_minari(folder, minari_id(config));
+      result["minari"] = minari_id(config) + "/data/main_data.hdf5";
     }
     double total = 0;
     for (const float reward : data.rewards()) total += reward;
     result["reward_per_step"] = total / static_cast<double>(data.size());
     return result;
   });
+}
+
+void generate_section(Page& page, std::span<const StepRecord> steps) {
+  Table table{"Recordings", {"", "environment", "transitions", "episodes", "reward per step"}, {}};
+  for (const StepRecord& step : steps)
+    table.rows.push_back({readable(step.name), step.config.at("env").at("id"),
+                          number(step.result.at("transitions")), number(step.result.at("episodes")),
+                          number(step.result.at("reward_per_step"))});
+  page.section("Recorded behaviour")
+      .text(
+          "Base data says what is possible, expert data what is wanted; data to test on share no random "
+          "number with the rest.")
+      .table(table);
 }
 
 }  // namespace diffreward::cli

@@ -5,21 +5,20 @@
 #include <string>
 
 #include "core/config.h"
+#include "envs/catalog.h"
 #include "envs/image.h"
 
 namespace diffreward::cli {
 
 struct EnvsConfig {
-  std::string env;     // id; empty lists all
-  std::string map;     // a map file or text in place of the environment's own
-  std::string render;  // PNG to write
-  int width = 480;     // pixels
+  EnvConfig env{.id = ""};  // empty lists all
+  std::string render;       // PNG to write
+  int width = 480;          // pixels
   std::uint64_t seed = 0;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("env", self.env, "environment to describe; empty lists all");
-    field("map", self.map, "a map file or text in place of the environment's own");
+    field("env", self.env, "what to describe; empty lists all");
     field("render", self.render, "write the first state of an episode as a PNG");
     field("width", self.width, "of the PNG, pixels", Bounds{kMinPictureSide, kMaxPictureSide});
     field("seed", self.seed, "seed of that episode");

@@ -1,23 +1,25 @@
-// The report of a maze job: one self-contained page from the recorded stages of a results folder.
+// A job's figures and its report: what the finished steps came to.
 #pragma once
 
+#include <filesystem>
 #include <string>
+#include <vector>
 
-#include "core/config.h"
+#include "cli/job.h"
+#include "cli/section.h"
+#include "leaderboard/results.h"
 
 namespace diffreward::cli {
 
-struct ReportConfig {
-  std::string results;  // folder of demo
-  std::string out;      // HTML file; empty: report.html in that folder
+/// The record of a step that was made. Throws Error naming the folder where it was not.
+StepRecord record_of(const JobStep& step);
 
-  template <class Self, class Visitor>
-  static void visit(Self& self, Visitor&& field) {
-    field("results", self.results, "folder that demo wrote");
-    field("out", self.out, "HTML file to write; empty for report.html in that folder");
-  }
-};
-/// Writes the page; returns its path and the figures it shows. Throws Error naming a stage that is missing.
-Json run_report(const ReportConfig& config);
+/// Every figure over all runs of a job, of which all steps that they read were made: values are averaged over
+/// the other axes first, then over seeds, with Student's interval (of `over`: the delta method's). One run
+/// keeps the interval of its estimate. `command` prints the figures again.
+std::vector<Result> figures_of(const Job& job, const std::string& command);
+
+/// The page of one run: figures on top, then a section for each command in the order of the steps.
+Page report_of(const Job& job, const JobRun& run, const std::vector<Result>& figures);
 
 }  // namespace diffreward::cli

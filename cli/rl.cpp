@@ -1,66 +1,90 @@
 // diffreward rl: train PPO on the task's reward or on an extracted one; judge it by the task's.
 #include <cmath>
-#include <fstream>
 
 #include "agents/device.h"
-#include "cli/stage.h"
+#include "cli/section.h"
 #include "cli/stages.h"
 #include "core/progress.h"
 #include "core/statistics.h"
-#include "envs/maze2d/maze2d.h"
 #include "rewards/learned_reward.h"
 #include "rewards/rewarded_env.h"
 
 namespace diffreward::cli {
 namespace {
 
-std::unique_ptr<VectorEnv> make_task(const RlConfig& config, const std::string& task_reward) {
-  auto env = make_vector(config.env,
-                         {.count = config.count, .threads = config.run.threads, .autoreset = "same_step"},
-                         maze_options(config.map, config.goal_cell, task_reward));
+/// The environment with a judge's options beside its own.
+std::unique_ptr<VectorEnv> make_task(const RlConfig& config, const Json& options) {
+  EnvConfig env = with_texts(config.env);
+  env.options.update(options);
+  return make_vector(env, {.count = config.count,
+                           .threads = config.run.threads,
+                           .autoreset = "same_step",
+                           .max_steps = config.episode_steps > 0 ? config.episode_steps : -1});
+}
+
+std::unique_ptr<VectorEnv> make_paid(const RlConfig& config) {
+  auto env = make_task(config, Json::object());
   if (config.reward.empty()) return env;
   const LearnedReward reward = load_reward(product(config.reward, "reward.safetensors"));
   return std::make_unique<RewardedEnv>(std::move(env), read_reward(reward, config.reading));
 }
 
-/// Returns on the true task of one reward kind, and where the agent ends.
-Json judge(const RlConfig& config, Ppo& agent, const std::string& task_reward) {
-  const auto env = make_vector(
-      config.env, {.count = config.count, .threads = config.run.threads, .autoreset = "same_step"},
-      maze_options(config.map, config.goal_cell, task_reward));
+/// Returns on one task, and how its episodes end.
+Json judge(const RlConfig& config, Ppo& agent, const Json& options) {
+  const auto env = make_task(config, options);
   const auto outcomes = evaluate_agent(*env, agent, config.episodes, config.ppo.seed);
-  const Point goal = dynamic_cast<Maze2D&>(env->env(0)).goal();
-  std::vector<double> returns, distances;
+  std::vector<double> returns;
   Json ends = Json::array();
   for (const EpisodeOutcome& outcome : outcomes) {
     returns.push_back(outcome.task_return);
-    ends.push_back({outcome.last_observation[0], outcome.last_observation[1]});
-    distances.push_back(
-        std::hypot(outcome.last_observation[0] - goal[0], outcome.last_observation[1] - goal[1]));
+    ends.push_back(outcome.last_observation);
   }
-  Json quantiles = Json::object();
-  for (const double q : {0.1, 0.25, 0.5, 0.75, 0.9})
-    quantiles[concat(100 * q, " %")] = quantile(distances, q);
   Json result = {{"return", bootstrap_mean({returns, {}}, {}).json()},
-                 {"final_distance", quantiles},
                  {"episodes", {{"return", returns}, {"end", ends}}}};
-  if (task_reward == "sparse") result["score"] = env->spec().score(mean(returns));
+  result.update(ends_of(env->spec(), outcomes));
+  if (const double score = env->spec().score(mean(returns)); std::isfinite(score)) result["score"] = score;
   return result;
 }
 
 }  // namespace
 
+Json ends_of(const EnvSpec& spec, const std::vector<EpisodeOutcome>& outcomes) {
+  const auto last = [&](const char* field) {
+    std::vector<double> values;
+    if (const auto at = spec.info_offset(field))
+      for (const EpisodeOutcome& outcome : outcomes) values.push_back(outcome.last_info[*at]);
+    return values;
+  };
+  Json ends = Json::object();
+  if (const std::vector<double> success = last("success"); !success.empty())
+    ends["success"] = bootstrap_mean({success, {}}, {}).json();
+  if (const std::vector<double> distances = last("goal_distance"); !distances.empty()) {
+    for (const double q : {0.1, 0.25, 0.5, 0.75, 0.9})
+      ends["final_distance"][concat(100 * q, " %")] = quantile(distances, q);
+    ends["final_distances"] = distances;
+  }
+  return ends;
+}
+
+StageSpec stage_of(const RlConfig& config) {
+  std::vector<StageInput> inputs = files_of(config.env);
+  inputs.push_back({"reward", config.reward, "reward.safetensors"});
+  return {.command = "rl",
+          .config = to_json(config),
+          .folder = config.run.out,
+          .reuse = config.run.reuse,
+          .inputs = inputs,
+          .products = {"agent.safetensors"}};
+}
+
 Json run_rl(const RlConfig& config) {
-  const StageSpec stage{"rl",
-                        to_json(config),
-                        config.run.out,
-                        config.run.reuse,
-                        {{"reward", config.reward, "reward.safetensors"}, map_input(config.map)},
-                        {"agent.safetensors"}};
-  return run_stage(stage, [&](const std::filesystem::path& folder) {
+  for (const auto& [name, options] : config.judges.items())
+    require(options.is_object(), "judges.", name, ": expected options of the environment, got ",
+            brief(options));
+  return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     check_device(config.ppo.device);
     set_torch_threads(1);  // the nets are too small for more
-    const auto env = make_task(config, "dense");
+    const auto env = make_paid(config);
     Ppo agent(*env, config.ppo);
     Progress progress(
         config.reward.empty() ? "PPO on the true reward" : "PPO on " + config.reading.reading + " rho",
@@ -79,11 +103,61 @@ Json run_rl(const RlConfig& config) {
       seen = metrics.env_steps;
     });
     agent.save(folder / "agent.safetensors");
-    return Json{{"agent", "agent.safetensors"},
-                {"dense", judge(config, agent, "dense")},
-                {"sparse", judge(config, agent, "sparse")},
-                {"curve", curve}};
+    Json result = {{"agent", "agent.safetensors"}, {"curve", curve}};
+    const Json as_it_is = {{"task", Json::object()}};
+    for (const auto& [name, options] : (config.judges.empty() ? as_it_is : config.judges).items())
+      result["judges"][name] = judge(config, agent, options);
+    return result;
   });
+}
+
+void rl_section(Page& page, std::span<const StepRecord> steps) {
+  // A record's config is without the inputs that were used.
+  const auto is_paid = [](const StepRecord& step) { return !step.config.contains("reward"); };
+  const Json& judges = steps.front().result.at("judges");
+  const auto truth =
+      std::find_if(steps.begin(), steps.end(), [&](const StepRecord& step) { return !is_paid(step); });
+  std::vector<std::string> header = {"trained on"};
+  for (const auto& [judge, unused] : judges.items()) {
+    header.push_back(judge + " return");
+    if (truth != steps.end()) header.push_back("share of the true reward's");
+  }
+  const std::string first = judges.begin().key();
+  const bool distances = judges.at(first).contains("final_distance");
+  if (distances) header.push_back("median final distance");
+  Table table{"True returns", header, {}};
+  LineChart chart{
+      "Learning curves, judged by the true reward", "environment steps", "true reward per step", {}};
+  for (const StepRecord& step : steps) {
+    const Json& found = step.result.at("judges");
+    const std::string reading = step.config.at("reading").at("reading");
+    const std::string name = !is_paid(step) ? "the true reward" : concat("the extracted reward, ", reading);
+    std::vector<std::string> row = {name};
+    for (const auto& [judge, unused] : judges.items()) {
+      const Json& earned = found.at(judge).at("return");
+      row.push_back(with_interval(earned));
+      if (truth != steps.end())
+        row.push_back(number(earned.at("value").get<double>() /
+                             truth->result.at("judges").at(judge).at("return").at("value").get<double>()));
+    }
+    if (distances) row.push_back(number(found.at(first).at("final_distance").at("50 %")));
+    table.rows.push_back(row);
+    LineSeries line{name, {}, {}};
+    for (const Json& point : step.result.at("curve")) {
+      line.x.push_back(point.at("env_steps"));
+      line.y.push_back(point.at("task_reward"));
+    }
+    chart.series.push_back(line);
+  }
+  page.section("Agents trained on it")
+      .text(
+          "PPO from scratch, with the same settings, on the true reward and on the extracted one. All are "
+          "judged by the "
+          "true task, with deterministic actions from fresh starts. Plain pays the reward as it is; shaped "
+          "pays its "
+          "growth over each step, which has the same optimal policies (`rewards/reading.h`).")
+      .table(table)
+      .chart(chart);
 }
 
 }  // namespace diffreward::cli

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "cli/command.h"
+#include "cli/toml.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/provenance.h"
@@ -206,8 +207,8 @@ class Stage {
       if (contains(folder_, found.file))
         throw Error(concat("--out: expected a folder without inputs, found ", folder_.string(), " to hold ",
                            flag_of(input.option), " ", found.file.string()));
-      inputs[input.option] = found.hash;
-      config.erase(input.option);
+      inputs[input.name.empty() ? input.option : input.option + "." + input.name] = found.hash;
+      erase(config, input.option);
     }
     key_ = {{"command", spec.command},
             {"version", DIFFREWARD_VERSION},
@@ -257,7 +258,26 @@ class Stage {
     return shown(result, products);
   }
 
+  StageStatus status() const {
+    using enum StageStatus::State;
+    if (is_complete(work_)) return {kUnfinished, 0};
+    const std::optional<Record> old = Record::read(folder_);
+    std::error_code ignored;
+    if (!old || !old->finished()) return {fs::exists(work_ / kRecord, ignored) ? kUnfinished : kAbsent, 0};
+    const double seconds = old->json.value("seconds", 0.0);
+    return {old->key() == key_ && is_whole(*old) ? kDone : kChanged, seconds};
+  }
+
  private:
+  /// Removes the field of a dotted name.
+  static void erase(Json& config, const std::string& name) {
+    const auto dot = name.find('.');
+    if (dot == std::string::npos)
+      config.erase(name);
+    else if (const auto group = config.find(name.substr(0, dot)); group != config.end())
+      erase(*group, name.substr(dot + 1));
+  }
+
   void create_folder() const {
     std::error_code failed;
     fs::create_directories(folder_, failed);
@@ -389,6 +409,17 @@ Json run_stage(const StageSpec& stage, const std::function<Json(const fs::path&)
     return Stage(stage).run(work);
   } catch (const fs::filesystem_error& error) {
     throw Error(concat(error.path1().string(), ": ", error.code().message()));
+  }
+}
+
+StageStatus status_of(const StageSpec& stage) {
+  try {
+    return Stage(stage).status();
+  } catch (const Error&) {  // of an input that is not there yet
+    std::error_code ignored;
+    return {fs::exists(stage.folder / kRecord, ignored) ? StageStatus::State::kChanged
+                                                        : StageStatus::State::kAbsent,
+            0};
   }
 }
 

@@ -20,9 +20,10 @@ namespace diffreward::cli {
 
 /// What a stage reads. `path` is a file, or a finished stage's folder, which stands for the product in it.
 struct StageInput {
-  std::string option;   // field of the config that names it: "data"
-  std::string path;     // as given; "" for an input that is not used
-  std::string product;  // "model.safetensors"; "data" for a data set, see find_data_file()
+  std::string option;     // field of the config that names it: "data", "env.options.map"
+  std::string path;       // as given; "" for an input that is not used
+  std::string product;    // "model.safetensors"; "data" for a data set, see find_data_file()
+  std::string name = {};  // of one among several of an option
 };
 
 struct StageSpec {
@@ -46,6 +47,19 @@ struct StageSpec {
 /// or not what its record says; where the folder is or holds an input, holds another command's stage or files
 /// in the places of products that no record lists; and where another run is writing there.
 Json run_stage(const StageSpec& stage, const std::function<Json(const std::filesystem::path& folder)>& work);
+
+/// What is known of a stage before it is run.
+struct StageStatus {
+  enum class State {
+    kAbsent,      ///< nothing was made
+    kUnfinished,  ///< begun, and to be resumed
+    kChanged,     ///< made from another config, input or program
+    kDone,        ///< finished, as it would be made now
+  } state = State::kAbsent;
+  double seconds = 0;  ///< that the last run took; 0 where none finished
+};
+/// Reads records alone and makes nothing; inputs that are not there yet count as changed.
+StageStatus status_of(const StageSpec& stage);
 
 /// The file that a path given as `option` stands for: itself, or `name` in a finished stage's folder. Throws
 /// Error for an absent or unfinished one.

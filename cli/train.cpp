@@ -1,6 +1,6 @@
 // diffreward train: fit a diffusion model to a data set.
 #include "agents/device.h"
-#include "cli/stage.h"
+#include "cli/section.h"
 #include "cli/stages.h"
 
 namespace diffreward::cli {
@@ -9,18 +9,20 @@ DiffusionModel open_model(const std::string& path, const std::string& device) {
   return DiffusionModel::load(product(path, "model.safetensors"), device);
 }
 
+StageSpec stage_of(const TrainConfig& config) {
+  return {.command = "train",
+          .config = to_json(config),
+          .folder = config.run.out,
+          .reuse = config.run.reuse,
+          .inputs = {{"data", config.data, "data"}, {"start", config.start, "model.safetensors"}},
+          .products = {"model.safetensors", "checkpoint.safetensors", "metrics.jsonl"},
+          .extends = {"steps", "checkpoint_every", "log_every"},
+          .continues_from = {"checkpoint.safetensors", "metrics.jsonl"},
+          .link = Link::kAgents};
+}
+
 Json run_train(const TrainConfig& config) {
-  const StageSpec stage{
-      .command = "train",
-      .config = to_json(config),
-      .folder = config.run.out,
-      .reuse = config.run.reuse,
-      .inputs = {{"data", config.data, "data"}, {"start", config.start, "model.safetensors"}},
-      .products = {"model.safetensors", "checkpoint.safetensors", "metrics.jsonl"},
-      .extends = {"steps", "checkpoint_every", "log_every"},
-      .continues_from = {"checkpoint.safetensors", "metrics.jsonl"},
-      .link = Link::kAgents};
-  return run_stage(stage, [&](const std::filesystem::path& folder) {
+  return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     check_device(config.train.device);
     set_torch_threads(config.run.threads);
     const Dataset data = open_data(config.data);
@@ -32,6 +34,21 @@ Json run_train(const TrainConfig& config) {
     return Json{
         {"model", "model.safetensors"}, {"parameters", model.parameters()}, {"training", model.provenance()}};
   });
+}
+
+void train_section(Page& page, std::span<const StepRecord> steps) {
+  Table table{
+      "Diffusion models", {"", "net", "rows x stride", "steps of training", "weights", "minutes"}, {}};
+  for (const StepRecord& step : steps) {
+    const Json& model = step.config.at("model");
+    table.rows.push_back({readable(step.name), model.at("net"),
+                          concat(number(model.at("horizon")), " x ", number(model.at("stride"))),
+                          number(step.config.at("steps")), number(step.result.at("parameters")),
+                          number(step.seconds / 60)});
+  }
+  page.section("Models of behaviour")
+      .text("Denoising diffusion models of windows of behaviour; an expert is fine-tuned from its base.")
+      .table(table);
 }
 
 }  // namespace diffreward::cli

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 
 namespace diffreward {
@@ -26,7 +27,60 @@ bool has_kind(const Json& value, std::string_view kind) {
   if (kind == "bool") return value.is_boolean();
   if (kind == "int") return value.is_number_integer();
   if (kind == "float") return value.is_number();
+  if (kind == "table") return value.is_object();
   return value.is_string();
+}
+
+std::vector<std::string> with_prefix(const std::string& prefix, std::vector<std::string> names) {
+  for (std::string& name : names) name.insert(0, prefix);
+  return names;
+}
+
+/// A group's fields, named from there on.
+std::vector<FieldInfo> fields_of(const std::string& group, const std::vector<FieldInfo>& fields) {
+  std::vector<FieldInfo> out;
+  for (const FieldInfo& field : fields) {
+    if (!field.name.starts_with(group + ".")) continue;
+    out.push_back(field);
+    out.back().name.erase(0, group.size() + 1);
+  }
+  return out;
+}
+
+/// expand_names() for the group whose names begin with `prefix`.
+void expand(const Json& given, const std::vector<FieldInfo>& fields, const std::string& prefix, Json& out,
+            Json* unknown) {
+  for (const auto& [key, value] : given.items()) {
+    const bool group = is_group(key, fields);
+    if (group && value.is_object()) {
+      Json left = Json::object();
+      expand(value, fields_of(key, fields), prefix + key + ".", out, unknown ? &left : nullptr);
+      if (!left.empty()) (*unknown)[key] = left;
+      continue;
+    }
+    const std::vector<FieldInfo> found = fields_named(key, fields);
+    if (unknown && (found.empty() || (group && !value.is_string()) ||
+                    (value.is_object() && found.front().kind != "table"))) {
+      (*unknown)[key] = value;
+      continue;
+    }
+    require(!group || (value.is_string() && !found.empty()), prefix, key, ": expected a table of keys, got ",
+            brief(value));
+    if (found.size() > 1) {
+      std::string names;
+      for (const FieldInfo& field : found) names += (names.empty() ? "" : ", ") + prefix + field.name;
+      throw InvalidArgument(concat("'", prefix, key, "' is ambiguous: ", names));
+    }
+    if (found.empty()) {
+      std::vector<std::string> names;
+      for (const FieldInfo& field : fields) names.push_back(prefix + field.name);
+      throw InvalidArgument(
+          unknown_name("key", prefix + key, names, with_prefix(prefix, short_names(fields))));
+    }
+    const std::string name = prefix + found.front().name;
+    require(value_at(out, name) == nullptr, name, ": given twice");
+    out[detail::pointer_of(name)] = value;
+  }
 }
 
 }  // namespace
@@ -45,13 +99,75 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
 }
 
 std::string unknown_name(std::string_view what, std::string_view name,
-                         const std::vector<std::string>& candidates) {
-  const std::string near = nearest_name(name, candidates);
+                         const std::vector<std::string>& candidates, const std::vector<std::string>& more) {
+  std::vector<std::string> all = candidates;
+  all.insert(all.end(), more.begin(), more.end());
+  const std::string near = nearest_name(name, all);
   std::string text = concat("unknown ", what, " '", name, "'");
   if (!near.empty()) return concat(text, "; did you mean '", near, "'?");
   text += "; known:";
   for (const std::string& candidate : candidates) text += " " + candidate;
   return text;
+}
+
+bool is_group(std::string_view name, const std::vector<FieldInfo>& fields) {
+  const std::string prefix = concat(name, ".");
+  return std::ranges::any_of(fields, [&](const FieldInfo& f) { return f.name.starts_with(prefix); });
+}
+
+std::vector<FieldInfo> fields_named(std::string_view name, const std::vector<FieldInfo>& fields) {
+  const std::string prefix = concat(name, "."), ending = concat(".", name);
+  std::vector<FieldInfo> found;
+  for (const FieldInfo& field : fields)
+    if (field.name == name) return {field};
+  for (const FieldInfo& field : fields)
+    if (field.name.starts_with(prefix))
+      return field.kind == "text" ? std::vector{field} : std::vector<FieldInfo>();
+  if (name.find('.') == name.npos)
+    std::ranges::copy_if(fields, std::back_inserter(found),
+                         [&](const FieldInfo& field) { return field.name.ends_with(ending); });
+  return found;
+}
+
+std::vector<std::string> short_names(const std::vector<FieldInfo>& fields) {
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& name) {
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  };
+  for (const FieldInfo& field : fields) {
+    for (auto dot = field.name.find('.'); dot != field.name.npos; dot = field.name.find('.', dot + 1))
+      add(field.name.substr(0, dot));
+    const std::string last = field.name.substr(field.name.rfind('.') + 1);
+    const std::vector<FieldInfo> found = fields_named(last, fields);
+    if (last != field.name && found.size() == 1 && found.front().name == field.name) add(last);
+  }
+  return names;
+}
+
+Json expand_names(const Json& given, const std::vector<FieldInfo>& fields, Json* unknown) {
+  require(given.is_object(), "config: expected a table of keys, got ", brief(given));
+  Json out = Json::object();
+  expand(given, fields, "", out, unknown);
+  return out;
+}
+
+void merge_config(Json& config, const Json& more) {
+  if (!config.is_object() || !more.is_object()) {
+    config = more;
+    return;
+  }
+  for (const auto& [key, value] : more.items()) merge_config(config[key], value);
+}
+
+const Json* value_at(const Json& config, std::string_view name) {
+  const Json::json_pointer pointer = detail::pointer_of(name);
+  return config.contains(pointer) ? &config.at(pointer) : nullptr;
+}
+
+Json::json_pointer detail::pointer_of(std::string_view name) {
+  std::string pointer = concat("/", name);
+  std::ranges::replace(pointer, '.', '/');
+  return Json::json_pointer(pointer);
 }
 
 void detail::check_value(const std::string& name, const std::string& kind, const Json& value,
@@ -61,8 +177,8 @@ void detail::check_value(const std::string& name, const std::string& kind, const
     for (const Json& item : value) check_value(name, kind.substr(0, kind.size() - 2), item, bounds, choices);
     return;
   }
-  require(has_kind(value, kind), name, ": expected ", kind == "text" ? "a text" : kind, ", got ",
-          brief(value));
+  require(has_kind(value, kind), name, ": expected ", kind == "text" || kind == "table" ? "a " : "", kind,
+          ", got ", brief(value));
   if (value.is_number()) {
     const double number = value.get<double>();
     require(std::isfinite(number) && number >= bounds.low && number <= bounds.high, name,

@@ -13,7 +13,10 @@
 // That one `visit` gives the JSON form stored beside every result, the config-file keys, the command-line
 // flags, Python's keyword arguments, range checks, the refusal of unknown keys and the table in the
 // documentation. Field types: bool, int, std::int64_t, std::uint64_t, double, std::string, std::vector of
-// these, nested configs.
+// these; nested configs (groups); Json, a free table: an object whose keys the config does not know.
+//
+// A config's own form is nested, {"ppo": {"lr": 3e-4}}. People may write "ppo.lr" or, where one field ends
+// so, "lr": expand_names() makes the nested form of it.
 #pragma once
 
 #include <algorithm>
@@ -41,7 +44,7 @@ struct Choices {
 };
 
 /// One field as shown to people: `name` is dotted for nested configs, `kind` is "bool", "int", "float",
-/// "text", or one of these with "[]".
+/// "text", or one of these with "[]", or "table" for a free table.
 struct FieldInfo {
   std::string name, kind, help;
   Json value;                        ///< the current (or default) value
@@ -52,9 +55,35 @@ struct FieldInfo {
 /// The candidate most like `name` (edit distance, at most a third of the letters), or "".
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 
-/// "unknown <what> 'nmae'; did you mean 'name'?" with the full list when nothing is near.
+/// "unknown <what> 'nmae'; did you mean 'name'?" with the full list when nothing is near. Of `more` the
+/// nearest is named too, but none is listed.
 std::string unknown_name(std::string_view what, std::string_view name,
-                         const std::vector<std::string>& candidates);
+                         const std::vector<std::string>& candidates,
+                         const std::vector<std::string>& more = {});
+
+/// Whether a nested config has this dotted name.
+bool is_group(std::string_view name, const std::vector<FieldInfo>& fields);
+
+/// The fields that a name stands for: its own; of a group the first field, if that is a text; else all whose
+/// dotted names end with it as their last part. None for an unknown name, several for an ambiguous one.
+std::vector<FieldInfo> fields_named(std::string_view name, const std::vector<FieldInfo>& fields);
+
+/// The names of all groups, and the last parts of dotted names that stand for one field.
+std::vector<std::string> short_names(const std::vector<FieldInfo>& fields);
+
+/// What people write, in the nested form that update() reads. A key is a group's name with an object of the
+/// group's keys, or any name that stands for one field (fields_named()): {"ppo": {"lr": 1}}, {"ppo.lr": 1},
+/// {"lr": 1}, {"env": "Hopper-v5"} for env.id. Values of fields are taken as they are, unchecked. Throws
+/// InvalidArgument for an ambiguous name, a field that is given twice, an unknown name (with the nearest) and
+/// a group that is given anything else. With `unknown`, an object, the last two are put there as they were
+/// given, and so is an object for a field that is no table.
+Json expand_names(const Json& given, const std::vector<FieldInfo>& fields, Json* unknown = nullptr);
+
+/// Overwrites a nested config with what `more` holds: objects key by key, all else as a whole.
+void merge_config(Json& config, const Json& more);
+
+/// The value under a dotted name of a nested config; nullptr where there is none.
+const Json* value_at(const Json& config, std::string_view name);
 
 namespace detail {
 
@@ -63,8 +92,10 @@ struct is_vector : std::false_type {};
 template <class T>
 struct is_vector<std::vector<T>> : std::true_type {};
 
+/// A field, other than a nested config.
 template <class T>
-concept Scalar = std::is_arithmetic_v<T> || std::is_same_v<T, std::string>;
+concept Value = std::is_arithmetic_v<T> || std::is_same_v<T, std::string> || std::is_same_v<T, Json> ||
+    is_vector<T>::value;
 
 template <class T>
 std::string kind_of() {
@@ -76,8 +107,22 @@ std::string kind_of() {
     return "int";
   else if constexpr (std::is_floating_point_v<T>)
     return "float";
+  else if constexpr (std::is_same_v<T, Json>)
+    return "table";
   else
     return "text";
+}
+
+/// "ppo.lr" as a JSON pointer.
+Json::json_pointer pointer_of(std::string_view name);
+
+/// A value as JSON. Keys of free tables are sorted: equal ones compare equal, however they were written.
+template <class T>
+Json json_of(const T& value) {
+  if constexpr (std::is_same_v<T, Json>)
+    return Json(nlohmann::json(value));
+  else
+    return Json(value);
 }
 
 /// The bounds of a field, and of the numbers that its type holds.
@@ -106,8 +151,8 @@ struct ListFields {
 
   template <class T>
   void operator()(const char* name, const T& value, const char* help, Bounds bounds = {}) {
-    if constexpr (Scalar<T> || is_vector<T>::value)
-      out.push_back({prefix + name, kind_of<T>(), help, Json(value), bounds_of<T>(bounds), {}});
+    if constexpr (Value<T>)
+      out.push_back({prefix + name, kind_of<T>(), help, json_of(value), bounds_of<T>(bounds), {}});
     else
       T::visit(value, ListFields{out, prefix + name + "."});
   }
@@ -124,7 +169,7 @@ struct ReadFields {
 
   template <class T>
   void operator()(const char* name, T& value, const char* help, Bounds bounds = {}) {
-    if constexpr (Scalar<T> || is_vector<T>::value) {
+    if constexpr (Value<T>) {
       read(name, value, bounds, {});
     } else {
       known.emplace_back(name);
@@ -177,12 +222,7 @@ std::vector<FieldInfo> fields(const Config& config) {
 template <class Config>
 Json to_json(const Config& config) {
   Json out = Json::object();
-  for (const FieldInfo& field : fields(config)) {
-    std::string pointer = "/" + field.name;
-    for (char& c : pointer)
-      if (c == '.') c = '/';
-    out[Json::json_pointer(pointer)] = field.value;
-  }
+  for (const FieldInfo& field : fields(config)) out[detail::pointer_of(field.name)] = field.value;
   return out;
 }
 

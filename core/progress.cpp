@@ -48,6 +48,10 @@ Progress::~Progress() {
   if (std::uncaught_exceptions() == 0 || terminal_) draw(true);
 }
 
+void Progress::line(const std::string& text) {
+  if (!silenced) std::fprintf(stderr, "%s\n", text.c_str());
+}
+
 void Progress::silence(bool quiet) {
   silenced = quiet;
 }

@@ -19,6 +19,9 @@ class Progress {
 
   void advance(std::int64_t amount = 1, const std::string& note = {});
 
+  /// A line between bars: what comes next.
+  static void line(const std::string& text);
+
   /// Turns every bar of the process off (`--quiet`, tests).
   static void silence(bool quiet = true);
 

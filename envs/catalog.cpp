@@ -1,5 +1,6 @@
 #include "envs/catalog.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -60,7 +61,11 @@ struct MazeEntry {
   static EnvEntry entry() {
     return {id(),
             concat("A ball finds the goal in the ", kTask.map, " maze, on ", mujoco ? "MuJoCo" : "Box2D"),
-            kTask.max_steps, make, [] { return fields(defaults()); }};
+            kTask.max_steps,
+            make,
+            [] { return fields(defaults()); },
+            {"goal_cell", "random_goal"},
+            {{"random_goal", true}}};
   }
 };
 
@@ -76,7 +81,9 @@ constexpr Reference kNoReference, kHalfCheetah = {-280.178953, 12135.0}, kHopper
 template <class Robot, class Config, int version, const Reference& reference = kNoReference>
 EnvEntry robot(const char* name, const char* summary) {
   static const std::string id = concat(name, "-v", version);
-  return {id, concat(summary, ", under Gymnasium's v", version, " rules"), kRobotSteps,
+  return {id,
+          concat(summary, ", under Gymnasium's v", version, " rules"),
+          kRobotSteps,
           [](const Json& options) -> std::unique_ptr<Env> {
             Config config;
             if (!options.is_null()) update(config, options);
@@ -84,10 +91,13 @@ EnvEntry robot(const char* name, const char* summary) {
             if (to_json(config) == to_json(Config{})) env->set_references(reference.random, reference.expert);
             return env;
           },
-          [] { return fields(Config{}); }};
+          [] { return fields(Config{}); },
+          {},
+          Json::object()};
 }
 
-/// Gymnasium-Robotics' point mazes and their step limits.
+/// Gymnasium-Robotics' point mazes and their step limits. Each reset draws a goal, among cells that are the
+/// map's: no option prefers one.
 struct PointMazeTask {
   const char *name, *map;
   int max_steps;
@@ -118,7 +128,9 @@ EnvEntry point_maze() {
             if (!options.is_null()) update(config, options);
             return std::make_unique<PointMaze>(id, config, kTask.max_steps);
           },
-          [] { return fields(defaults); }};
+          [] { return fields(defaults); },
+          {},
+          Json::object()};
 }
 
 /// All point mazes, each before its dense twin.
@@ -154,6 +166,12 @@ std::vector<EnvEntry> make_catalog() {
   return catalog;
 }
 
+/// Null stands for no options, as in make_env.
+void check_table(const EnvConfig& config) {
+  require(config.options.is_object() || config.options.is_null(), config.id,
+          ": options: expected a table of keys, got ", brief(config.options));
+}
+
 }  // namespace
 
 const std::vector<EnvEntry>& env_catalog() {
@@ -180,8 +198,29 @@ std::unique_ptr<Env> make_env(const std::string& id, const Json& options) {
   }
 }
 
+std::unique_ptr<Env> make_env(const EnvConfig& config) {
+  return make_env(config.id, config.options);
+}
+
 EnvSpec env_spec(const std::string& id, const Json& options) {
   return make_env(id, options)->spec();
+}
+
+bool is_directed(const EnvConfig& config) {
+  const EnvEntry& entry = env_entry(config.id);
+  check_table(config);
+  const auto named = [&](const std::string& option) { return config.options.contains(option); };
+  bool undirected = !entry.undirected.empty();
+  for (const auto& [option, value] : entry.undirected.items())
+    undirected = undirected && named(option) && config.options.at(option) == value;
+  return !undirected && std::ranges::any_of(entry.task_options, named);
+}
+
+Json undirected_options(const EnvConfig& config) {
+  if (is_directed(config)) return config.options;
+  Json options = env_entry(config.id).undirected;
+  if (config.options.is_object()) options.update(config.options);
+  return options;
 }
 
 }  // namespace diffreward

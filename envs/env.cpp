@@ -98,7 +98,39 @@ struct Field {
   static constexpr std::uint64_t kMostNumbers = std::uint64_t(1) << 48;  // so that sums do not overflow
 };
 
+/// Throws InvalidArgument unless the spec knows the options.
+void check(const EnvSpec& spec, const ResetOptions& options) {
+  for (const auto& [name, values] : options.fixed) {
+    const auto field = std::ranges::find(spec.reset_options, name, &InfoField::name);
+    if (field == spec.reset_options.end()) {
+      std::vector<std::string> known;
+      for (const InfoField& one : spec.reset_options) known.push_back(one.name);
+      known.emplace_back("state");
+      throw InvalidArgument(concat(spec.id, ": reset: ", unknown_name("option", name, known)));
+    }
+    require(values.size() == field->size, spec.id, ": reset: ", name, ": expected ", field->size,
+            " numbers, got ", values.size());
+    for (const double value : values)
+      require(std::isfinite(value), spec.id, ": reset: ", name, ": expected finite numbers, got ", value);
+    require(options.state.empty(), spec.id, ": reset: expected a state alone, got ", name, " beside it");
+  }
+}
+
 }  // namespace
+
+std::optional<std::size_t> EnvSpec::info_offset(std::string_view name) const {
+  std::size_t offset = 0;
+  for (const InfoField& field : info) {
+    if (field.name == name) return offset;
+    offset += field.size;
+  }
+  return std::nullopt;
+}
+
+void Env::reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) {
+  if (!options.fixed.empty()) check(spec(), options);
+  begin(seed, options, obs);
+}
 
 Json EnvSpec::json() const {
   return {{"id", id},
@@ -110,13 +142,14 @@ Json EnvSpec::json() const {
           {"expert_return", json_of(expert_return)},
           {"state_size", state_size},
           {"info", json_of(info)},
-          {"parts", json_of(parts)}};
+          {"parts", json_of(parts)},
+          {"reset_options", json_of(reset_options)}};
 }
 
 EnvSpec EnvSpec::from_json(const Json& json) {
   const Field all{json, ""};
   all.check_keys({"id", "observation", "action", "max_steps", "seconds_per_step", "random_return",
-                  "expert_return", "state_size", "info", "parts"});
+                  "expert_return", "state_size", "info", "parts", "reset_options"});
   EnvSpec spec;
   spec.id = all.at("id").text();
   spec.observation = all.at("observation").box();
@@ -128,6 +161,7 @@ EnvSpec EnvSpec::from_json(const Json& json) {
   spec.state_size = std::size_t(all.at("state_size").count(Field::kMostNumbers));
   spec.info = all.at("info").fields();
   spec.parts = all.at("parts").fields();
+  spec.reset_options = all.at("reset_options").fields();
   return spec;
 }
 

@@ -4,13 +4,15 @@
 // resets itself, holds no learned thing, and is used by one thread at a time.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/config.h"
@@ -25,8 +27,8 @@ struct Box {
   std::size_t size() const { return low.size(); }
 };
 
-/// A named vector: a part of an observation, or what an environment can tell besides, which data sets store
-/// as a column.
+/// A named vector: a part of an observation, what an environment can tell besides (data sets store it as a
+/// column), or what a reset may fix.
 struct InfoField {
   std::string name;
   std::size_t size;
@@ -42,8 +44,12 @@ struct EnvSpec {
   double random_return = std::numeric_limits<double>::quiet_NaN();  ///< reference return of a random policy
   double expert_return = std::numeric_limits<double>::quiet_NaN();  ///< reference return of an expert
   std::size_t state_size = 0;                                       ///< numbers in Env::state()
-  std::vector<InfoField> info;                                      ///< what Env::info() writes, in order
-  std::vector<InfoField> parts;  ///< of the observation; empty for one vector
+  /// What Env::info() writes, in order. Two names mean the same wherever they stand: "success" [1], 1 where
+  /// the task counts the state as solved, else 0; "goal_distance" [1], how far the goal is, in the
+  /// environment's unit of length.
+  std::vector<InfoField> info;
+  std::vector<InfoField> parts;               ///< of the observation; empty for one vector
+  std::vector<InfoField> reset_options = {};  ///< what ResetOptions::fixed may name
 
   /// Normalised return, 100 (R - random) / (expert - random); NaN without reference returns.
   double score(double episode_return) const {
@@ -54,6 +60,8 @@ struct EnvSpec {
     for (const InfoField& field : info) n += field.size;
     return n;
   }
+  /// Where a field of `info` begins; none where the environment does not tell it.
+  std::optional<std::size_t> info_offset(std::string_view name) const;
 
   /// All fields under their names. Infinities are written as "inf" and "-inf" and not-a-number as null, so
   /// that a text of it gives the same spec again; lists of InfoField as lists of {"name", "size"}, in order.
@@ -63,11 +71,18 @@ struct EnvSpec {
   static EnvSpec from_json(const Json& json);
 };
 
-/// What a caller may fix about one reset. An environment refuses (InvalidArgument) fields it has no use for.
+/// What a caller fixes about one reset:  ResetOptions{.fixed = {{"goal_cell", {1, 1}}}}
 struct ResetOptions {
-  std::optional<std::array<int, 2>> start_cell, goal_cell;  ///< mazes: (row, column)
-  std::optional<std::array<double, 2>> start, goal;         ///< mazes: position, as observed
-  std::vector<double> state;  ///< exact state as from Env::state(); empty for none
+  /// Values by name; EnvSpec::reset_options lists the names and their sizes.
+  std::map<std::string, std::vector<double>, std::less<>> fixed = {};
+  /// Exact state as from Env::state(), beside which nothing else may be fixed; empty for none.
+  std::vector<double> state = {};
+
+  /// The values of a name; empty where it is not fixed.
+  std::span<const double> values(std::string_view name) const {
+    const auto found = fixed.find(name);
+    return found == fixed.end() ? std::span<const double>() : found->second;
+  }
 };
 
 struct StepResult {
@@ -82,8 +97,10 @@ class Env {
   virtual const EnvSpec& spec() const = 0;
 
   /// Starts an episode and writes the first observation. With a seed the generator restarts from its stream;
-  /// without, it goes on, so that successive episodes differ.  obs: [observation.size()]
-  virtual void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) = 0;
+  /// without, it goes on, so that successive episodes differ. Throws InvalidArgument, changing nothing, for
+  /// options that are not the spec's (naming the nearest), of another size or not finite, for a state with
+  /// others beside it, and for what begin() refuses.  obs: [observation.size()]
+  void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs);
 
   /// One step of `seconds_per_step`. Actions outside the box are clipped. Throws InvalidArgument for a wrong
   /// size or a value that is not finite, and then leaves the episode as it was.
@@ -101,6 +118,11 @@ class Env {
   /// The current state as a picture, drawn without a display. Throws InvalidArgument for a side that
   /// check_picture_size refuses.
   virtual Image render(int width, int height) const = 0;
+
+ protected:
+  /// reset() with options whose names and sizes are right. With options.state a seed restarts the generator
+  /// only.
+  virtual void begin(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) = 0;
 };
 
 }  // namespace diffreward

@@ -44,8 +44,10 @@ EnvSpec common_spec(const std::vector<std::unique_ptr<Env>>& envs, int max_steps
     check("action size", common.action.size(), spec.action.size());
     check("state size", common.state_size, spec.state_size);
     if (max_steps < 0) check("max_steps", common.max_steps, spec.max_steps);
-    require(common.info == spec.info && common.parts == spec.parts, "make_vector: instance ", i,
-            ": expected the info and parts of instance 0, got others");
+    require(
+        common.info == spec.info && common.parts == spec.parts && common.reset_options == spec.reset_options,
+        "make_vector: instance ", i,
+        ": expected the info, parts and reset options of instance 0, got others");
     widen(common.observation, spec.observation);
     widen(common.action, spec.action);
     for (double EnvSpec::*number :

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/thread_pool.h"
+#include "envs/catalog.h"
 #include "envs/instance_batch.h"
 
 namespace diffreward {
@@ -155,6 +156,10 @@ std::unique_ptr<VectorEnv> make_vector(const std::string& id, const VectorConfig
                                        const Json& options) {
   validate(config);
   return make_vector(make_instances(id, config.count, options), config);
+}
+
+std::unique_ptr<VectorEnv> make_vector(const EnvConfig& env, const VectorConfig& config) {
+  return make_vector(env.id, config, env.options);
 }
 
 std::unique_ptr<VectorEnv> make_vector(std::vector<std::unique_ptr<Env>> envs, const VectorConfig& config) {

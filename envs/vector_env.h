@@ -13,6 +13,8 @@
 
 namespace diffreward {
 
+struct EnvConfig;  // envs/catalog.h
+
 /// What happens to an instance whose episode ended (Gymnasium's AutoresetMode).
 enum class Autoreset {
   kNextStep,  ///< the step after the end ignores its action, resets, and returns reward 0 and final_obs = obs
@@ -98,10 +100,11 @@ class VectorEnv {
 /// those of make_env (envs/catalog.h): one object for all instances, or a list of config.count objects, one
 /// an instance, so that physical parameters, maps and goals may differ. Throws InvalidArgument for options
 /// that make_env refuses, naming the instance, and for instances that do not fit together: observations,
-/// actions, states, info and parts need equal sizes, and the spec's max_steps must be equal unless config
-/// gives one.
+/// actions, states, info, parts and reset options need equal sizes, and the spec's max_steps must be equal
+/// unless config gives one.
 std::unique_ptr<VectorEnv> make_vector(const std::string& id, const VectorConfig& config,
                                        const Json& options = {});
+std::unique_ptr<VectorEnv> make_vector(const EnvConfig& env, const VectorConfig& config);
 
 /// The same over instances made elsewhere, which must have one id; config.count is not read.
 std::unique_ptr<VectorEnv> make_vector(std::vector<std::unique_ptr<Env>> envs, const VectorConfig& config);

@@ -16,8 +16,7 @@ int main(int argc, char** argv) {
               spec.observation.size(), spec.action.size(), spec.max_steps, spec.seconds_per_step);
 
   // Start in the lower left of the U; the goal is the map's own, at its upper left.
-  ResetOptions options;
-  options.start_cell = {3, 1};
+  const ResetOptions options{.fixed = {{"start_cell", {3, 1}}}};
   std::vector<double> obs(spec.observation.size()), saved(spec.state_size);
   env->reset(/*seed=*/0, options, obs);
 

@@ -166,7 +166,7 @@ void EmptyStep(benchmark::State& state) {
                   .action = {{-1, -1}, {1, 1}},
                   .info = {}};
     const EnvSpec& spec() const override { return facts; }
-    void reset(std::optional<Seed>, const ResetOptions&, std::span<double> obs) override { obs[0] = 0; }
+    void begin(std::optional<Seed>, const ResetOptions&, std::span<double> obs) override { obs[0] = 0; }
     StepResult step(std::span<const double> action, std::span<double> obs) override {
       return {obs[0] = action[0], false};
     }

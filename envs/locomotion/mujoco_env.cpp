@@ -58,10 +58,8 @@ void MujocoEnv::set_references(double random_return, double expert_return) {
   spec_.expert_return = expert_return;
 }
 
-void MujocoEnv::reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) {
+void MujocoEnv::begin(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) {
   check_size(spec_.id, "observation", spec_.observation.size(), obs.size());
-  require(!options.start && !options.start_cell && !options.goal && !options.goal_cell, spec_.id,
-          ": reset: expected a state or nothing, got a start or goal, which mazes have");
   if (!options.state.empty()) {
     restore(options.state);
     if (seed) rng_ = Rng(*seed);

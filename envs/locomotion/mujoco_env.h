@@ -36,8 +36,6 @@ inline constexpr int kRobotSteps = 1000;
 class MujocoEnv : public Env {
  public:
   const EnvSpec& spec() const final { return spec_; }
-  /// ResetOptions: only `state`. With it a seed restarts the generator only.
-  void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) final;
   StepResult step(std::span<const double> action, std::span<double> obs) final;
   /// MuJoCo's integration state (time, qpos, qvel, warm start, controls ...), the derived quantities that
   /// observations show, info [info_size], the generator [6].
@@ -64,6 +62,8 @@ class MujocoEnv : public Env {
   void set_references(double random_return, double expert_return);
 
  protected:
+  void begin(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) final;
+
   enum class VelocityNoise { kNormal, kUniform };
   struct Setup {
     std::string id;

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "envs/maze2d/draw.h"
+#include "envs/maze2d/fixed_task.h"
 #include "envs/maze2d/physics.h"
 #include "envs/rng_state.h"
 
@@ -15,18 +16,6 @@ constexpr std::size_t kTaskState = 2 + kRngNumbers;  // goal, random generator
 
 void check_size(const std::string& id, const char* what, std::size_t expected, std::size_t found) {
   require(expected == found, id, ": ", what, ": expected ", expected, " numbers, got ", found);
-}
-
-Point checked_point(const MazeMap& map, const std::string& id, const char* what, Point point) {
-  require(map.free(map.cell_at(point)), id, ": ", what, ": expected a position in a free cell, got (",
-          point[0], ", ", point[1], ")");
-  return point;
-}
-
-Cell checked_cell(const MazeMap& map, const std::string& id, const char* what, Cell cell) {
-  require(map.free(cell), id, ": ", what, ": expected a free cell, got (", cell[0], ", ", cell[1],
-          "), a wall");
-  return cell;
 }
 
 /// Uniform within `jitter` of the cell's point, cut to where the ball touches no wall of the cell. Draws
@@ -85,41 +74,36 @@ Maze2D::Maze2D(std::string id, const MazeConfig& config, int max_steps, double r
   spec_.random_return = random_return;
   spec_.expert_return = expert_return;
   spec_.state_size = physics_->state_size() + kTaskState;
-  spec_.info = {{"goal", 2}, {"qpos", 2}, {"qvel", 2}};
+  spec_.info = {{"goal", 2}, {"qpos", 2}, {"qvel", 2}, {"goal_distance", 1}, {"success", 1}};
+  spec_.reset_options = fixed_task_options();
 }
 
 Maze2D::~Maze2D() = default;
 
-void Maze2D::reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) {
+void Maze2D::begin(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) {
   check_size(spec_.id, "observation", spec_.observation.size(), obs.size());
-  require(!(options.start && options.start_cell) && !(options.goal && options.goal_cell), spec_.id,
-          ": reset: expected a position or a cell, got both");
   if (!options.state.empty()) {
-    require(!options.start && !options.start_cell && !options.goal && !options.goal_cell, spec_.id,
-            ": reset: expected a state alone, got a start or goal beside it");
     restore(options.state);
     if (seed) rng_ = Rng(*seed);
     write_obs(obs);
     return;
   }
-  std::optional<Cell> start_cell = options.start_cell, goal_cell = options.goal_cell;
-  if (start_cell) checked_cell(map_, spec_.id, "start_cell", *start_cell);
-  if (goal_cell) checked_cell(map_, spec_.id, "goal_cell", *goal_cell);
-  if (options.start) checked_point(map_, spec_.id, "start", *options.start);
-  if (options.goal) checked_point(map_, spec_.id, "goal", *options.goal);
+  const FixedTask fixed =
+      fixed_task(map_, spec_.id, options, [&](Point point) { return map_.cell_at(point); });
 
   if (seed) rng_ = Rng(*seed);
   const auto draw_cell = [&] { return map_.free_cells()[rng_.below(map_.free_cells().size())]; };
   const Cell random_start = draw_cell();
-  if (!start_cell) start_cell = map_.start().value_or(random_start);
-  const Point start = scatter(rng_, MazeMap::point_of(*start_cell), config_.start_jitter);
+  const Cell start_cell = fixed.start_cell.value_or(map_.start().value_or(random_start));
+  const Point start = scatter(rng_, MazeMap::point_of(start_cell), config_.start_jitter);
   const double vx = rng_.normal(), vy = rng_.normal();
   const Point random_goal = MazeMap::point_of(draw_cell());
-  const Point base = goal_cell ? MazeMap::point_of(*goal_cell) : fixed_goal_.value_or(random_goal);
+  const Point base =
+      fixed.goal_cell ? MazeMap::point_of(*fixed.goal_cell) : fixed_goal_.value_or(random_goal);
   const Point goal = scatter(rng_, base, config_.goal_jitter);
 
-  goal_ = options.goal.value_or(goal);
-  physics_->place(options.start.value_or(start), {config_.velocity_noise * vx, config_.velocity_noise * vy});
+  goal_ = fixed.goal.value_or(goal);
+  physics_->place(fixed.start.value_or(start), {config_.velocity_noise * vx, config_.velocity_noise * vy});
   write_obs(obs);
 }
 
@@ -154,6 +138,8 @@ void Maze2D::info(std::span<double> out) const {
   std::copy_n(goal_.begin(), 2, out.begin());
   std::copy_n(p.begin(), 2, out.begin() + 2);
   std::copy_n(v.begin(), 2, out.begin() + 4);
+  out[6] = goal_distance(p);
+  out[7] = out[6] <= kGoalRadius;
 }
 
 Image Maze2D::render(int width, int height) const {
@@ -168,12 +154,16 @@ Point Maze2D::velocity() const {
 }
 
 void Maze2D::set_goal(Point goal) {
-  goal_ = checked_point(map_, spec_.id, "goal", goal);
+  goal_ = checked_point(map_, spec_.id, "goal", goal, map_.cell_at(goal));
 }
 
 double Maze2D::reward_at(Point position) const {
-  const double to_goal = std::hypot(position[0] - goal_[0], position[1] - goal_[1]);
+  const double to_goal = goal_distance(position);
   return dense_ ? std::exp(-to_goal) : to_goal <= kGoalRadius;
+}
+
+double Maze2D::goal_distance(Point position) const {
+  return std::hypot(position[0] - goal_[0], position[1] - goal_[1]);
 }
 
 void Maze2D::write_obs(std::span<double> obs) const {
@@ -187,10 +177,11 @@ void Maze2D::write_obs(std::span<double> obs) const {
 void Maze2D::restore(std::span<const double> state) {
   check_size(spec_.id, "state", spec_.state_size, state.size());
   const std::span<const double> task = state.last(kTaskState);
-  checked_point(map_, spec_.id, "state: goal", {task[0], task[1]});
+  const Point goal{task[0], task[1]};
+  checked_point(map_, spec_.id, "state: goal", goal, map_.cell_at(goal));
   const auto words = read_rng(spec_.id, task.last<kRngNumbers>());
   physics_->set_state(state.first(physics_->state_size()));
-  goal_ = {task[0], task[1]};
+  goal_ = goal;
   rng_.set_state(words);
 }
 

@@ -14,6 +14,10 @@
 //                range is cut to where the ball touches no wall of its cell ([r - 0.6, r + 0.2] in row r),
 //                which leaves D4RL's 0.1 whole. A reset always draws the same count of numbers, so options
 //                that fix one thing leave the others as they were.
+//   options      of a reset: start_cell and goal_cell, (row, column), are jittered as those drawn are; start
+//                and goal are exact positions. All must lie in free cells.
+//   info         goal [2] cells, qpos [2] cells, qvel [2] m/s, goal_distance [1] cells, success [1]: 1 where
+//                goal_distance <= 0.5
 //   physics      ball of radius 0.1 m and mass 4.189 kg, damping 1 N s/m, force 100 N, 0.01 s a step, no
 //                gravity (option `physics` scales mass and damping);
 //                the velocity is clipped to [-5, 5] m/s per axis before each step (D4RL)
@@ -71,13 +75,11 @@ class Maze2D final : public Env {
   ~Maze2D() override;
 
   const EnvSpec& spec() const override { return spec_; }
-  /// A start or goal must lie in a free cell. With options.state nothing else may be given but a seed, which
-  /// then restarts the generator only.
-  void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override;
   StepResult step(std::span<const double> action, std::span<double> obs) override;
   void state(std::span<double> out) const override;
   void set_state(std::span<const double> state, std::span<double> obs) override;
-  /// goal [2] cells, then qpos [2] and qvel [2] (D4RL's infos/goal, infos/qpos, infos/qvel).
+  /// goal [2], qpos [2] and qvel [2] (D4RL's infos/goal, infos/qpos, infos/qvel), goal_distance [1], success
+  /// [1].
   void info(std::span<double> out) const override;
   Image render(int width, int height) const override;
 
@@ -86,13 +88,20 @@ class Maze2D final : public Env {
   Point position() const;
   Point velocity() const;
   Point goal() const { return goal_; }
+  /// The goal of every episode, before jitter; none where it is drawn at each reset.
+  std::optional<Point> fixed_goal() const { return fixed_goal_; }
   /// Moves the goal without touching the ball. Throws InvalidArgument inside a wall.
   void set_goal(Point goal);
   /// The reward of being at `position` now.
   double reward_at(Point position) const;
+  /// From `position` to the goal, cells.
+  double goal_distance(Point position) const;
   /// Goals within this distance count as reached, cells.
   static constexpr double kGoalRadius = 0.5;
   static constexpr double kBallRadius = 0.1;
+
+ protected:
+  void begin(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override;
 
  private:
   void write_obs(std::span<double> obs) const;

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "envs/maze2d/draw.h"
+#include "envs/maze2d/fixed_task.h"
 #include "envs/maze2d/physics.h"
 #include "envs/rng_state.h"
 
@@ -107,45 +108,30 @@ PointMaze::PointMaze(std::string id, const PointMazeConfig& config, int max_step
   spec_.max_steps = max_steps;
   spec_.seconds_per_step = kSecondsPerStep;
   spec_.state_size = physics_->state_size() + kTaskState;
-  spec_.info = {{"success", 1}, {"goal", 2}, {"qpos", 2}, {"qvel", 2}};
+  spec_.info = {{"success", 1}, {"goal", 2}, {"qpos", 2}, {"qvel", 2}, {"goal_distance", 1}};
   spec_.parts = {{"achieved_goal", 2}, {"desired_goal", 2}, {"observation", 4}};
+  spec_.reset_options = fixed_task_options();
 }
 
 PointMaze::~PointMaze() = default;
 
-void PointMaze::reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) {
+void PointMaze::begin(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) {
   check_size(spec_.id, "observation", spec_.observation.size(), obs.size());
-  require(!(options.start && options.start_cell) && !(options.goal && options.goal_cell), spec_.id,
-          ": reset: expected a position or a cell, got both");
   if (!options.state.empty()) {
-    require(!options.start && !options.start_cell && !options.goal && !options.goal_cell, spec_.id,
-            ": reset: expected a state alone, got a start or goal beside it");
     restore(options.state);
     if (seed) rng_ = Rng(*seed);
     write_obs(obs);
     return;
   }
-  const auto check_cell = [&](const char* what, const std::optional<Cell>& cell) {
-    require(!cell || map_.free(*cell), spec_.id, ": ", what, ": expected a free cell, got (",
-            cell.value_or(Cell{})[0], ", ", cell.value_or(Cell{})[1], "), a wall or outside");
-  };
-  const auto check_point = [&](const char* what, const std::optional<Point>& point) {
-    require(!point || map_.free(cell_at(*point)), spec_.id, ": ", what,
-            ": expected a position in a free cell, got (", point.value_or(Point{})[0], ", ",
-            point.value_or(Point{})[1], ")");
-  };
-  check_cell("start_cell", options.start_cell);
-  check_cell("goal_cell", options.goal_cell);
-  check_point("start", options.start);
-  check_point("goal", options.goal);
+  const FixedTask fixed = fixed_task(map_, spec_.id, options, [&](Point point) { return cell_at(point); });
 
   if (seed) rng_ = Rng(*seed);
   const Point random_goal = draw_goal();
-  const Point goal = scatter(options.goal_cell ? point_of(*options.goal_cell) : random_goal);
-  goal_ = options.goal.value_or(goal);
+  const Point goal = scatter(fixed.goal_cell ? point_of(*fixed.goal_cell) : random_goal);
+  goal_ = fixed.goal.value_or(goal);
   const Point random_start = draw_start(goal_);
-  const Point start = scatter(options.start_cell ? point_of(*options.start_cell) : random_start);
-  physics_->place(options.start.value_or(start), {});
+  const Point start = scatter(fixed.start_cell ? point_of(*fixed.start_cell) : random_start);
+  physics_->place(fixed.start.value_or(start), {});
   success_ = reached();
   write_obs(obs);
 }
@@ -188,6 +174,7 @@ void PointMaze::info(std::span<double> out) const {
   std::copy_n(goal_.begin(), 2, out.begin() + 1);
   std::copy_n(p.begin(), 2, out.begin() + 3);
   std::copy_n(v.begin(), 2, out.begin() + 5);
+  out[7] = distance(p, goal_);
 }
 
 Image PointMaze::render(int width, int height) const {
@@ -263,12 +250,12 @@ void PointMaze::write_obs(std::span<double> obs) const {
 void PointMaze::restore(std::span<const double> state) {
   check_size(spec_.id, "state", spec_.state_size, state.size());
   const std::span<const double> task = state.last(kTaskState);
-  require(map_.free(cell_at({task[0], task[1]})), spec_.id,
-          ": state: goal: expected a position in a free cell, got (", task[0], ", ", task[1], ")");
+  const Point goal{task[0], task[1]};
+  checked_point(map_, spec_.id, "state: goal", goal, cell_at(goal));
   require(task[2] == 0 || task[2] == 1, spec_.id, ": state: success: expected 0 or 1, got ", task[2]);
   const auto words = read_rng(spec_.id, task.last<kRngNumbers>());
   physics_->set_state(state.first(physics_->state_size()));
-  goal_ = {task[0], task[1]};
+  goal_ = goal;
   success_ = task[2] == 1;
   rng_.set_state(words);
 }

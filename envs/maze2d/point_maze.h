@@ -24,7 +24,9 @@
 //   options      of a reset: start_cell (from Python also reset_cell, as Gymnasium-Robotics calls it) and
 //                goal_cell, (row, column), stand for their middles, offset as above; start and goal are
 //                exact positions (x, y). All must lie in free cells.
-//   info         success (1 where d <= 0.45), then goal, qpos and qvel as Maze2D has them
+//   info         success [1], Gymnasium-Robotics': 1 where d <= 0.45; then goal [2] m, qpos [2] m, qvel [2]
+//   m/s
+//                and goal_distance [1] m, of which goal and distance are those the next step is paid for
 //   physics      ball of radius 0.1 m and mass 4.189 kg, damping 1 N s/m, 0.01 s a step, no gravity; the
 //                velocity is clipped to [-5, 5] m/s per axis before each step
 //   maps         text as in maze_map.h, but R (or S) marks start cells, G goal cells and C cells for both,
@@ -82,12 +84,11 @@ class PointMaze final : public Env {
   ~PointMaze() override;
 
   const EnvSpec& spec() const override { return spec_; }
-  /// With options.state nothing else may be given but a seed, which then restarts the generator only.
-  void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override;
   StepResult step(std::span<const double> action, std::span<double> obs) override;
   void state(std::span<double> out) const override;
   void set_state(std::span<const double> state, std::span<double> obs) override;
-  /// success [1], goal [2] m, qpos [2] m, qvel [2] m/s; the goal is the one that the next step is paid for.
+  /// success [1], goal [2] m, qpos [2] m, qvel [2] m/s, goal_distance [1] m; goal and distance are those that
+  /// the next step is paid for, which differ from those of `success` where the goal has just moved.
   void info(std::span<double> out) const override;
   Image render(int width, int height) const override;
 
@@ -105,6 +106,9 @@ class PointMaze final : public Env {
   static constexpr double kGoalRadius = 0.45;
   /// Starts are drawn farther than this from the goal, m.
   static constexpr double kStartDistance = 0.5;
+
+ protected:
+  void begin(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override;
 
  private:
   void read_marks(std::string_view text);

@@ -378,6 +378,20 @@ TEST(EvaluateAgent, TakesOneWholeEpisodePerInstanceAndRound) {
       EXPECT_EQ(outcomes[i].paid_return, outcomes[i].task_return);
       EXPECT_EQ(outcomes[i].steps, 4);
       EXPECT_EQ(outcomes[i].last_observation, std::vector<double>{start});
+      EXPECT_TRUE(outcomes[i].last_info.empty());
+    }
+  }
+}
+
+TEST(EvaluateAgent, TellsTheInfoOfTheStateThatTheLastStepReached) {
+  for (const char* autoreset : {"same_step", "next_step", "disabled"}) {
+    const auto env = make_vector("Maze2D-UMaze-v0", {.count = 3, .autoreset = autoreset, .max_steps = 4});
+    const std::size_t qpos = env->spec().info_offset("qpos").value();
+    Idle idle;
+    for (const EpisodeOutcome& outcome : evaluate_agent(*env, idle, 5, 10)) {
+      ASSERT_EQ(outcome.last_info.size(), env->spec().info_size());
+      for (std::size_t k = 0; k < 2; ++k)
+        EXPECT_EQ(outcome.last_info[qpos + k], outcome.last_observation[k]) << autoreset;
     }
   }
 }

@@ -34,14 +34,6 @@ class ToyEnv final : public Env {
   }
 
   const EnvSpec& spec() const override { return spec_; }
-  void reset(std::optional<Seed> seed, const ResetOptions&, std::span<double> obs) override {
-    if (seed) {
-      rng_ = Rng(*seed);
-      seeds_.push_back(*seed);
-    }
-    obs[0] = x_ = task_.start(rng_);
-    age_ = 0;
-  }
   StepResult step(std::span<const double> action, std::span<double> obs) override {
     actions_.push_back(action[0]);
     const double reward = task_.step(x_, action[0]);
@@ -64,6 +56,16 @@ class ToyEnv final : public Env {
   const std::vector<double>& actions() const { return actions_; }
   /// Every seed that it was reset with.
   const std::vector<Seed>& seeds() const { return seeds_; }
+
+ protected:
+  void begin(std::optional<Seed> seed, const ResetOptions&, std::span<double> obs) override {
+    if (seed) {
+      rng_ = Rng(*seed);
+      seeds_.push_back(*seed);
+    }
+    obs[0] = x_ = task_.start(rng_);
+    age_ = 0;
+  }
 
  private:
   ToyTask task_;

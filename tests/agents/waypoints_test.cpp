@@ -19,11 +19,14 @@ using ::testing::HasSubstr;
 const StepView& random_tasks(VectorEnv& envs, const MazeMap& map, std::uint64_t seed) {
   Rng rng(seed);
   const auto n = static_cast<std::size_t>(envs.size());
-  const auto cell = [&] { return map.free_cells()[rng.below(map.free_cells().size())]; };
+  const auto cell = [&] {
+    const Cell drawn = map.free_cells()[rng.below(map.free_cells().size())];
+    return std::vector<double>(drawn.begin(), drawn.end());
+  };
   std::vector<ResetOptions> options(n);
   for (ResetOptions& option : options) {
-    option.start_cell = cell();
-    option.goal_cell = cell();
+    option.fixed["start_cell"] = cell();
+    option.fixed["goal_cell"] = cell();
   }
   std::vector<Seed> seeds(n);
   std::iota(seeds.begin(), seeds.end(), seed);
@@ -178,7 +181,7 @@ struct Elsewhere final : Env {
   EnvSpec facts{
       .id = "Elsewhere-v0", .observation = {{0}, {1}}, .action = {{-1}, {1}}, .info = {}, .parts = {}};
   const EnvSpec& spec() const override { return facts; }
-  void reset(std::optional<Seed>, const ResetOptions&, std::span<double> obs) override { obs[0] = 0; }
+  void begin(std::optional<Seed>, const ResetOptions&, std::span<double> obs) override { obs[0] = 0; }
   StepResult step(std::span<const double>, std::span<double>) override { return {}; }
   void state(std::span<double>) const override {}
   void set_state(std::span<const double>, std::span<double>) override {}

@@ -42,10 +42,10 @@ def long_commands(demo: pathlib.Path, out: str):
            "--steps", "10000000", "--out", out]
     yield ["rl", "--env-steps", "1000000000", "--out", out]
     yield ["steer", "--base", f"{demo}/base_steered_model", "--expert", f"{demo}/expert_steered_model", "--reward",
-           f"{demo}/guide", base_data, "--goal-cell", "1,1", "--samples", "1000000", "--out", out]
+           f"{demo}/guide", base_data, expert_data, "--samples", "1000000", "--out", out]
     yield ["plan", "--model", f"{demo}/expert_steered_model", "--episodes", "1000000", "--out", out]
-    yield ["evaluate", "--reward", f"{demo}/reward", f"--expert-data={demo}/expert_test", f"--base-data={demo}/base_test",
-           "--goal-cell", "1,1", "--resamples", "100000", "--per-cell", "200", "--out", out]
+    yield ["evaluate", "--rewards", f"{demo}/reward", f"--expert-data={demo}/expert_test", f"--base-data={demo}/base_test",
+           "--resamples", "100000", "--per-cell", "200", "--out", out]
 
 
 def the_interrupt_is_obeyed(args, folder):
@@ -103,10 +103,10 @@ def temporary_files_of_killed_writers_go(demo, root):
 with tempfile.TemporaryDirectory() as name:
     root = pathlib.Path(name)
     demo = root / "demo"
-    finish("demo", "--tiny", "--out", str(demo))
+    finish("run", "maze2d-tiny", "--out", str(demo))
     for index, command in enumerate(long_commands(demo, str(root / "out"))):
         command[-1] += str(index)
         the_interrupt_is_obeyed(command, root)
-    the_interrupt_is_obeyed(["demo", "--out", str(root / "second_demo")], root)
+    the_interrupt_is_obeyed(["run", "maze2d-umaze", "--out", str(root / "second_demo")], root)
     a_killed_run_comes_through(demo, root)
     temporary_files_of_killed_writers_go(demo, root)

@@ -20,7 +20,7 @@ class PlanStage : public ::testing::Test {
   static void SetUpTestSuite() {
     folder_ = new TemporaryFolder;
     GenerateConfig walks;
-    walks.goal_cell = {1, 1};
+    walks.env.options = {{"goal_cell", {1, 1}}};
     walks.steps = 16 * 200;
     walks.count = 16;
     walks.run.out = at("walks");
@@ -44,7 +44,7 @@ class PlanStage : public ::testing::Test {
   static PlanConfig config(const std::string& out) {
     PlanConfig config;
     config.model = at("model");
-    config.goal_cell = {1, 1};
+    config.env.options = {{"goal_cell", {1, 1}}};
     config.count = 3;
     config.episodes = 5;
     config.episode_steps = 20;
@@ -60,7 +60,7 @@ TemporaryFolder* PlanStage::folder_ = nullptr;
 
 TEST_F(PlanStage, TellsEachEpisodeAndTheirSum) {
   const Json found = run_plan(config("plan"));
-  const auto distances = found.at("episodes").at("final_distance").get<std::vector<double>>();
+  const auto distances = found.at("final_distances").get<std::vector<double>>();
   ASSERT_EQ(distances.size(), 5U);
   double at_goal = 0;
   for (const double distance : distances) at_goal += distance <= 0.5;
@@ -78,8 +78,7 @@ TEST_F(PlanStage, IsRepeatable) {
 
 TEST_F(PlanStage, RefusesAnEnvironmentThatDoesNotFitTheModel) {
   PlanConfig other = config("other");
-  other.env = "HalfCheetah-v5";
-  other.goal_cell.clear();
+  other.env = {.id = "HalfCheetah-v5"};
   EXPECT_THAT([&] { run_plan(other); },
               ::testing::ThrowsMessage<InvalidArgument>(
                   ::testing::HasSubstr("HalfCheetah-v5's 17 observations and 6 actions, found 4 and 2")));

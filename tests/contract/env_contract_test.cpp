@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "core/error.h"
 #include "core/rng.h"
@@ -71,6 +72,13 @@ TEST_P(EnvContract, SpecIsComplete) {
   EXPECT_EQ(env_entry(GetParam()).max_steps, spec.max_steps);
   EXPECT_GT(spec.seconds_per_step, 0);
   EXPECT_GT(spec.state_size, 0u);
+  for (const auto* fields : {&spec.info, &spec.parts, &spec.reset_options}) {
+    std::set<std::string> names;
+    for (const InfoField& field : *fields) {
+      EXPECT_GT(field.size, 0u) << field.name;
+      EXPECT_TRUE(names.insert(field.name).second) << field.name;
+    }
+  }
   ASSERT_EQ(std::isnan(spec.random_return), std::isnan(spec.expert_return));
   if (std::isnan(spec.random_return)) return;  // a task without reference returns
   EXPECT_DOUBLE_EQ(spec.score(spec.random_return), 0);
@@ -91,6 +99,7 @@ TEST_P(EnvContract, SpecSurvivesAsText) {
   EXPECT_EQ(again.state_size, spec.state_size);
   EXPECT_EQ(again.info, spec.info);
   EXPECT_EQ(again.parts, spec.parts);
+  EXPECT_EQ(again.reset_options, spec.reset_options);
   for (double EnvSpec::*number :
        {&EnvSpec::seconds_per_step, &EnvSpec::random_return, &EnvSpec::expert_return})
     EXPECT_TRUE(equal_bits({&(again.*number), 1}, {&(spec.*number), 1}));
@@ -100,6 +109,8 @@ TEST_P(EnvContract, ObservationsStayInTheBoxAndRewardsAreFinite) {
   const auto env = make();
   const Box& box = env->spec().observation;
   Values obs(box.size(), kNan), info(env->spec().info_size(), kNan);
+  const auto success = env->spec().info_offset("success"),
+             distance = env->spec().info_offset("goal_distance");
   Actions actions(env->spec(), 1, 1);
   env->reset(1, {}, obs);
   for (int t = 0; t < 2000; ++t) {
@@ -108,6 +119,8 @@ TEST_P(EnvContract, ObservationsStayInTheBoxAndRewardsAreFinite) {
     ASSERT_TRUE(std::isfinite(env->step(actions.next(), obs).reward));
     env->info(info);
     for (const double value : info) ASSERT_TRUE(std::isfinite(value));
+    ASSERT_TRUE(!success || info[*success] == 0 || info[*success] == 1) << t;
+    ASSERT_TRUE(!distance || info[*distance] >= 0) << t;
   }
 }
 
@@ -201,6 +214,47 @@ TEST_P(EnvContract, BadInputThrowsAndLeavesTheEpisodeIntact) {
   EXPECT_THROW(env->reset(1, options, obs), InvalidArgument);
   EXPECT_TRUE(equal_bits(before, state_of(*env)));
   EXPECT_TRUE(equal_bits(seen, obs));
+}
+
+TEST_P(EnvContract, ResetOptionsAreThoseOfTheSpec) {
+  const auto env = make();
+  Values obs(env->spec().observation.size());
+  env->reset(1, {}, obs);
+  const Values before = state_of(*env);
+  const auto refused = [&](const ResetOptions& options) {
+    std::string message;
+    try {
+      env->reset(2, options, obs);
+      ADD_FAILURE() << "accepted";
+    } catch (const InvalidArgument& error) {
+      message = error.what();
+    }
+    EXPECT_TRUE(equal_bits(before, state_of(*env))) << message;
+    return message;
+  };
+  EXPECT_THAT(refused({.fixed = {{"states", {1}}}}), testing::HasSubstr("did you mean 'state'?"));
+  for (const auto& [name, size] : env->spec().reset_options) {
+    EXPECT_THAT(refused({.fixed = {{name + "s", Values(size)}}}),
+                testing::HasSubstr("did you mean '" + name + "'?"));
+    EXPECT_THAT(refused({.fixed = {{name, Values(size + 1)}}}), testing::HasSubstr(name));
+    EXPECT_THAT(refused({.fixed = {{name, Values(size, kNan)}}}), testing::HasSubstr(name));
+    EXPECT_THAT(refused({.fixed = {{name, Values(size)}}, .state = before}),
+                testing::HasSubstr("a state alone"));
+  }
+}
+
+TEST_P(EnvContract, TaskOptionsAreOptions) {
+  const EnvEntry& entry = env_entry(GetParam());
+  std::set<std::string> known;
+  for (const FieldInfo& field : entry.options_help())
+    known.insert(field.name.substr(0, field.name.find('.')));
+  for (const std::string& name : entry.task_options) EXPECT_TRUE(known.contains(name)) << name;
+  ASSERT_TRUE(entry.undirected.is_object());
+  for (const auto& [name, value] : entry.undirected.items())
+    EXPECT_EQ(std::ranges::count(entry.task_options, name), 1) << name;
+  EXPECT_FALSE(is_directed({entry.id, {}}));
+  EXPECT_EQ(undirected_options({entry.id, Json::object()}), entry.undirected);
+  EXPECT_EQ(make_env(EnvConfig{entry.id, entry.undirected})->spec().id, entry.id);
 }
 
 TEST_P(EnvContract, ActionsOutsideTheBoxAreClipped) {
@@ -396,15 +450,6 @@ INSTANTIATE_TEST_SUITE_P(Catalog, EnvContract, testing::ValuesIn(all_ids()), [](
   std::erase_if(name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); });
   return name;
 });
-
-TEST(EnvCatalog, UnknownIdSuggestsTheNearest) {
-  try {
-    make_env("Maze2D-UMaz-v0");
-    FAIL();
-  } catch (const InvalidArgument& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("did you mean 'Maze2D-UMaze-v0'"));
-  }
-}
 
 }  // namespace
 }  // namespace diffreward

@@ -34,13 +34,6 @@ class Walk final : public Env {
     spec_.info = {{"steps", 1}, {"sum", 2}};
   }
   const EnvSpec& spec() const override { return spec_; }
-  void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override {
-    require(!options.goal, "Walk-v0: goal: has none");
-    if (seed) rng_ = Rng(*seed);
-    sum_ = rng_.uniform();
-    steps_ = 0;
-    write(obs);
-  }
   StepResult step(std::span<const double> action, std::span<double> obs) override {
     if (fragile_ && action[0] > 0.99) throw Error("Walk-v0: fell");
     double x = sum_;
@@ -61,6 +54,14 @@ class Walk final : public Env {
     out[2] = -sum_;
   }
   Image render(int, int) const override { return {}; }
+
+ protected:
+  void begin(std::optional<Seed> seed, const ResetOptions&, std::span<double> obs) override {
+    if (seed) rng_ = Rng(*seed);
+    sum_ = rng_.uniform();
+    steps_ = 0;
+    write(obs);
+  }
 
  private:
   void write(std::span<double> obs) const {
@@ -266,7 +267,7 @@ TEST(AsyncEnv, AFailureIsToldWithItsInstanceAndLosesNoOther) {
       EXPECT_EQ(async.recv(2).ids.size(), 2u);
     }
     ResetOptions bad;
-    bad.goal = {1, 1};
+    bad.fixed["goal"] = {1, 1};
     async.send_reset(std::vector<int>{4}, {}, {&bad, 1});
     EXPECT_THROW(async.recv(), InstanceError);
   }
@@ -293,7 +294,7 @@ TEST(AsyncEnv, ASlowInstanceHoldsUpNoOther) {
                   .info = {{"steps", 1}, {"sum", 2}},
                   .parts = {}};
     const EnvSpec& spec() const override { return facts; }
-    void reset(std::optional<Seed>, const ResetOptions&, std::span<double>) override {}
+    void begin(std::optional<Seed>, const ResetOptions&, std::span<double>) override {}
     StepResult step(std::span<const double>, std::span<double>) override {
       while (!released) std::this_thread::yield();
       return {};

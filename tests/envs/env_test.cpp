@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "tests/core/temporary_folder.h"
 
 namespace diffreward {
 namespace {
@@ -24,6 +25,7 @@ EnvSpec sample() {
   spec.state_size = 12;
   spec.info = {{"goal", 2}, {"a", 1}};
   spec.parts = {{"position", 1}, {"rest", 2}};
+  spec.reset_options = {{"start", 2}, {"weight", 1}};
   return spec;
 }
 
@@ -44,6 +46,7 @@ TEST(EnvSpecJson, ATextOfItGivesTheSameSpec) {
   EXPECT_EQ(again.state_size, 12u);
   EXPECT_EQ(again.info, spec.info);
   EXPECT_EQ(again.parts, spec.parts);
+  EXPECT_EQ(again.reset_options, spec.reset_options);
 }
 
 TEST(EnvSpecJson, ErrorsNameTheField) {
@@ -67,11 +70,71 @@ TEST(EnvSpecJson, ErrorsNameTheField) {
   EXPECT_THAT(refused("/info", "goal"), HasSubstr("info: expected a list"));
   EXPECT_THAT(refused("/info/1/size", true), HasSubstr("info[1].size"));
   EXPECT_THAT(refused("/parts/0/length", 1), HasSubstr("parts[0].length"));
+  EXPECT_THAT(refused("/reset_options/1/name", 2), HasSubstr("reset_options[1].name: expected a text"));
   EXPECT_THAT(refused("/max_step", 1), HasSubstr("did you mean 'max_steps'"));
   EXPECT_THROW(EnvSpec::from_json("Sample-v0"), InvalidArgument);
   Json json = sample().json();
   json.erase("parts");
   EXPECT_THROW(EnvSpec::from_json(json), InvalidArgument);
+}
+
+TEST(EnvSpec, InfoIsReadByName) {
+  const EnvSpec spec = sample();
+  EXPECT_EQ(spec.info_offset("goal"), 0u);
+  EXPECT_EQ(spec.info_offset("a"), 2u);
+  EXPECT_EQ(spec.info_offset("position"), std::nullopt);  // a part, no info
+  EXPECT_EQ(EnvSpec{}.info_offset("goal"), std::nullopt);
+}
+
+/// Keeps what a reset has handed to it.
+struct Blank final : Env {
+  EnvSpec facts = sample();
+  int begun = 0;
+  std::vector<double> weight, start;
+  const EnvSpec& spec() const override { return facts; }
+  StepResult step(std::span<const double>, std::span<double>) override { return {}; }
+  void state(std::span<double>) const override {}
+  void set_state(std::span<const double>, std::span<double>) override {}
+  void info(std::span<double>) const override {}
+  Image render(int, int) const override { return {}; }
+
+ protected:
+  void begin(std::optional<Seed>, const ResetOptions& options, std::span<double>) override {
+    ++begun;
+    const auto w = options.values("weight"), s = options.values("start");
+    weight.assign(w.begin(), w.end());
+    start.assign(s.begin(), s.end());
+  }
+};
+
+TEST(EnvReset, HandsOnWhatTheSpecNames) {
+  Blank env;
+  env.reset(1, {.fixed = {{"weight", {4}}}}, {});
+  EXPECT_THAT(env.weight, testing::ElementsAre(4));
+  EXPECT_TRUE(env.start.empty());
+  env.reset(1, {.fixed = {{"start", {1, 2}}, {"weight", {5}}}}, {});
+  EXPECT_THAT(env.start, testing::ElementsAre(1, 2));
+  env.reset(1, {.state = {1, 2, 3}}, {});  // whether a state fits is the environment's to say
+  env.reset({}, {}, {});
+  EXPECT_TRUE(env.weight.empty());
+  EXPECT_EQ(env.begun, 4);
+}
+
+TEST(EnvReset, RefusesOtherOptions) {
+  Blank env;
+  const auto refused = [&](const ResetOptions& options) {
+    return message_of<InvalidArgument>([&] { env.reset(1, options, {}); });
+  };
+  EXPECT_EQ(refused({.fixed = {{"wieght", {4}}}}),
+            "Sample-v0: reset: unknown option 'wieght'; did you mean 'weight'?");
+  EXPECT_THAT(refused({.fixed = {{"goal_cell", {1, 1}}}}), HasSubstr("known: start weight state"));
+  EXPECT_EQ(refused({.fixed = {{"start", {4}}}}), "Sample-v0: reset: start: expected 2 numbers, got 1");
+  EXPECT_THAT(refused({.fixed = {{"weight", {}}}}), HasSubstr("weight: expected 1 numbers, got 0"));
+  EXPECT_THAT(refused({.fixed = {{"start", {1, std::nan("")}}}}),
+              HasSubstr("start: expected finite numbers"));
+  EXPECT_THAT(refused({.fixed = {{"weight", {4}}}, .state = {1}}),
+              HasSubstr("expected a state alone, got weight beside it"));
+  EXPECT_EQ(env.begun, 0);
 }
 
 }  // namespace

@@ -75,9 +75,7 @@ TEST_P(Locomotion, ReferenceReturnsBelongToTheTaskAlone) {
 }
 
 TEST_P(Locomotion, StartsAndGoalsAreForMazes) {
-  ResetOptions options;
-  options.goal = {1, 1};
-  EXPECT_THROW(robot_.reset(1, options, obs_), InvalidArgument);
+  EXPECT_THROW(robot_.reset(1, {.fixed = {{"goal", {1, 1}}}}, obs_), InvalidArgument);
 }
 
 INSTANTIATE_TEST_SUITE_P(Robots, Locomotion,

@@ -22,10 +22,7 @@ Maze2D maze(const MazeConfig& config) {
 }
 
 ResetOptions at(Point start, Point goal) {
-  ResetOptions options;
-  options.start = start;
-  options.goal = goal;
-  return options;
+  return {.fixed = {{"start", {start[0], start[1]}}, {"goal", {goal[0], goal[1]}}}};
 }
 
 class BothEngines : public testing::TestWithParam<const char*> {
@@ -105,9 +102,32 @@ TEST_P(BothEngines, RewardIsPaidForTheStateReached) {
   }
 }
 
+TEST_P(BothEngines, SuccessIsTheStateThatTheSparseRewardPays) {
+  MazeConfig c = config();
+  c.velocity_noise = 0;
+  Maze2D env = maze(c);
+  const EnvSpec& spec = env.spec();
+  Values obs(4), info(spec.info_size());
+  env.reset(1, at({1, 1.7}, {1, 1}), obs);
+  double successes = 0;
+  for (int t = 0; t < 60; ++t) {
+    const double reward = env.step(Values{0, -0.2}, obs).reward;
+    env.info(info);
+    EXPECT_EQ(info[*spec.info_offset("success")], reward) << t;
+    EXPECT_EQ(info[*spec.info_offset("goal_distance")], std::hypot(obs[0] - 1, obs[1] - 1)) << t;
+    successes += reward;
+  }
+  EXPECT_GT(successes, 5);
+  EXPECT_LT(successes, 55);
+  env.set_goal({3, 1});  // the new goal's
+  env.info(info);
+  EXPECT_EQ(info[*spec.info_offset("success")], 0);
+  EXPECT_EQ(info[*spec.info_offset("goal_distance")], env.goal_distance(env.position()));
+}
+
 TEST_P(BothEngines, ResetFollowsD4rl) {
   Maze2D env = maze(config("large"));
-  Values obs(4), info(6);
+  Values obs(4), info(8);
   std::set<Cell> cells;
   double square = 0, offset = 0;
   constexpr int kResets = 3000;
@@ -122,7 +142,8 @@ TEST_P(BothEngines, ResetFollowsD4rl) {
     }
     cells.insert(cell);
     env.info(info);
-    ASSERT_THAT(info, testing::ElementsAre(7, 9, obs[0], obs[1], obs[2], obs[3]));
+    const double distance = std::hypot(obs[0] - 7, obs[1] - 9);
+    ASSERT_THAT(info, testing::ElementsAre(7, 9, obs[0], obs[1], obs[2], obs[3], distance, distance <= 0.5));
   }
   EXPECT_EQ(cells.size(), env.map().free_cells().size());
   EXPECT_NEAR(offset, 0.05, 0.003);
@@ -153,11 +174,11 @@ TEST_P(BothEngines, ResetOptionsFixOneThingAndLeaveTheRest) {
   Values free(4), obs(4);
   env.reset(8, {}, free);
   ResetOptions options;
-  options.goal_cell = {1, 1};
+  options.fixed["goal_cell"] = {1, 1};
   env.reset(8, options, obs);
   EXPECT_EQ(env.goal(), (Point{1, 1}));
   EXPECT_EQ(obs, free);  // the start is the one it would have been
-  options.start_cell = {1, 2};
+  options.fixed["start_cell"] = {1, 2};
   env.reset(8, options, obs);
   EXPECT_EQ(env.map().cell_at({obs[0], obs[1]}), (Cell{1, 2}));
   EXPECT_EQ(obs[2], free[2]);
@@ -174,9 +195,7 @@ TEST_P(BothEngines, BadResetOptionsAreRefusedAndChangeNothing) {
   Values obs(4), before(env.spec().state_size), after(before.size());
   env.reset(1, {}, obs);
   env.state(before);
-  const auto refused = [&](auto&& change, const char* word) {
-    ResetOptions options;
-    change(options);
+  const auto refused = [&](const ResetOptions& options, const char* word) {
     try {
       env.reset(2, options, obs);
       ADD_FAILURE() << word;
@@ -186,12 +205,16 @@ TEST_P(BothEngines, BadResetOptionsAreRefusedAndChangeNothing) {
     env.state(after);
     EXPECT_EQ(before, after);
   };
-  refused([](auto& o) { o.start_cell = {2, 1}; }, "start_cell");
-  refused([](auto& o) { o.goal_cell = {-1, 7}; }, "goal_cell");
-  refused([](auto& o) { o.start = {2, 1}; }, "start");
-  refused([](auto& o) { o.goal = {std::nan(""), 1}; }, "goal");
-  refused([](auto& o) { o.goal = {1, 1}, o.goal_cell = {1, 1}; }, "both");
-  refused([&](auto& o) { o.state = before, o.goal = {1, 1}; }, "state alone");
+  refused({.fixed = {{"start_cell", {2, 1}}}}, "start_cell: expected a free cell, got (2, 1), a wall");
+  refused({.fixed = {{"goal_cell", {-1, 7}}}}, "goal_cell: expected a free cell");
+  refused({.fixed = {{"goal_cell", {1.5, 1}}}}, "goal_cell: expected a row and a column, got (1.5, 1)");
+  refused({.fixed = {{"goal_cell", {1, 1e300}}}}, "goal_cell: expected a row and a column");
+  refused({.fixed = {{"start", {2, 1}}}}, "start: expected a position in a free cell, got (2, 1)");
+  refused({.fixed = {{"goal", {std::nan(""), 1}}}}, "goal: expected finite numbers");
+  refused({.fixed = {{"goal", {1, 1}}, {"goal_cell", {1, 1}}}}, "both");
+  refused({.fixed = {{"start", {1, 1}}, {"start_cell", {1, 1}}}}, "both");
+  refused({.fixed = {{"goal", {1, 1}}}, .state = before}, "state alone");
+  refused({.fixed = {{"goal_cel", {1, 1}}}}, "did you mean 'goal_cell'?");
   EXPECT_THROW(env.set_goal({2, 1}), InvalidArgument);
   EXPECT_EQ(env.goal(), (Point{1, 1}));
 }

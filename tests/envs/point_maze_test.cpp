@@ -21,10 +21,11 @@ PointMaze maze(const PointMazeConfig& config) {
 }
 
 ResetOptions at(Point start, Point goal) {
-  ResetOptions options;
-  options.start = start;
-  options.goal = goal;
-  return options;
+  return {.fixed = {{"start", {start[0], start[1]}}, {"goal", {goal[0], goal[1]}}}};
+}
+
+ResetOptions in(const char* name, Cell cell) {
+  return {.fixed = {{name, {double(cell[0]), double(cell[1])}}}};
 }
 
 /// Largest distance per axis.
@@ -32,7 +33,7 @@ double off(Point a, Point b) {
   return std::max(std::abs(a[0] - b[0]), std::abs(a[1] - b[1]));
 }
 
-/// success [1], goal [2], qpos [2], qvel [2].
+/// success [1], goal [2], qpos [2], qvel [2], goal_distance [1].
 Values info_of(const Env& env) {
   Values info(env.spec().info_size());
   env.info(info);
@@ -69,7 +70,8 @@ TEST(PointMaze, PartsOfTheObservationAreInGymnasiumsOrder) {
   EXPECT_GT(obs[6], 0.2);  // 100 N on 4.2 kg for 0.01 s, along x
   EXPECT_EQ(obs[0], obs[4]);
   EXPECT_EQ(obs[7], 0);
-  EXPECT_THAT(info_of(env), ElementsAre(0, 1, -1, obs[4], obs[5], obs[6], obs[7]));
+  const double x = obs[0] - 1, y = obs[1] + 1;
+  EXPECT_THAT(info_of(env), ElementsAre(0, 1, -1, obs[4], obs[5], obs[6], obs[7], std::sqrt(x * x + y * y)));
 }
 
 TEST(PointMaze, CellsLieAroundTheMiddleOfTheMaze) {
@@ -152,8 +154,7 @@ TEST(PointMaze, StartsKeepAwayFromTheGoalWhereTheyCan) {
   PointMaze open = maze({.maze_map = "open"});
   Values obs(8);
   std::set<Cell> starts;
-  ResetOptions options;
-  options.goal_cell = {2, 3};
+  const ResetOptions options = in("goal_cell", {2, 3});
   open.reset(1, options, obs);
   for (int i = 0; i < 400; ++i) {
     open.reset(std::nullopt, options, obs);
@@ -173,22 +174,16 @@ TEST(PointMaze, ResetOptionsAreHonouredAndLeaveTheRestAsItWas) {
   PointMaze env = maze({.maze_map = "umaze"});
   Values plain(8), obs(8);
   env.reset(5, {}, plain);
-  ResetOptions options;
-  options.start_cell = {3, 1};
-  env.reset(5, options, obs);
+  env.reset(5, in("start_cell", {3, 1}), obs);
   EXPECT_EQ(env.cell_at({obs[0], obs[1]}), (Cell{3, 1}));
   EXPECT_EQ(obs[2], plain[2]);
   EXPECT_EQ(obs[3], plain[3]);
-  options = {};
-  options.start = {-0.9, 0.85};
-  env.reset(5, options, obs);
+  env.reset(5, {.fixed = {{"start", {-0.9, 0.85}}}}, obs);
   EXPECT_EQ(obs[0], -0.9);
   EXPECT_EQ(obs[1], 0.85);
   EXPECT_EQ(obs[2], plain[2]);
   for (const Cell cell : env.map().free_cells()) {  // each free cell, those of the far rows and columns too
-    options = {};
-    options.goal_cell = cell;
-    env.reset(5, options, obs);
+    env.reset(5, in("goal_cell", cell), obs);
     EXPECT_EQ(env.cell_at({obs[2], obs[3]}), cell);
     EXPECT_LE(off({obs[2], obs[3]}, env.point_of(cell)), 0.25);
   }
@@ -200,17 +195,14 @@ TEST(PointMaze, StartsAndGoalsInWallsAreRefused) {
   env.reset(1, {}, obs);
   const Values before = obs;
   for (const Cell cell : {Cell{0, 0}, Cell{2, 1}, Cell{5, 1}, Cell{1, 5}, Cell{-1, 1}, Cell{1, -1}}) {
-    ResetOptions start, goal;
-    start.start_cell = cell;
-    goal.goal_cell = cell;
-    EXPECT_THROW(env.reset(1, start, obs), InvalidArgument);
-    EXPECT_THROW(env.reset(1, goal, obs), InvalidArgument);
+    EXPECT_THROW(env.reset(1, in("start_cell", cell), obs), InvalidArgument);
+    EXPECT_THROW(env.reset(1, in("goal_cell", cell), obs), InvalidArgument);
   }
   EXPECT_THROW(env.reset(1, at({-1, 0}, {1, 1}), obs), InvalidArgument);
   EXPECT_THROW(env.reset(1, at({1, 1}, {-1, 0}), obs), InvalidArgument);
   EXPECT_THROW(env.reset(1, at({1, 1}, {std::nan(""), 1}), obs), InvalidArgument);
   ResetOptions both = at({1, 1}, {1, 1});
-  both.goal_cell = {1, 1};
+  both.fixed["goal_cell"] = {1, 1};
   EXPECT_THROW(env.reset(1, both, obs), InvalidArgument);
   EXPECT_EQ(obs, before);
 }
@@ -228,6 +220,7 @@ TEST(PointMaze, RewardIsPaidForTheStateReached) {
       success = d <= 0.45;
       EXPECT_DOUBLE_EQ(result.reward, dense ? std::exp(-d) : success);
       EXPECT_EQ(info_of(env)[0], success);
+      EXPECT_DOUBLE_EQ(info_of(env)[7], d);
       EXPECT_FALSE(result.terminated);  // continuing
       EXPECT_EQ(obs[2], -0.54);         // the goal stays
     }
@@ -260,6 +253,7 @@ TEST(PointMaze, AMovedGoalIsShownAtOnceAndPaidFromTheNextStep) {
   EXPECT_EQ(info[0], 1);
   EXPECT_EQ(info[1], obs[2]);
   EXPECT_EQ(info[2], obs[3]);
+  EXPECT_DOUBLE_EQ(info[7], std::hypot(obs[0] - obs[2], obs[1] - obs[3]));  // to the new one
   EXPECT_GT(std::hypot(obs[0] - obs[2], obs[1] - obs[3]), PointMaze::kGoalRadius);
   const Values shown = obs;
   EXPECT_EQ(env.step(Values{0, 0}, obs).reward, env.reward({-1, 1}, {shown[2], shown[3]}));

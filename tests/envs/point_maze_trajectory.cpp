@@ -33,18 +33,18 @@ void record(const std::string& id, const Json& options, int episodes, int steps,
   const auto put = [](std::vector<double>& to, std::span<const double> values) {
     to.insert(to.end(), values.begin(), values.end());
   };
+  const std::size_t told = env->spec().info_offset("success").value();
   for (int e = 0; e < episodes; ++e) {
     env->reset(e ? std::nullopt : std::optional<std::uint64_t>(37), {}, obs);
     if (e % 2) {
-      ResetOptions on_goal;
-      on_goal.start = {obs[0], obs[1]};
-      on_goal.goal = on_goal.start;
+      const std::vector<double> here = {obs[0], obs[1]};
+      const ResetOptions on_goal{.fixed = {{"start", here}, {"goal", here}}};
       env->reset(std::nullopt, on_goal, obs);
     }
     env->info(info);
     put(starts, std::span(obs).first(2));
     put(first, obs);
-    first_success.push_back(info[0]);
+    first_success.push_back(info[told]);
     int t = 0;
     for (bool over = false; t < steps && !over; ++t) {
       if (t % 12 == 0)
@@ -56,7 +56,7 @@ void record(const std::string& id, const Json& options, int episodes, int steps,
       put(observations, obs);
       rewards.push_back(result.reward);
       ended.push_back(over);
-      success.push_back(info[0]);
+      success.push_back(info[told]);
     }
     lengths.push_back(t);
   }

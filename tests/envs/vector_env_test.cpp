@@ -29,15 +29,6 @@ class Counter final : public Env {
     spec_.info = {{"age", 1}};
   }
   const EnvSpec& spec() const override { return spec_; }
-  void reset(std::optional<Seed> seed, const ResetOptions& options, std::span<double> obs) override {
-    require(!options.goal, "Counter-v0: goal: has none");
-    if (seed)
-      episode_ = double(seed->value + (seed->stream & 0xffffffffu));  // the instance is the stream's index
-    else
-      ++episode_;
-    step_ = 0;
-    obs[0] = 100 * episode_;
-  }
   StepResult step(std::span<const double>, std::span<double> obs) override {
     if (step_ + 1 == fail_) throw Error("Counter-v0: broke");
     ++step_;
@@ -55,6 +46,16 @@ class Counter final : public Env {
   }
   void info(std::span<double> out) const override { out[0] = step_; }
   Image render(int, int) const override { return {}; }
+
+ protected:
+  void begin(std::optional<Seed> seed, const ResetOptions&, std::span<double> obs) override {
+    if (seed)
+      episode_ = double(seed->value + (seed->stream & 0xffffffffu));  // the instance is the stream's index
+    else
+      ++episode_;
+    step_ = 0;
+    obs[0] = 100 * episode_;
+  }
 
  private:
   EnvSpec spec_;
@@ -248,7 +249,7 @@ TEST(VectorEnv, RefusedOptionsCountAsFailure) {
   const auto envs = pair("next_step");
   envs->reset(1);
   std::vector<ResetOptions> options(2);
-  options[1].goal = {1, 1};
+  options[1].fixed["goal"] = {1, 1};
   EXPECT_THROW(envs->reset({}, {}, options), InvalidArgument);
   EXPECT_THROW(envs->step(kActions), Error);
   envs->reset(1);
@@ -273,9 +274,9 @@ TEST(VectorEnv, ErrorsNameTheInstance) {
   EXPECT_EQ(message_of<Error>([&] { envs->step(std::vector<double>(4, 0.0)); }),
             "Counter-v0: instance 2: broke");
   std::vector<ResetOptions> options(4);
-  options[3].goal = {1, 1};
+  options[3].fixed["goal"] = {1, 1};
   EXPECT_EQ(message_of<InvalidArgument>([&] { envs->reset({}, {}, options); }),
-            "Counter-v0: instance 3: goal: has none");
+            "Counter-v0: instance 3: reset: unknown option 'goal'; known: state");
 }
 
 TEST(VectorEnv, OptionsMayDifferPerInstance) {
@@ -294,6 +295,9 @@ TEST(VectorEnv, OptionsMayDifferPerInstance) {
                 make_vector("Maze2D-UMaze-v0", two, {Json::object(), {{"maps", "large"}}});
               }),
               HasSubstr("options of instance 1: "));
+  const auto configured = make_vector(EnvConfig{"Maze2D-UMaze-v0", {{"map", "large"}}}, two);
+  EXPECT_EQ(configured->size(), 2);
+  EXPECT_EQ(configured->spec().observation.high, large.observation.high);
   // What must be equal.
   EXPECT_THAT(message_of<InvalidArgument>([&] {
                 make_vector("HalfCheetah-v5", two,

@@ -13,5 +13,5 @@ def reward_folder(tmp_path_factory) -> pathlib.Path:
     if not program:
         pytest.skip("DIFFREWARD_PROGRAM names no diffreward program")
     folder = tmp_path_factory.mktemp("demo")
-    subprocess.run([program, "demo", "--tiny", "--quiet", "--out", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([program, "run", "maze2d-tiny", "--quiet", "--out", str(folder)], check=True, stdout=subprocess.DEVNULL)
     return folder / "reward"

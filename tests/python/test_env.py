@@ -105,6 +105,20 @@ def test_reset_options():
         env.reset(options={"goal_cell": (0, 0)})
     with pytest.raises(ValueError, match="expected 2 numbers"):
         env.reset(options={"goal_cell": 3})
+    with pytest.raises(ValueError, match=r"goal_cell: expected a row and a column, got \(1.5, 1\)"):
+        env.reset(options={"goal_cell": (1.5, 1)})
+    robot = gym.make("diffreward/Hopper-v5")
+    for name in ("goal_cell", "reset_cell"):
+        with pytest.raises(ValueError, match=f"unknown option '{name}'; it takes state"):
+            robot.reset(options={name: (1, 1)})
+
+
+def test_success_and_distance_of_a_maze():
+    env = gym.make("diffreward/Maze2D-UMaze-v0")
+    for place, success in (((1, 1.4), True), ((1, 1.6), False)):
+        _, info = env.reset(seed=0, options={"start": place, "goal_cell": (1, 1)})
+        assert info["success"] is success
+        assert info["goal_distance"] == pytest.approx(place[1] - 1, abs=1e-6)
 
 
 def test_wrong_actions_leave_the_episode_as_it_was():

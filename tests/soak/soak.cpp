@@ -81,7 +81,7 @@ std::vector<ResetOptions> options_for(Env& env, Rng& rng) {
     options.state.resize(env.spec().state_size);
     env.state(options.state);
   } else if (env.spec().id.find("Maze") != std::string::npos) {
-    options.start_cell = options.goal_cell = {1, 1};
+    options.fixed["start_cell"] = options.fixed["goal_cell"] = {1, 1};
   } else {
     return {};
   }

@@ -13,48 +13,10 @@ class ResetOptions:
     """
     What a caller may fix about one reset.
     """
-    def __init__(self) -> None:
-        ...
-    @property
-    def goal(self) -> typing.Annotated[list[float], "FixedSize(2)"] | None:
+    def __init__(self, fixed: collections.abc.Mapping[str, collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]], state: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None:
         """
-        mazes: position, cells
+        `fixed`: values by name, which the spec's reset_options list; `state`: exact state of one instance, empty for none.
         """
-    @goal.setter
-    def goal(self, arg0: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"] | None) -> None:
-        ...
-    @property
-    def goal_cell(self) -> typing.Annotated[list[int], "FixedSize(2)"] | None:
-        """
-        mazes: (row, column)
-        """
-    @goal_cell.setter
-    def goal_cell(self, arg0: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"] | None) -> None:
-        ...
-    @property
-    def start(self) -> typing.Annotated[list[float], "FixedSize(2)"] | None:
-        """
-        mazes: position, cells
-        """
-    @start.setter
-    def start(self, arg0: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"] | None) -> None:
-        ...
-    @property
-    def start_cell(self) -> typing.Annotated[list[int], "FixedSize(2)"] | None:
-        """
-        mazes: (row, column)
-        """
-    @start_cell.setter
-    def start_cell(self, arg0: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"] | None) -> None:
-        ...
-    @property
-    def state(self) -> list[float]:
-        """
-        exact state of one instance; empty for none
-        """
-    @state.setter
-    def state(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None:
-        ...
 class Batch:
     """
     Many environments stepped as one on a pool of threads.

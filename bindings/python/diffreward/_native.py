@@ -125,25 +125,26 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"an option must be a number, a text or a list of them, got {type(value).__name__}")
 
 
-_SIZES = {"start_cell": 2, "goal_cell": 2, "start": 2, "goal": 2, "state": None}
 _ALIASES = {"reset_cell": "start_cell"}  # Gymnasium-Robotics' names
-_NAMES = [*_SIZES, *_ALIASES]
 
 
-def reset_options(options: Mapping[str, Any], count: int) -> list[_envs.ResetOptions]:
-    """One entry for all instances, or one each when any value has a row an instance ([count, 2])."""
-    options = {name: value for name, value in options.items() if name not in _NAMES or value is not None}
-    for alias, name in _ALIASES.items():
+def reset_options(spec: Mapping[str, Any], options: Mapping[str, Any], count: int) -> list[_envs.ResetOptions]:
+    """One entry for all instances, or one each when any value has a row an instance ([count, size])."""
+    sizes = {field["name"]: field["size"] for field in spec["reset_options"]} | {"state": spec["state_size"]}
+    aliases = {alias: name for alias, name in _ALIASES.items() if name in sizes}
+    names = [*sizes, *aliases]
+    options = {name: value for name, value in options.items() if name not in names or value is not None}
+    for alias, name in aliases.items():
         if alias in options:
             if name in options:
                 raise ValueError(f"reset: options {alias!r} and {name!r} are one: expected one of them, got both")
             options[name] = options.pop(alias)
     per_instance = {name: np.ndim(value) == 2 for name, value in options.items()}
-    found = [_envs.ResetOptions() for _ in range(count if any(per_instance.values()) else 1)]
+    found: list[dict[str, list[float]]] = [{} for _ in range(count if any(per_instance.values()) else 1)]
     for name, value in options.items():
-        if name not in _SIZES:
-            near = _envs.nearest_name(name, _NAMES)
-            hint = f"did you mean {near!r}?" if near else f"it takes {', '.join(_NAMES)}"
+        if name not in sizes:
+            near = _envs.nearest_name(name, names)
+            hint = f"did you mean {near!r}?" if near else f"it takes {', '.join(names)}"
             raise ValueError(f"reset: unknown option {name!r}; {hint}")
         array = np.asarray(value)
         if array.dtype.kind not in "iuf":
@@ -151,13 +152,11 @@ def reset_options(options: Mapping[str, Any], count: int) -> list[_envs.ResetOpt
         rows = array if per_instance[name] else np.broadcast_to(array, (len(found), *array.shape))
         if len(rows) != len(found):
             raise ValueError(f"reset: option {name!r}: expected {count} rows, got {len(rows)}")
-        if _SIZES[name] and rows.shape[1:] != (_SIZES[name],):
-            raise ValueError(f"reset: option {name!r}: expected {_SIZES[name]} numbers, got shape {array.shape}")
-        if name.endswith("_cell") and array.dtype.kind == "f":
-            raise ValueError(f"reset: option {name!r}: expected a row and a column, got {value!r}")
+        if rows.shape[1:] != (sizes[name],):
+            raise ValueError(f"reset: option {name!r}: expected {sizes[name]} numbers, got shape {array.shape}")
         for entry, row in zip(found, rows, strict=True):
-            setattr(entry, name, row.tolist())
-    return found
+            entry[name] = row.tolist()
+    return [_envs.ResetOptions(state=entry.pop("state", []), fixed=entry) for entry in found]
 
 
 def seed_of(seed: Any, whose: str = "seed") -> int:

@@ -52,7 +52,7 @@ class AsyncEnv(_native.NotCopied):
         config, each = _native.vector_config(num_envs, threads, autoreset_mode, max_episode_steps, instances, options)
         name = env_id.rpartition("/")[2]
         self._envs: _envs.Async | None = _envs.make_async(name, json.dumps(config), _native.options_json(name, each))
-        spec = json.loads(self._envs.spec)
+        self._spec = spec = json.loads(self._envs.spec)
         self.num_envs = num_envs
         self.single_observation_space = _native.observation_space(spec)
         self.single_action_space = _native.action_space(spec)
@@ -69,7 +69,7 @@ class AsyncEnv(_native.NotCopied):
         seeds = [_native.native_seed(_native.seed_of(one, f"seed of instance {i}")) for i, one in zip(env_id, seed)]
         if len(seed) not in (0, len(env_id)):
             raise ValueError(f"seed: expected {len(env_id)} seeds, got {len(seed)}")
-        self._open().send_reset(np.asarray(env_id), seeds, _native.reset_options(options or {}, len(env_id)))
+        self._open().send_reset(np.asarray(env_id), seeds, _native.reset_options(self._spec, options or {}, len(env_id)))
 
     def send(self, actions: np.ndarray, env_id: Sequence[int] | np.ndarray) -> None:
         """Sends instances ``env_id`` to a step; actions: [len(env_id), act_dim]."""

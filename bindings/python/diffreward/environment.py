@@ -24,8 +24,8 @@ class Env(_native.NotCopied, Part, gymnasium.Env):
         reading: how a learned reward is paid out (see ``diffreward.load_reward``).
         **options: the environment's own options (``diffreward.env_options(env_id)``).
 
-    ``reset`` takes ``options`` with any of ``start_cell``, ``goal_cell`` (row, column), ``start``, ``goal``
-    (cells; all four mazes only) and ``state`` (from ``save_state``). Seeds are integers of any size.
+    ``reset`` takes ``options``: what the environment's page lists (mazes: ``start_cell``, ``goal_cell`` (row, column),
+    ``start``, ``goal`` (positions)) and ``state`` (from ``save_state``). Seeds are integers of any size.
 
     Raises:
         TypeError: an unknown option, naming the nearest.
@@ -74,7 +74,7 @@ class Env(_native.NotCopied, Part, gymnasium.Env):
             seed = int(self.np_random.integers(2**63))
         self._running = False
         seeds = [] if seed is None else [_native.native_seed(seed)]
-        batch.reset([], seeds, _native.reset_options(options or {}, 1))
+        batch.reset([], seeds, _native.reset_options(batch.spec, options or {}, 1))
         self._began()
         return self._observation(batch.obs[0]), self._infos(batch)
 

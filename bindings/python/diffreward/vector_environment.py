@@ -42,9 +42,9 @@ class VectorEnv(_native.NotCopied, gymnasium.vector.VectorEnv):
         instances: options that differ, one mapping an instance: ``[{"physics": {"gravity": -1.6}}, {}, ...]``.
         **options: the environment's own options (``diffreward.env_options(env_id)``), for all instances.
 
-    Seeds are integers of any size: one, which counts up over the instances, or a list. ``reset`` takes ``options`` with ``reset_mask`` (bool, [num_envs]) and any of ``start_cell``, ``goal_cell``,
-    ``start``, ``goal`` (mazes; two numbers, or [num_envs, 2]) and ``state`` ([num_envs, size], rows from
-    ``instance_state``).
+    Seeds are integers of any size: one, which counts up over the instances, or a list. ``reset`` takes ``options`` with
+    ``reset_mask`` (bool, [num_envs]), what the environment's page lists (mazes: ``start_cell``, ``goal_cell``, ``start``,
+    ``goal``; two numbers, or [num_envs, 2]) and ``state`` ([num_envs, size], rows from ``instance_state``).
 
     Raises:
         TypeError: an unknown option, naming the nearest; actions that are not numbers.
@@ -110,7 +110,7 @@ class VectorEnv(_native.NotCopied, gymnasium.vector.VectorEnv):
         mask = self._check_mask(options.pop("reset_mask", self._everyone))
         given = self._seeds(seed)
         has_seed = np.array([one is not None for one in given])
-        native = _native.reset_options(options, self.num_envs)
+        native = _native.reset_options(batch.spec, options, self.num_envs)
         for part, seeds in ((mask & has_seed, [one or 0 for one in given]), (mask & ~has_seed, [])):
             if part.any():
                 batch.reset(part.tolist(), [_native.native_seed(one) for one in seeds], native)

@@ -1,0 +1,176 @@
+// diffreward completion: what a shell offers at the Tab key.
+#include "cli/completion.h"
+
+#include <algorithm>
+#include <ostream>
+#include <sstream>
+
+#include "cli/command.h"
+#include "cli/job.h"
+#include "envs/catalog.h"
+
+namespace diffreward::cli {
+namespace {
+
+struct Option {
+  std::string name, help;  // "--ppo.lr"
+  std::vector<std::string> values;
+  bool takes_value = true;
+};
+
+std::vector<std::string> environment_ids() {
+  std::vector<std::string> ids;
+  for (const EnvEntry& entry : env_catalog()) ids.push_back(entry.id);
+  return ids;
+}
+
+std::vector<std::string> non_empty(std::vector<std::string> names) {
+  std::erase(names, "");
+  return names;
+}
+
+std::vector<Option> options_of(const Command& command) {
+  const std::vector<FieldInfo> fields = command.fields();
+  std::vector<Option> options;
+  for (const FieldInfo& field : fields) {
+    std::vector<std::string> values = non_empty(field.choices);
+    if (field.name == "env.id") values = environment_ids();
+    options.push_back({option_of(field, fields), field.help, values, field.kind != "bool"});
+  }
+  options.push_back({"--config", "TOML file with the same keys as the flags", {}, true});
+  options.push_back({"--json", "print the result as JSON", {}, false});
+  options.push_back({"--quiet", "no progress bars", {}, false});
+  options.push_back({"--help", "show the options", {}, false});
+  return options;
+}
+
+/// What may stand where a command takes its first positional.
+std::vector<std::string> positional_values(const Command& command) {
+  if (command.positionals.empty()) return {};
+  if (command.name == "run") return builtin_jobs();
+  for (const Option& option : options_of(command))
+    if (option.name == flag_of(command.positionals[0])) return option.values;
+  return {};
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+/// In single quotes of every shell here.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text)
+    if (c == '\'')
+      out += "'\\''";
+    else
+      out += c;
+  return out + "'";
+}
+
+std::string bash_script() {
+  std::ostringstream out;
+  std::vector<std::string> names;
+  for (const Command& command : commands()) names.push_back(command.name);
+  out << "# source <(diffreward completion bash)\n"
+         "_diffreward() {\n"
+         "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} words=\n"
+         "  COMPREPLY=()\n"
+         "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+         "    words="
+      << quoted(joined(names)) << "\n  else\n    case \"${COMP_WORDS[1]} $previous\" in\n";
+  for (const Command& command : commands())
+    for (const Option& option : options_of(command))
+      if (!option.values.empty())
+        out << "      " << quoted(command.name + " " + option.name)
+            << ") words=" << quoted(joined(option.values)) << " ;;\n";
+  out << "      *) case ${COMP_WORDS[1]} in\n";
+  for (const Command& command : commands()) {
+    std::vector<std::string> words;
+    for (const Option& option : options_of(command)) words.push_back(option.name);
+    out << "        " << command.name << ") if [[ $current == -* ]]; then words=" << quoted(joined(words))
+        << "; elif [ \"$COMP_CWORD\" -eq 2 ]; then words=" << quoted(joined(positional_values(command)))
+        << "; fi ;;\n";
+  }
+  out << "      esac ;;\n    esac\n  fi\n"
+         "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+         "  [ ${#COMPREPLY[@]} -eq 0 ] && compopt -o default 2>/dev/null\n"
+         "  return 0\n"
+         "}\n"
+         "complete -F _diffreward diffreward\n";
+  return out.str();
+}
+
+/// Text inside an argument of zsh's _arguments.
+std::string zsh_text(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (std::string_view(":[]\\").find(c) != std::string_view::npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string zsh_script() {
+  std::ostringstream out;
+  out << "#compdef diffreward\n# source <(diffreward completion zsh)\n"
+         "_diffreward() {\n"
+         "  if (( CURRENT == 2 )); then\n"
+         "    local -a names=(\n";
+  for (const Command& command : commands())
+    out << "      " << quoted(command.name + ":" + command.summary) << "\n";
+  out << "    )\n    _describe command names\n    return\n  fi\n"
+         "  local name=${words[2]}\n  shift words\n  (( CURRENT-- ))\n"
+         "  case $name in\n";
+  for (const Command& command : commands()) {
+    out << "    " << command.name << ") _arguments";
+    for (const Option& option : options_of(command)) {
+      std::string spec = option.name + "[" + zsh_text(option.help) + "]";
+      if (option.takes_value)
+        spec += option.values.empty() ? ":value:_files" : ":value:(" + joined(option.values) + ")";
+      out << " \\\n      " << quoted(spec);
+    }
+    const std::vector<std::string> first = positional_values(command);
+    if (!first.empty()) out << " \\\n      " << quoted("1:first:(" + joined(first) + ")");
+    out << " \\\n      '*:file:_files' ;;\n";
+  }
+  out << "  esac\n}\ncompdef _diffreward diffreward\n";
+  return out.str();
+}
+
+std::string fish_script() {
+  std::ostringstream out;
+  out << "# diffreward completion fish | source\n";
+  for (const Command& command : commands()) {
+    out << "complete -c diffreward -n __fish_use_subcommand -f -a " << command.name << " -d "
+        << quoted(command.summary) << "\n";
+    const std::string when = quoted("__fish_seen_subcommand_from " + command.name);
+    for (const Option& option : options_of(command)) {
+      out << "complete -c diffreward -n " << when << " -l " << option.name.substr(2) << " -d "
+          << quoted(option.help);
+      if (option.takes_value)
+        out << (option.values.empty() ? " -r" : " -x -a " + quoted(joined(option.values)));
+      out << "\n";
+    }
+    if (const std::vector<std::string> first = positional_values(command); !first.empty())
+      out << "complete -c diffreward -n " << when << " -a " << quoted(joined(first)) << "\n";
+  }
+  return out.str();
+}
+
+}  // namespace
+
+Json run_completion(const CompletionConfig& config) {
+  validate(config);
+  return {{"script", config.shell == "zsh"    ? zsh_script()
+                     : config.shell == "fish" ? fish_script()
+                                              : bash_script()}};
+}
+
+void print_completion(const Json& result, std::ostream& out) {
+  out << result.at("script").get<std::string>();
+}
+
+}  // namespace diffreward::cli
