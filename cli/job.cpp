@@ -517,7 +517,7 @@ Job plan(const Json& document, const fs::path& out, const std::vector<std::uint6
   const auto text = [&](const char* key) {
     return text_of(substitute(Json(document.value(key, std::string())), variables));
   };
-  job.title = text("title");
+  job.title = document.contains("title") ? text("title") : "Results of a job";
   job.about = text("about");
   job.column = text("column");
   job.group = text("group");

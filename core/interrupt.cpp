@@ -3,6 +3,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 
 #include "core/error.h"
@@ -17,6 +18,7 @@ constexpr const char kMessage[] =
 constexpr suseconds_t kPatience = 700'000;  // microseconds until the process ends by itself
 
 volatile std::sig_atomic_t received = 0;
+std::atomic<bool> requested{false};
 
 void end_now(int) {
   unlink_temporaries();
@@ -47,7 +49,12 @@ void catch_interrupts() {
   std::signal(SIGALRM, end_now);
 }
 
+void request_interrupt(bool wanted) {
+  requested = wanted;
+}
+
 void check_interrupt() {
+  if (requested) throw Interrupted(kMessage);
   if (!received) return;
   set_timer(0);  // whoever catches this may finish what he is about, as a checkpoint
   throw Interrupted(kMessage);

@@ -8,6 +8,9 @@ namespace diffreward {
 /// whole or absent (file.h). Called by programs, never by the library.
 void catch_interrupts();
 
+/// As if a signal had arrived, for programs that have handlers of their own (Python); taken back by false.
+void request_interrupt(bool wanted = true);
+
 /// Throws Interrupted once a signal has arrived. Long loops call it where stopping loses nothing.
 void check_interrupt();
 

@@ -14,7 +14,7 @@ STUBS = pathlib.Path(__file__).parents[2] / "bindings" / "python" / "diffreward"
 
 
 def test_importing_leaves_libtorch_out():
-    code = "import sys, diffreward; sys.exit('torch' in sys.modules or 'diffreward._rewards' in sys.modules)"
+    code = "import sys, diffreward; sys.exit('torch' in sys.modules or 'diffreward._rewards' in sys.modules or 'diffreward._chain' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
     maps = "import diffreward; print('libtorch' in open('/proc/self/maps').read())"
     assert subprocess.run([sys.executable, "-c", maps], check=True, capture_output=True, text=True).stdout == "False\n"
@@ -39,7 +39,7 @@ except (RuntimeError, ValueError):
 
 
 def test_committed_stubs_are_what_the_modules_say(tmp_path):
-    for module in ("_envs", "_rewards"):
+    for module in ("_envs", "_rewards", "_chain"):
         subprocess.run(
             [sys.executable, "-m", "pybind11_stubgen", f"diffreward.{module}", "-o", str(tmp_path), "--exit-code"],
             check=True, capture_output=True,

@@ -8,11 +8,17 @@ Importing this package registers every environment as ``diffreward/<id>``::
     env = gym.make("diffreward/HalfCheetah-v5")
     envs = gym.make_vec("diffreward/HalfCheetah-v5", num_envs=64, threads=0)
 
+The whole chain, each command a function whose keywords are its config's keys::
+
+    base = diffreward.train(data=diffreward.generate(env="Maze2D-UMaze-v0"), steps=3000)
+
 A learned reward takes the place of the task's own with ``reward=``; the latter stays in ``info["env_reward"]``::
 
     envs = gym.make_vec("diffreward/Maze2D-UMaze-v0", num_envs=64, reward="results/demo/reward")
 """
 
+from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage
+from diffreward.commands import evaluate, extract, generate, plan, rl, run, steer, train
 from diffreward.asynchronous import AsyncBatch, AsyncEnv
 from diffreward.data import Dataset, open_dataset
 from diffreward.environment import Env
@@ -21,16 +27,29 @@ from diffreward.reward import Reward, load_reward
 from diffreward.vector_environment import VectorEnv
 
 __all__ = [
+    "Agent",
     "AsyncBatch",
     "AsyncEnv",
     "Dataset",
+    "DiffusionModel",
     "Env",
+    "ExtractedReward",
+    "Recording",
     "Reward",
+    "Stage",
     "VectorEnv",
     "env_ids",
     "env_options",
+    "evaluate",
+    "extract",
+    "generate",
     "load_reward",
     "open_dataset",
+    "plan",
+    "rl",
+    "run",
+    "steer",
+    "train",
 ]
 
 register_envs()

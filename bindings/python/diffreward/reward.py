@@ -60,6 +60,29 @@ class Reward:
         """Scores [n] float32 of windows [n, horizon, action_dim + observation_dim], higher is preferred."""
         return self._model.score(np.ascontiguousarray(windows, dtype=np.float32))
 
+    @property
+    def guide(self) -> Any:
+        """The reward as a function of noised windows, loaded at first use."""
+        if not hasattr(self, "_guide"):
+            from diffreward import _chain
+
+            self._guide = _chain.Guide(self._made_of[0], self._made_of[1])
+        return self._guide
+
+    def value(self, x: Any, t: Any) -> np.ndarray:
+        """rho(x, t) [n] of noised windows x [n, rows, width], those of the models, in model units at timesteps t [n] or one for all."""
+        return self.guide.value(np.asarray(x), np.asarray(t))
+
+    def gradient(self, x: Any, t: Any) -> np.ndarray:
+        """grad_x rho(x, t), shaped as x: what steers samples."""
+        return self.guide.gradient(np.asarray(x), np.asarray(t))
+
+    def support(self, windows: np.ndarray) -> np.ndarray:
+        """Conformal p-values [n] of windows [n, horizon, width] in data units under the base data: near 0 where the base
+        has no mass and the reward extrapolates.
+        """
+        return self.guide.support(np.ascontiguousarray(windows, dtype=np.float32))
+
     def __call__(
         self, obs: np.ndarray, actions: np.ndarray, next_obs: np.ndarray, dones: np.ndarray | None = None
     ) -> np.ndarray:

@@ -1,0 +1,302 @@
+// diffreward._chain: the commands as functions, diffusion models, trained agents. Links LibTorch, and is
+// loaded when one of them is first used.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+#include <torch/torch.h>
+
+#include <chrono>
+#include <future>
+
+#include "agents/device.h"
+#include "agents/diffusion/diffusion_model.h"
+#include "agents/ppo/ppo.h"
+#include "bindings/module.h"
+#include "cli/command.h"
+#include "cli/stages.h"
+#include "core/interrupt.h"
+#include "core/progress.h"
+#include "envs/catalog.h"
+#include "rewards/learned_reward.h"
+
+namespace diffreward::python {
+namespace {
+
+namespace py = pybind11;
+
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
+using Timesteps = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
+
+/// Runs `work` on a thread of its own while this one answers Ctrl-C. Called with Python's lock.
+template <class Work>
+auto interruptible(const Work& work) -> decltype(work()) {
+  std::future<decltype(work())> done = std::async(std::launch::async, work);
+  bool stopped = false;
+  for (;;) {
+    {
+      const py::gil_scoped_release unlocked;
+      if (done.wait_for(std::chrono::milliseconds(50)) == std::future_status::ready) break;
+    }
+    if (!stopped && PyErr_CheckSignals() != 0) {
+      stopped = true;
+      request_interrupt();
+    }
+  }
+  request_interrupt(false);
+  if (stopped) {
+    try {
+      done.get();
+    } catch (const Error&) {  // of being interrupted
+    }
+    throw py::error_already_set();
+  }
+  return done.get();
+}
+
+std::string describe_commands() {
+  Json list = Json::array();
+  for (const cli::Command& command : cli::commands()) {
+    Json fields = Json::array();
+    for (const FieldInfo& field : command.fields())
+      fields.push_back({{"name", field.name},
+                        {"kind", field.kind},
+                        {"help", field.help},
+                        {"default", field.value},
+                        {"choices", field.choices}});
+    list.push_back({{"name", command.name},
+                    {"summary", command.summary},
+                    {"details", command.details},
+                    {"required", command.required},
+                    {"stage", command.stage != nullptr},
+                    {"fields", fields}});
+  }
+  return list.dump();
+}
+
+std::string run_command(const std::string& name, const std::string& config, bool progress) {
+  for (const cli::Command& command : cli::commands()) {
+    if (command.name != name) continue;
+    const Json values = expand_names(parse_json(config, name), command.fields());
+    Progress::silence(!progress);
+    return interruptible([&] { return command.run(values).dump(); });
+  }
+  throw InvalidArgument(concat("expected a command, got '", name, "'"));
+}
+
+/// Windows as a tensor; `rows` 0: any number of them.
+at::Tensor windows_tensor(const Floats& x, const WindowLayout& layout, int rows, const char* what) {
+  require(x.ndim() == 3 && (rows == 0 ? x.shape(1) > 0 : x.shape(1) == rows) && x.shape(2) == layout.width(),
+          what, ": expected windows [n, ", rows == 0 ? std::string("rows") : std::to_string(rows), ", ",
+          layout.width(), "]");
+  return torch::from_blob(const_cast<float*>(x.data()), {x.shape(0), x.shape(1), x.shape(2)}).clone();
+}
+
+at::Tensor timestep_tensor(const Timesteps& t, std::int64_t n, int timesteps) {
+  require(t.ndim() == 0 || (t.ndim() == 1 && t.shape(0) == n), "t: expected one timestep or [", n, "]");
+  const at::Tensor out =
+      t.ndim() == 0 ? torch::full({n}, *t.data(), torch::kLong)
+                    : torch::from_blob(const_cast<std::int64_t*>(t.data()), {n}, torch::kLong).clone();
+  if (n > 0)
+    require(out.min().item<std::int64_t>() >= 0 && out.max().item<std::int64_t>() < timesteps,
+            "t: expected timesteps in [0, ", timesteps, ")");
+  return out;
+}
+
+py::array_t<float> to_numpy(const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.detach().to(torch::kCPU, torch::kFloat).contiguous();
+  py::array_t<float> out(std::vector<py::ssize_t>(flat.sizes().begin(), flat.sizes().end()));
+  std::copy_n(flat.data_ptr<float>(), flat.numel(), out.mutable_data());
+  return out;
+}
+
+/// A reward as a guide: of noised windows, in model units.
+struct GuideModel {
+  LearnedReward reward;
+  std::string device;
+
+  GuideModel(const std::filesystem::path& path, const std::string& on)
+      : reward(load_reward(path, on)), device(on) {}
+
+  py::array_t<float> support(const Floats& windows) const {
+    require(reward.relative != nullptr, "expected a relative reward, got another kind");
+    windows_tensor(windows, reward.model->layout(), reward.model->layout().horizon, "windows");
+    py::array_t<float> out(windows.shape(0));
+    const std::span<const float> in(windows.data(), std::size_t(windows.size()));
+    const std::span<float> values(out.mutable_data(), std::size_t(out.size()));
+    const py::gil_scoped_release unlocked;
+    reward.relative->support(in, values);
+    return out;
+  }
+
+  template <class Of>
+  py::array_t<float> of(const Floats& x, const Timesteps& t, const Of& function) const {
+    const at::Tensor windows = windows_tensor(x, reward.model->layout(), 0, "x").to(device);
+    require(reward.relative != nullptr, "expected a relative reward, got another kind");
+    const at::Tensor steps = timestep_tensor(t, x.shape(0), reward.relative->timesteps()).to(device);
+    at::Tensor out;
+    {
+      const py::gil_scoped_release unlocked;
+      out = function(*reward.guide, windows, steps);
+    }
+    return to_numpy(out);
+  }
+};
+
+struct Model {
+  DiffusionModel model;
+
+  py::array_t<float> of(const Floats& x, const Timesteps& t,
+                        at::Tensor (DenoisingModel::*function)(const at::Tensor&, const at::Tensor&)
+                            const) const {
+    const at::Tensor windows =
+        windows_tensor(x, model.layout(), model.layout().horizon, "x").to(model.device());
+    const at::Tensor steps = timestep_tensor(t, x.shape(0), model.schedule().timesteps).to(model.device());
+    at::Tensor out;
+    {
+      const py::gil_scoped_release unlocked;
+      const torch::NoGradGuard no_gradients;
+      out = (model.*function)(windows, steps);
+    }
+    return to_numpy(out);
+  }
+
+  py::array_t<float> sample(int n, const std::map<int, Floats>& conditions, const std::string& config,
+                            const GuideModel* guide) const {
+    SampleConfig settings{.scale = guide != nullptr ? 1.0 : 0.0};
+    update(settings, parse_json(config, "sample"));
+    std::vector<Condition> fixed;
+    for (const auto& [time, observations] : conditions)
+      fixed.push_back({time, {observations.data(), observations.data() + observations.size()}});
+    std::vector<float> windows;
+    {
+      const py::gil_scoped_release unlocked;
+      windows = model.sample(n, fixed, settings, guide != nullptr ? guide->reward.guide.get() : nullptr);
+    }
+    py::array_t<float> out(
+        {py::ssize_t(n), py::ssize_t(model.layout().horizon), py::ssize_t(model.layout().width())});
+    std::copy(windows.begin(), windows.end(), out.mutable_data());
+    return out;
+  }
+};
+
+/// A trained agent that remembers nothing from one call to the next.
+class TrainedAgent {
+ public:
+  explicit TrainedAgent(const std::filesystem::path& folder)
+      : file_(cli::product(folder.string(), "agent.safetensors")) {
+    update(env_, cli::stage_record(folder).at("key").at("config").at("env"));
+  }
+
+  py::array_t<double> act(const Doubles& obs) {
+    require(obs.ndim() == 2, "obs: expected observations [n, observation_dim], got ", obs.ndim(),
+            " dimensions");
+    const auto n = static_cast<int>(obs.shape(0));
+    if (!agent_ || envs_->size() != n) {
+      require(n > 0, "obs: expected at least one observation, got none");
+      agent_.reset();
+      envs_ = make_vector(env_, {.count = n, .autoreset = "same_step"});
+      agent_ = Ppo::load(file_, *envs_);
+    }
+    const auto width = static_cast<py::ssize_t>(envs_->spec().observation.size());
+    require(obs.shape(1) == width, "obs: expected observations [n, ", width, "], got [n, ", obs.shape(1),
+            "]");
+    py::array_t<double> actions({py::ssize_t(n), py::ssize_t(envs_->spec().action.size())});
+    agent_->reset({});
+    agent_->act({obs.data(), std::size_t(obs.size())}, {actions.mutable_data(), std::size_t(actions.size())});
+    return actions;
+  }
+
+ private:
+  std::filesystem::path file_;
+  EnvConfig env_;
+  std::unique_ptr<VectorEnv> envs_;
+  std::unique_ptr<Ppo> agent_;
+};
+
+void bind_chain(py::module_& m) {
+  m.def("describe_commands", describe_commands, "Every command with its fields, as JSON text.");
+  m.def("run_command", run_command, py::arg("name"), py::arg("config"), py::arg("progress"),
+        "Runs a command with a config as JSON text; returns its result as JSON text.");
+
+  py::class_<GuideModel>(m, "Guide", "A reward of noised windows, in model units.")
+      .def(py::init<const std::filesystem::path&, const std::string&>(), py::arg("path"),
+           py::arg("device") = "cpu")
+      .def(
+          "value",
+          [](const GuideModel& self, const Floats& x, const Timesteps& t) {
+            return self.of(x, t, [](const Guide& g, const at::Tensor& w, const at::Tensor& s) {
+              const torch::NoGradGuard no_gradients;
+              return g.value(w, s);
+            });
+          },
+          py::arg("x"), py::arg("t"), "rho(x, t) [n] of windows [n, rows, width] at timesteps [n].")
+      .def(
+          "gradient",
+          [](const GuideModel& self, const Floats& x, const Timesteps& t) {
+            return self.of(x, t, [](const Guide& g, const at::Tensor& w, const at::Tensor& s) {
+              return g.gradient(w, s);
+            });
+          },
+          py::arg("x"), py::arg("t"), "grad_x rho(x, t) [n, rows, width].")
+      .def("support", &GuideModel::support, py::arg("windows"),
+           "p-values [n] of windows in data units under the base data.");
+
+  py::class_<Model>(m, "Model", "A denoising diffusion model of windows of behaviour.")
+      .def(py::init([](const std::filesystem::path& path, const std::string& device) {
+             check_device(device);
+             return std::make_unique<Model>(DiffusionModel::load(path, device));
+           }),
+           py::arg("path"), py::arg("device") = "cpu")
+      .def_property_readonly("horizon", [](const Model& self) { return self.model.layout().horizon; })
+      .def_property_readonly("stride", [](const Model& self) { return self.model.layout().stride; })
+      .def_property_readonly("action_dim", [](const Model& self) { return self.model.layout().action_dim; })
+      .def_property_readonly("observation_dim",
+                             [](const Model& self) { return self.model.layout().observation_dim; })
+      .def_property_readonly("timesteps", [](const Model& self) { return self.model.schedule().timesteps; })
+      .def_property_readonly("parameters", [](const Model& self) { return self.model.parameters(); })
+      .def_property_readonly("config", [](const Model& self) { return to_json(self.model.config()).dump(); })
+      .def(
+          "predict_x0",
+          [](const Model& self, const Floats& x, const Timesteps& t) {
+            return self.of(x, t, &DenoisingModel::predict_x0);
+          },
+          py::arg("x"), py::arg("t"))
+      .def(
+          "posterior_mean",
+          [](const Model& self, const Floats& x, const Timesteps& t) {
+            return self.of(x, t, &DenoisingModel::posterior_mean);
+          },
+          py::arg("x"), py::arg("t"))
+      .def(
+          "score",
+          [](const Model& self, const Floats& x, const Timesteps& t) {
+            return self.of(x, t, &DenoisingModel::score);
+          },
+          py::arg("x"), py::arg("t"))
+      .def("sample", &Model::sample, py::arg("n"), py::arg("conditions"), py::arg("config"),
+           py::arg("guide") = static_cast<const GuideModel*>(nullptr));
+
+  py::class_<TrainedAgent>(m, "Agent", "A trained agent, from the folder of rl.")
+      .def(py::init<const std::filesystem::path&>(), py::arg("folder"))
+      .def("act", &TrainedAgent::act, py::arg("obs"),
+           "Actions [n, action_dim] for observations [n, observation_dim].");
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_chain, m) {
+  m.doc() = "Commands, models and agents of DiffReward.";
+  bind_errors();
+  py::register_local_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const cli::UsageError& e) {
+      py::set_error(PyExc_ValueError, e.what());
+    }
+  });
+  bind_chain(m);
+}
+
+}  // namespace diffreward::python

@@ -1,0 +1,81 @@
+"""
+Commands, models and agents of DiffReward.
+"""
+from __future__ import annotations
+import collections.abc
+import numpy
+import numpy.typing
+import os
+import typing
+__all__: list[str] = ['Agent', 'Guide', 'Model', 'describe_commands', 'run_command']
+class Guide:
+    """
+    A reward of noised windows, in model units.
+    """
+    def __init__(self, path: os.PathLike | str | bytes, device: str = 'cpu') -> None:
+        ...
+    def gradient(self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], t: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        grad_x rho(x, t) [n, rows, width].
+        """
+    def support(self, windows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        p-values [n] of windows in data units under the base data.
+        """
+    def value(self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], t: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        rho(x, t) [n] of windows [n, rows, width] at timesteps [n].
+        """
+class Model:
+    """
+    A denoising diffusion model of windows of behaviour.
+    """
+    def __init__(self, path: os.PathLike | str | bytes, device: str = 'cpu') -> None:
+        ...
+    def posterior_mean(self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], t: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> numpy.typing.NDArray[numpy.float32]:
+        ...
+    def predict_x0(self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], t: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> numpy.typing.NDArray[numpy.float32]:
+        ...
+    def sample(self, n: typing.SupportsInt | typing.SupportsIndex, conditions: collections.abc.Mapping[typing.SupportsInt | typing.SupportsIndex, typing.Annotated[numpy.typing.ArrayLike, numpy.float32]], config: str, guide: Guide = None) -> numpy.typing.NDArray[numpy.float32]:
+        ...
+    def score(self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], t: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> numpy.typing.NDArray[numpy.float32]:
+        ...
+    @property
+    def action_dim(self) -> int:
+        ...
+    @property
+    def config(self) -> str:
+        ...
+    @property
+    def horizon(self) -> int:
+        ...
+    @property
+    def observation_dim(self) -> int:
+        ...
+    @property
+    def parameters(self) -> int:
+        ...
+    @property
+    def stride(self) -> int:
+        ...
+    @property
+    def timesteps(self) -> int:
+        ...
+class Agent:
+    """
+    A trained agent, from the folder of rl.
+    """
+    def __init__(self, folder: os.PathLike | str | bytes) -> None:
+        ...
+    def act(self, obs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Actions [n, action_dim] for observations [n, observation_dim].
+        """
+def describe_commands() -> str:
+    """
+    Every command with its fields, as JSON text.
+    """
+def run_command(name: str, config: str, progress: bool) -> str:
+    """
+    Runs a command with a config as JSON text; returns its result as JSON text.
+    """

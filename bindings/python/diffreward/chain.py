@@ -1,0 +1,224 @@
+"""What the commands make: stages in folders, with their models, rewards and agents."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from diffreward.data import Dataset, open_dataset
+from diffreward.registration import env_options
+from diffreward.reward import Reward
+
+
+class Stage(os.PathLike):
+    """A finished stage: its folder, and the figures it came to. Stands wherever a path of its product does.
+
+    Made without ``out``, it lives in a temporary folder, which goes with the last object that knows it.
+    """
+
+    def __init__(self, folder: str, figures: dict[str, Any] | None = None, temporary: Any = None) -> None:
+        self.folder = pathlib.Path(folder)  #: where the products are
+        self.figures = figures or {}  #: the command's result: numbers, texts, lists and tables
+        self._temporary = temporary
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r})"
+
+
+class Recording(Stage):
+    """Recorded behaviour, made by ``generate``."""
+
+    @property
+    def data(self) -> Dataset:
+        """The transitions, as NumPy views of the file."""
+        return open_dataset(self.folder)
+
+
+class DiffusionModel(Stage):
+    """A denoising diffusion model of windows of behaviour, made by ``train`` or loaded.
+
+    A window is ``horizon`` rows of [action, observation], ``stride`` environment steps apart. Samples are in data units;
+    ``x`` of the other methods is in model units [-1, 1], ``t`` counts noise levels from 0.
+    """
+
+    def __init__(self, folder: str, figures: dict[str, Any] | None = None, temporary: Any = None,
+                 device: str = "cpu") -> None:
+        super().__init__(folder, figures, temporary)
+        from diffreward import _chain  # brings LibTorch in, which takes a second
+
+        file = self.folder / "model.safetensors" if self.folder.is_dir() else self.folder
+        self._model = _chain.Model(file, device)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str = "cpu") -> DiffusionModel:
+        """The model in a file, or in the folder that ``train`` wrote.
+
+        Raises:
+            RuntimeError: a file that is missing or damaged, naming it and what was found.
+        """
+        return cls(os.fspath(path), device=device)
+
+    @property
+    def horizon(self) -> int:
+        """Rows of a window."""
+        return self._model.horizon
+
+    @property
+    def stride(self) -> int:
+        """Environment steps between rows."""
+        return self._model.stride
+
+    @property
+    def timesteps(self) -> int:
+        """Noise levels."""
+        return self._model.timesteps
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return self._model.parameters
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Settings of the model."""
+        return json.loads(self._model.config)
+
+    def sample(self, n: int, conditions: Mapping[int, Any] | None = None, *, guide: Any = None,
+               **sampler: Any) -> np.ndarray:
+        """n windows [n, horizon, action_dim + observation_dim] float32 in data units.
+
+        Args:
+            n: how many.
+            conditions: observations, [observation_dim] or [n, observation_dim], to hold fixed at rows.
+            guide: a reward that leads the samples, with strength ``scale``.
+            **sampler: ``sampler`` ("ddpm", "ddim" or "dpm_solver"), ``steps``, ``scale``, ``seed`` and what else
+                ``diffreward steer --help`` lists as ``--sample``.
+
+        Raises:
+            ValueError: settings or conditions that do not fit.
+        """
+        fixed = {}
+        for row, observation in (conditions or {}).items():
+            observation = np.asarray(observation, dtype=np.float32)
+            if observation.shape not in {(self._model.observation_dim,), (1, self._model.observation_dim),
+                                         (n, self._model.observation_dim)}:
+                raise ValueError(f"conditions: expected [{self._model.observation_dim}] or [{n}, "
+                                 f"{self._model.observation_dim}] at row {row}, got {list(observation.shape)}")
+            fixed[row] = observation
+        return self._model.sample(n, fixed, json.dumps(sampler), None if guide is None else guide_of(guide))
+
+    def predict_x0(self, x: Any, t: Any) -> np.ndarray:
+        """E[x_0 | x_t] of windows x [n, horizon, width] at timesteps t [n] or one for all."""
+        return self._model.predict_x0(np.asarray(x), np.asarray(t))
+
+    def posterior_mean(self, x: Any, t: Any) -> np.ndarray:
+        """Mean of p(x_{t-1} | x_t), shaped as x."""
+        return self._model.posterior_mean(np.asarray(x), np.asarray(t))
+
+    def score(self, x: Any, t: Any) -> np.ndarray:
+        """grad_x log p_t(x), shaped as x."""
+        return self._model.score(np.asarray(x), np.asarray(t))
+
+
+class ExtractedReward(Stage, Reward):
+    """A reward, made by ``extract``: what ``load_reward`` gives, and its stage."""
+
+    def __init__(self, folder: str, figures: dict[str, Any] | None = None, temporary: Any = None) -> None:
+        Stage.__init__(self, folder, figures, temporary)
+        Reward.__init__(self, os.path.join(folder, "reward.safetensors"), "cpu", {})
+
+
+class Agent(Stage):
+    """A trained agent, made by ``rl``."""
+
+    def __init__(self, folder: str, figures: dict[str, Any] | None = None, temporary: Any = None) -> None:
+        super().__init__(folder, figures, temporary)
+        from diffreward import _chain
+
+        self._agent = _chain.Agent(self.folder)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Agent:
+        """The agent in the folder that ``rl`` wrote.
+
+        Raises:
+            RuntimeError: a folder without a finished stage of ``rl``, or a damaged file.
+        """
+        return cls(os.fspath(path))
+
+    def predict(self, obs: Any, state: Any = None, episode_start: Any = None,
+                deterministic: bool = True) -> tuple[np.ndarray, None]:
+        """Mean actions for observations [observation_dim] or [n, observation_dim], as Stable-Baselines3's ``predict``.
+
+        Returns:
+            actions [action_dim] or [n, action_dim] float32, and no state: an action depends on its observation alone.
+        """
+        if not deterministic:
+            raise ValueError("deterministic: expected True, the mean action is all that an agent gives")
+        obs = np.asarray(obs, dtype=np.float64)
+        actions = self._agent.act(obs[None] if obs.ndim == 1 else obs).astype(np.float32)
+        return (actions[0] if obs.ndim == 1 else actions), None
+
+
+def guide_of(reward: Any) -> Any:
+    """The native guide of a reward or of its path."""
+    from diffreward import _chain
+
+    if isinstance(reward, Reward):
+        return reward.guide
+    path = os.fspath(reward)
+    return _chain.Guide(os.path.join(path, "reward.safetensors") if os.path.isdir(path) else path)
+
+
+_PRODUCTS = {"generate": Recording, "train": DiffusionModel, "extract": ExtractedReward, "rl": Agent}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it; stages by their folders."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def run_stage(command: str, given: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
+    """Runs a command with the keywords that were given; ``more`` are options of its environment, or short names."""
+    from diffreward import _chain
+
+    config = {name: _plain(value) for name, value in given.items() if value is not None}
+    progress = config.pop("progress", True)
+    extra = {name: _plain(value) for name, value in more.items()}
+    env = config.get("env")
+    if "env" in given and (env is not None or extra):
+        env = {} if env is None else env
+        env = dict(env) if isinstance(env, Mapping) else {"id": env}
+        known = env_options(env.get("id", "Maze2D-UMaze-v0")) if extra else {}
+        options = {name: extra.pop(name) for name in list(extra) if name in known}
+        if options:
+            env["options"] = {**env.get("options", {}), **options}
+        config["env"] = env
+    config.update(extra)
+    temporary = None
+    if not config.get("out"):
+        temporary = tempfile.TemporaryDirectory(prefix=f"diffreward_{command}_")
+        config["out"] = temporary.name
+    sys.stdout.flush()
+    figures = json.loads(_chain.run_command(command, json.dumps(config), progress))
+    return _PRODUCTS.get(command, Stage)(config["out"], figures, temporary)

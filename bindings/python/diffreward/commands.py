@@ -1,0 +1,576 @@
+"""The commands as functions: keywords are the keys of their configs.
+
+Written by tools/python_commands.py; change the configs instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union
+
+from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage, run_stage
+
+Path = Union[str, "os.PathLike[str]"]
+
+__all__ = [
+    "evaluate",
+    "extract",
+    "generate",
+    "plan",
+    "rl",
+    "run",
+    "steer",
+    "train",
+]
+
+
+def generate(
+    *,
+    env: Union[Path, Mapping[str, Any]] | None = None,
+    role: Literal["", "base", "expert"] | None = None,
+    steps: int = 600000,
+    count: int = 512,
+    episode_steps: int = 200,
+    whole_episodes: bool = True,
+    held_out: bool = False,
+    format: Literal["d4rl", "minari"] = 'd4rl',
+    waypoints: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Recording:
+    """Record base or expert data with a controller.
+
+    Args:
+        env: a table of id: environment (diffreward envs) ["Maze2D-UMaze-v0"]; options: options of the environment, see
+            its page [{}]
+        role: the side of a pair that is recorded; empty for expert where the options of the environment say which task
+            is wanted, and base where they do not ("", "base", "expert") [""]
+        steps: transitions to record [600000]
+        count: instances recorded side by side [512]
+        episode_steps: steps per episode, 0 for the environment's own [200]
+        whole_episodes: round steps up to whole episodes, by fewer instances where these are too many [true]
+        held_out: a recording to test on: it shares no random number with the one to train on [false]
+        format: file format ("d4rl", "minari") ["d4rl"]
+        waypoints: a table of gain: proportional gain, 1/cells [3.0]; damping: velocity gain, s/m [0.548]; reach: a
+            waypoint counts as taken within this distance, cells [0.3]; waypoint_jitter: uniform shift of waypoints,
+            cells [0.2]; action_noise: standard deviation of noise added to actions [0.1]; at_goal: what to do at the
+            goal ("stay", "new_goal") ["stay"]; seed: seed of jitter and noise [0]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: options of the environment (goal_cell=(1, 1)), or fields of the tables above by their last names
+            alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+    """
+    given = {
+        "env": env,
+        "role": role,
+        "steps": steps,
+        "count": count,
+        "episode_steps": episode_steps,
+        "whole_episodes": whole_episodes,
+        "held_out": held_out,
+        "format": format,
+        "waypoints": waypoints,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("generate", given, options)
+
+def train(
+    *,
+    data: Path,
+    start: Path | None = None,
+    model: Mapping[str, Any] | None = None,
+    steps: int = 3000,
+    batch: int = 128,
+    accumulate: int = 1,
+    lr: float = 0.001,
+    weight_decay: float = 0.0001,
+    ema: float = 0.995,
+    condition_probability: float = 0.0,
+    action_weight: float = 1.0,
+    loss_discount: float = 1.0,
+    gradient_clip: float = 1.0,
+    pad: bool = False,
+    held_out: float = 0.1,
+    checkpoint_every: int = 500,
+    log_every: int = 100,
+    seed: int = 0,
+    device: Literal["cpu", "cuda"] = 'cpu',
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> DiffusionModel:
+    """Train a diffusion model on a data set.
+
+    A run that was stopped resumes from its last checkpoint.
+
+    Args:
+        data: data set: a file, a Minari folder or the folder of generate [""]
+        start: model to fine-tune (its settings win); empty for a fresh one [""]
+        model: a table of horizon: rows of a window [16]; stride: environment steps between rows [8]; actions: rows hold
+            actions too [true]; normalizer: data to model units ("limits", "gaussian") ["limits"]; timesteps: noise
+            levels [100]; schedule: noise schedule ("cosine", "linear") ["cosine"]; prediction: what the net outputs
+            ("x0", "epsilon", "v") ["x0"]; net: residual MLP, or Diffuser's Temporal U-Net ("mlp", "unet") ["mlp"]; dim:
+            hidden units (mlp) or base channels (unet) [256]; layers: residual blocks (mlp) [3]; dim_mults: channel
+            multipliers per resolution (unet) [[1, 2, 4, 8]]; attention: linear attention after each resolution (unet)
+            [false]
+        steps: optimiser steps [3000]
+        batch: windows per step [128]
+        accumulate: passes that a batch is divided among; more of them need less memory [1]
+        lr: learning rate of AdamW [0.001]
+        weight_decay: AdamW's weight decay [0.0001]
+        ema: decay of the averaged weights [0.995]
+        condition_probability: share of samples given their first observation [0.0]
+        action_weight: loss weight of the first row's action [1.0]
+        loss_discount: loss weight of row k is this to the power k [1.0]
+        gradient_clip: largest gradient norm, 0 for none [1.0]
+        pad: windows may run past the end of an episode [false]
+        held_out: share of episodes kept for the held-out loss [0.1]
+        checkpoint_every: steps between checkpoints, 0 for none [500]
+        log_every: steps between metric lines [100]
+        seed: seed of weights, batches and noise [0]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+    """
+    given = {
+        "data": data,
+        "start": start,
+        "model": model,
+        "steps": steps,
+        "batch": batch,
+        "accumulate": accumulate,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "ema": ema,
+        "condition_probability": condition_probability,
+        "action_weight": action_weight,
+        "loss_discount": loss_discount,
+        "gradient_clip": gradient_clip,
+        "pad": pad,
+        "held_out": held_out,
+        "checkpoint_every": checkpoint_every,
+        "log_every": log_every,
+        "seed": seed,
+        "device": device,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("train", given, options)
+
+def extract(
+    *,
+    expert: Path,
+    base: Path,
+    expert_data: Path,
+    base_data: Path,
+    method: Literal["relative", "discriminator"] = 'relative',
+    net: Literal["mlp", "unet"] = 'mlp',
+    window: int = 1,
+    hidden: Sequence[int] = [64, 64],
+    dim: int = 4,
+    dim_mults: Sequence[int] = [16, 16, 32, 32],
+    channels: Sequence[int] | None = None,
+    gradient_at: Literal["base", "x_t"] = 'base',
+    normalize_targets: bool = True,
+    t_weight: Literal["uniform", "snr"] = 'uniform',
+    expert_share: float = 0.5,
+    steps: int = 600,
+    batch: int = 64,
+    lr: float = 0.003,
+    weight_decay: float = 0.0,
+    held_out: float = 0.1,
+    read_t: int = 5,
+    support_points: int = 8192,
+    seed: int = 0,
+    device: Literal["cpu", "cuda"] = 'cpu',
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> ExtractedReward:
+    """Extract the relative reward of two models.
+
+    Args:
+        expert: expert model [""]
+        base: base model [""]
+        expert_data: data of the expert [""]
+        base_data: data of the base [""]
+        method: gradient matching, or an expert-vs-base classifier ("relative", "discriminator") ["relative"]
+        net: MLP over windows of rows, or a half U-Net over the sample ("mlp", "unet") ["mlp"]
+        window: contiguous rows per evaluation of the MLP [1]
+        hidden: units of the MLP [[64, 64]]
+        dim: base channels of the half U-Net [4]
+        dim_mults: channel multipliers of the half U-Net [[16, 16, 32, 32]]
+        channels: columns of a row that are read, empty for all [[]]
+        gradient_at: where the reward's gradient is matched ("base", "x_t") ["base"]
+        normalize_targets: divide the difference by its rms at each timestep [true]
+        t_weight: loss weight over timesteps ("uniform", "snr") ["uniform"]
+        expert_share: share of samples from expert data [0.5]
+        steps: optimiser steps [600]
+        batch: windows per step [64]
+        lr: learning rate of Adam [0.003]
+        weight_decay: AdamW's weight decay [0.0]
+        held_out: share of episodes held out for the report [0.1]
+        read_t: timestep at which the reward is read [5]
+        support_points: base states kept for the support model [8192]
+        seed: seed of weights, batches and noise [0]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+    """
+    given = {
+        "expert": expert,
+        "base": base,
+        "expert_data": expert_data,
+        "base_data": base_data,
+        "method": method,
+        "net": net,
+        "window": window,
+        "hidden": hidden,
+        "dim": dim,
+        "dim_mults": dim_mults,
+        "channels": channels,
+        "gradient_at": gradient_at,
+        "normalize_targets": normalize_targets,
+        "t_weight": t_weight,
+        "expert_share": expert_share,
+        "steps": steps,
+        "batch": batch,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "held_out": held_out,
+        "read_t": read_t,
+        "support_points": support_points,
+        "seed": seed,
+        "device": device,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("extract", given, options)
+
+def evaluate(
+    *,
+    rewards: Sequence[Path],
+    expert_data: Path,
+    base_data: Path,
+    per_cell: int = 16,
+    velocities: int = 64,
+    min_support: float = 0.01,
+    stretch: int = 128,
+    every: int = 4,
+    episodes: int = 512,
+    discount: float = 0.99,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    width: int = 480,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Say what rewards mean, side by side.
+
+    Args:
+        rewards: rewards to evaluate, side by side [[]]
+        expert_data: recordings of the expert that nothing was fitted to: the task [""]
+        base_data: recordings of the base that nothing was fitted to [""]
+        per_cell: heatmap samples per cell and axis [16]
+        velocities: base windows averaged over in the marginal heatmap, 0 for none [64]
+        min_support: least support of the supported peak [0.01]
+        stretch: steps over which rewards are averaged, 0 for whole episodes [128]
+        every: steps between scored windows [4]
+        episodes: at most so many episodes of each side [512]
+        discount: discount of the EPIC distance [0.99]
+        resamples: bootstrap resamples [1000]
+        confidence: confidence of the interval [0.95]
+        seed: seed of the resampling [0]
+        width: of pictures, pixels [480]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+    """
+    given = {
+        "rewards": rewards,
+        "expert_data": expert_data,
+        "base_data": base_data,
+        "per_cell": per_cell,
+        "velocities": velocities,
+        "min_support": min_support,
+        "stretch": stretch,
+        "every": every,
+        "episodes": episodes,
+        "discount": discount,
+        "resamples": resamples,
+        "confidence": confidence,
+        "seed": seed,
+        "width": width,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("evaluate", given, options)
+
+def rl(
+    *,
+    env: Union[Path, Mapping[str, Any]] | None = None,
+    reward: Path | None = None,
+    reading: Union[Path, Mapping[str, Any]] | None = None,
+    judges: Mapping[str, Any] | None = None,
+    count: int = 128,
+    env_steps: int = 1310720,
+    episodes: int = 256,
+    episode_steps: int = 0,
+    ppo: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Agent:
+    """Train PPO on an extracted or on the true reward.
+
+    Args:
+        env: a table of id: environment (diffreward envs) ["Maze2D-UMaze-v0"]; options: options of the environment, see
+            its page [{}]
+        reward: reward to train on; empty for the task's own [""]
+        reading: a table of reading: how the reward is paid out ("plain", "shaped", "density_ratio", "support")
+            ["plain"]; beta: inverse temperature of the density ratio [6.0]; alpha: smallest p-value under base data
+            that is paid [0.01]; t: timestep, -1 for the reward's own [-1]
+        judges: tasks that judge the agent: a name each, with options beside those of the environment; empty for the
+            environment as it is, named task [{}]
+        count: instances [128]
+        env_steps: environment steps of training, all instances [1310720]
+        episodes: evaluation episodes [256]
+        episode_steps: steps per episode, 0 for the environment's own [0]
+        ppo: a table of decisions: decisions per instance and iteration [64]; action_repeat: environment steps per
+            decision [4]; epochs: passes over each batch [10]; minibatches: minibatches per pass [8]; lr: learning rate
+            of Adam, annealed linearly to 0 [0.001]; gamma: discount per decision [0.99]; lambda: of generalised
+            advantage estimation [0.95]; clip: clip range of the probability ratio [0.2]; value_weight: weight of the
+            value loss [0.5]; entropy_weight: weight of the entropy bonus [0.0]; gradient_clip: largest gradient norm
+            [0.5]; initial_log_std: initial log deviation of the action, half-boxes [0.0]; hidden: tanh units of policy
+            and value nets [[64, 64]]; normalize_observations: running mean and deviation, clipped to 10 [true];
+            normalize_rewards: divide by the running deviation of the discounted return [true]; seed: seed of weights,
+            actions and minibatches [0]; device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: options of the environment (goal_cell=(1, 1)), or fields of the tables above by their last names
+            alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+    """
+    given = {
+        "env": env,
+        "reward": reward,
+        "reading": reading,
+        "judges": judges,
+        "count": count,
+        "env_steps": env_steps,
+        "episodes": episodes,
+        "episode_steps": episode_steps,
+        "ppo": ppo,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("rl", given, options)
+
+def steer(
+    *,
+    base: Path,
+    expert: Path,
+    reward: Path,
+    expert_data: Path,
+    base_data: Path,
+    units: Literal["reward", "difference"] = 'reward',
+    samples: int = 512,
+    width: int = 480,
+    sample: Union[Path, Mapping[str, Any]] | None = None,
+    device: Literal["cpu", "cuda"] = 'cpu',
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Sample the base model with a reward as guide.
+
+    Args:
+        base: base model, the one that is steered [""]
+        expert: expert model, to compare with [""]
+        reward: reward that guides [""]
+        expert_data: data of the expert: the task [""]
+        base_data: data of the base: typical steps and starts [""]
+        units: the gradient of rho as it is, or scaled to an estimate of the expert's step ("reward", "difference")
+            ["reward"]
+        samples: trajectories per model [512]
+        width: of pictures, pixels [480]
+        sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
+            denoising steps, 0 for all [0]; scale: strength of the guide [1.0]; scale_by_variance: multiply the guide by
+            the posterior variance [false]; guide_at: guide the noised window, or the predicted clean one ("x_t", "x0")
+            ["x_t"]; guide_steps: guide updates per denoising step [1]; stop_guide_below: no guide at timesteps below
+            this [5]; clip: clip the predicted clean window to [-1, 1] [true]; seed: seed of the noise [0]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+    """
+    given = {
+        "base": base,
+        "expert": expert,
+        "reward": reward,
+        "expert_data": expert_data,
+        "base_data": base_data,
+        "units": units,
+        "samples": samples,
+        "width": width,
+        "sample": sample,
+        "device": device,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("steer", given, options)
+
+def plan(
+    *,
+    model: Path,
+    reward: Path | None = None,
+    env: Union[Path, Mapping[str, Any]] | None = None,
+    count: int = 64,
+    episodes: int = 256,
+    episode_steps: int = 0,
+    planner: Mapping[str, Any] | None = None,
+    sample: Union[Path, Mapping[str, Any]] | None = None,
+    device: Literal["cpu", "cuda"] = 'cpu',
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Let a diffusion model act in an environment.
+
+    Args:
+        model: model that plans [""]
+        reward: reward that guides it; empty for none [""]
+        env: a table of id: environment (diffreward envs) ["Maze2D-UMaze-v0"]; options: options of the environment, see
+            its page [{}]
+        count: instances planned side by side [64]
+        episodes: episodes [256]
+        episode_steps: steps per episode, 0 for the environment's own [0]
+        planner: a table of replan_every: environment steps that a plan is followed for [1]; warm_level: noise level
+            from which a plan starts out of the one before, -1: pure noise [-1]; follow: the plan's actions, or its
+            states by a PD controller ("actions", "states") ["actions"]; gain: of the controller, action per distance
+            [10.0]; damping: of the controller, action per difference in velocity [1.0]
+        sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
+            denoising steps, 0 for all [0]; scale: strength of the guide [1.0]; scale_by_variance: multiply the guide by
+            the posterior variance [false]; guide_at: guide the noised window, or the predicted clean one ("x_t", "x0")
+            ["x_t"]; guide_steps: guide updates per denoising step [1]; stop_guide_below: no guide at timesteps below
+            this [0]; clip: clip the predicted clean window to [-1, 1] [true]; seed: seed of the noise [0]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: options of the environment (goal_cell=(1, 1)), or fields of the tables above by their last names
+            alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+    """
+    given = {
+        "model": model,
+        "reward": reward,
+        "env": env,
+        "count": count,
+        "episodes": episodes,
+        "episode_steps": episode_steps,
+        "planner": planner,
+        "sample": sample,
+        "device": device,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("plan", given, options)
+
+def run(
+    job: Path, *,
+    out: Path | None = None,
+    seeds: Path | None = None,
+    set: Mapping[str, Any] | None = None,
+    only: Sequence[Path] | None = None,
+    list: bool = False,
+    results: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """The steps of a job, in order, with a report.
+
+    Finished steps are reused; a job that was stopped resumes. Without a job the built-in ones are listed.
+
+    Args:
+        job: a TOML file, or the name of a built-in job; empty lists these [""]
+        out: folder for the steps, results.json and report.html [""]
+        seeds: as 0-4 or 0,1,5: each in a folder of its own; empty for the job's [""]
+        set: change a variable (maze.map=my.txt) or a step (rl_true.ppo.lr=3e-4) [{}]
+        only: steps to make, with what they need; empty for all [[]]
+        list: tell what is done, to be done, and how long it took; make nothing [false]
+        results: results file that the figures are merged into [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+    """
+    given = {
+        "job": job,
+        "out": out,
+        "seeds": seeds,
+        "set": set,
+        "only": only,
+        "list": list,
+        "results": results,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("run", given, options)

@@ -1,0 +1,178 @@
+"""The whole chain from Python: commands as functions, models, rewards and agents."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import diffreward as dr
+
+ENV = "Maze2D-UMaze-v0"
+SMALL = {"dim": 16, "layers": 1, "horizon": 4, "stride": 1, "timesteps": 20}
+
+
+@pytest.fixture(scope="module")
+def chain():
+    base_data = dr.generate(env=ENV, steps=3200, count=16, progress=False)
+    expert_data = dr.generate(env=ENV, goal_cell=(1, 1), steps=3200, count=16, progress=False)
+    base = dr.train(data=base_data, model=SMALL, steps=30, batch=16, condition_probability=0.5, progress=False)
+    expert = dr.train(data=expert_data, start=base, steps=30, batch=16, progress=False)
+    reward = dr.extract(expert=expert, base=base, expert_data=expert_data, base_data=base_data, steps=20,
+                        hidden=[16, 16], progress=False)
+    return base_data, expert_data, base, expert, reward
+
+
+def test_recordings_are_of_the_environment_and_its_options(chain):
+    base_data, expert_data, *_ = chain
+    assert base_data.figures["transitions"] == len(base_data.data) == 3200
+    assert len({tuple(goal) for goal in np.asarray(base_data.data.info("goal"))}) > 1
+    assert {tuple(goal) for goal in np.asarray(expert_data.data.info("goal"))} == {(1.0, 1.0)}
+    assert not np.array_equal(base_data.data.observations[0], expert_data.data.observations[0])
+
+
+def test_keywords_are_the_keys_of_the_config(tmp_path):
+    made = dr.generate(env={"id": ENV, "options": {"goal_cell": [3, 1]}}, steps=400, count=2, waypoints={"gain": 5.0},
+                       seed=7, out=tmp_path / "d", progress=False)
+    written = (tmp_path / "d" / "config.toml").read_text()
+    assert "gain = 5" in written and "seed = 7" in written and made.folder == tmp_path / "d"
+    again = subprocess.run([os.environ["DIFFREWARD_PROGRAM"], "generate", "--config", str(tmp_path / "d/config.toml"),
+                            "--out", str(tmp_path / "e"), "--quiet"])
+    assert again.returncode == 0
+    assert (tmp_path / "d/data.hdf5").read_bytes() == (tmp_path / "e/data.hdf5").read_bytes()
+
+
+def test_wrong_keywords_are_named(tmp_path):
+    with pytest.raises(ValueError, match="did you mean 'waypoints.gain'|did you mean 'gain'"):
+        dr.generate(env=ENV, gian=3, progress=False)
+    with pytest.raises(ValueError, match="steps: expected"):
+        dr.generate(env=ENV, steps=-1, progress=False)
+    with pytest.raises(ValueError, match="ppo.lr|lr"):
+        dr.rl(env=ENV, ppo={"lr": "fast"}, progress=False)
+    with pytest.raises(ValueError, match="did you mean"):
+        dr.generate(env="Maze2D-UMase-v0", progress=False)
+    with pytest.raises(RuntimeError, match="absent"):
+        dr.train(data=tmp_path / "absent", progress=False)
+
+
+def test_a_folder_without_a_name_goes_with_its_object():
+    made = dr.generate(env=ENV, steps=400, count=2, progress=False)
+    folder = made.folder
+    assert folder.exists()
+    del made
+    assert not folder.exists()
+
+
+def test_a_model_samples_and_denoises(chain):
+    base = chain[2]
+    assert (base.horizon, base.stride, base.timesteps) == (4, 1, 20) and base.config["dim"] == 16
+    start = np.array([1.0, 1.0, 0.0, 0.0])
+    windows = base.sample(5, {0: start}, sampler="ddim", steps=5, seed=3)
+    assert windows.shape == (5, 4, 6) and np.allclose(windows[:, 0, 2:], start, atol=1e-5)
+    assert np.array_equal(windows, base.sample(5, {0: start}, sampler="ddim", steps=5, seed=3))
+    assert not np.array_equal(windows, base.sample(5, {0: start}, sampler="ddim", steps=5, seed=4))
+    with pytest.raises(ValueError, match="conditions"):
+        base.sample(5, {0: np.zeros(3)})
+    with pytest.raises(ValueError, match="sampler"):
+        base.sample(5, sampler="ddmi")
+    loaded = dr.DiffusionModel.load(base.folder)
+    assert np.array_equal(windows, loaded.sample(5, {0: start}, sampler="ddim", steps=5, seed=3))
+
+
+def test_score_and_posterior_mean_follow_from_x0(chain):
+    """Ho et al. 2020, equation 7; Vincent 2011."""
+    base = chain[2]
+    x = np.random.default_rng(0).standard_normal((3, 4, 6)).astype(np.float32)
+    cosine = np.cos((np.arange(21) / 20 + 0.008) / 1.008 * np.pi / 2) ** 2
+    betas = np.minimum(1 - cosine[1:] / cosine[:-1], 0.999)
+    bars = np.cumprod(1 - betas)
+    for t in (1, 7, 19):
+        x0 = base.predict_x0(x, t)
+        assert np.allclose(base.score(x, t), (np.sqrt(bars[t]) * x0 - x) / (1 - bars[t]), atol=2e-4)
+        mean = (np.sqrt(bars[t - 1]) * betas[t] * x0 + np.sqrt(1 - betas[t]) * (1 - bars[t - 1]) * x) / (1 - bars[t])
+        assert np.allclose(base.posterior_mean(x, [t] * 3), mean, atol=1e-4)
+    for bad in (20, -1, [1, 2]):
+        with pytest.raises(ValueError, match="^t: expected"):
+            base.score(x, bad)
+    with pytest.raises(ValueError, match="windows"):
+        base.score(x[:, :3], 1)
+
+
+def test_a_reward_has_values_and_their_gradient(chain):
+    reward = chain[4]
+    x = np.random.default_rng(1).uniform(-0.5, 0.5, (2, 4, 6)).astype(np.float32)
+    gradient = reward.gradient(x, 2)
+    assert gradient.shape == x.shape and np.abs(gradient).max() > 0
+    row, channel = 1, 2
+    step = np.zeros_like(x)
+    step[:, row, channel] = 1e-2
+    numeric = (reward.value(x + step, 2) - reward.value(x - step, 2)) / 2e-2
+    assert np.allclose(numeric, gradient[:, row, channel], atol=2e-3 + 0.02 * np.abs(gradient).max())
+    support = reward.support(np.zeros((3, reward.horizon, 6), dtype=np.float32))
+    assert support.shape == (3,) and np.all((support >= 0) & (support <= 1))
+
+
+def test_a_guide_moves_samples_the_way_it_prefers(chain):
+    base, reward = chain[2], chain[4]
+    def value(windows):
+        return reward.score(windows.reshape(-1, 1, 6)).mean()
+    plain = base.sample(64, sampler="ddim", steps=10, seed=1)
+    led = base.sample(64, sampler="ddim", steps=10, seed=1, guide=reward, scale=2.0)
+    assert value(led) > value(plain)
+
+
+def test_an_agent_predicts_as_stable_baselines_has_it(chain, tmp_path):
+    agent = dr.rl(env={"id": ENV, "options": {"reward": "dense"}}, count=2, env_steps=512, episodes=2, episode_steps=20,
+                  ppo={"decisions": 16}, out=tmp_path / "a", progress=False)
+    obs = np.array([1.0, 1.0, 0.0, 0.0])
+    action, state = agent.predict(obs)
+    assert action.shape == (2,) and action.dtype == np.float32 and state is None
+    many, _ = agent.predict(np.stack([obs, obs + 0.1, obs]))
+    assert many.shape == (3, 2) and np.allclose(many[0], many[2]) and np.allclose(many[0], action, atol=1e-6)
+    assert np.allclose(dr.Agent.load(tmp_path / "a").predict(obs)[0], action)
+    with pytest.raises(ValueError, match="observations"):
+        agent.predict(np.zeros(3))
+    assert "task" in agent.figures["judges"]
+
+
+def test_the_learned_reward_trains_an_agent(chain):
+    agent = dr.rl(env=ENV, goal_cell=(1, 1), reward=chain[4], reading="shaped", count=2, env_steps=512, episodes=2,
+                  episode_steps=20, progress=False)
+    assert agent.figures["judges"]["task"]["success"]["value"] >= 0
+
+
+def test_a_job_runs(tmp_path):
+    job = tmp_path / "job.toml"
+    job.write_text('[[steps]]\nname = "d"\ncommand = "generate"\nsteps = 400\ncount = 2\n'
+                   '[[figures]]\nname = "f"\nvalue = "d.transitions"\n')
+    made = dr.run(job, out=tmp_path / "out", set={"d.steps": 800}, progress=False)
+    assert made.figures["figures"] == {"f": 800.0} and (tmp_path / "out/report.html").exists()
+
+
+def test_ctrl_c_stops_a_command_and_nothing_else(tmp_path):
+    def interrupt():
+        while not (tmp_path / "d").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        dr.generate(env=ENV, steps=100_000_000, out=tmp_path / "d", progress=False)
+    assert time.monotonic() - begin < 20
+    thread.join()
+    assert not (tmp_path / "d" / "data.hdf5").exists()
+    assert dr.generate(env=ENV, steps=400, count=2, progress=False).figures["transitions"] == 400
+
+
+def test_functions_are_what_the_commands_say():
+    tool = pathlib.Path(__file__).parents[2] / "tools" / "python_commands.py"
+    done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

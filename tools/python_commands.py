@@ -1,0 +1,145 @@
+"""Writes bindings/python/diffreward/commands.py: every command as a typed function, from the fields of its config.
+
+usage: PYTHONPATH=build/release/python python tools/python_commands.py [--check]
+"""
+
+import importlib.machinery
+import importlib.util
+import json
+import pathlib
+import sys
+import textwrap
+
+TARGET = pathlib.Path(__file__).parents[1] / "bindings" / "python" / "diffreward" / "commands.py"
+RETURNS = {"generate": "Recording", "train": "DiffusionModel", "extract": "ExtractedReward", "rl": "Agent"}
+TYPES = {"int": "int", "float": "float", "bool": "bool"}
+WIDTH = 120
+
+HEAD = '''"""The commands as functions: keywords are the keys of their configs.
+
+Written by tools/python_commands.py; change the configs instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union
+
+from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage, run_stage
+
+Path = Union[str, "os.PathLike[str]"]
+'''
+
+
+def native_module():
+    """diffreward._chain without the package around it, whose commands may be stale or missing."""
+    folders = [str(pathlib.Path(path) / "diffreward") for path in sys.path]
+    spec = importlib.machinery.PathFinder.find_spec("_chain", folders)
+    if spec is None:
+        sys.exit("diffreward/_chain is not on PYTHONPATH: build it first")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def type_of(field: dict) -> str:
+    kind = field["kind"]
+    if kind == "table":
+        return "Mapping[str, Any]"
+    if kind.endswith("[]"):
+        item = TYPES.get(kind[:-2], "Path")
+        return f"Sequence[{item}]"
+    if field["choices"]:
+        return "Literal[" + ", ".join(json.dumps(choice) for choice in field["choices"]) + "]"
+    return TYPES.get(kind, "Path")
+
+
+def wrapped(text: str, indent: int, hang: int = 4) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + hang),
+                         break_on_hyphens=False, break_long_words=False)
+
+
+def described(field: dict, name: str) -> str:
+    choices = f" ({', '.join(json.dumps(c) for c in field['choices'])})" if field["choices"] else ""
+    return f"{name}: {field['help']}{choices} [{json.dumps(field['default'])}]"
+
+
+def function(command: dict) -> str:
+    required, parameters, documented, names = [], [], [], []
+    groups: dict[str, list[dict]] = {}
+    for field in command["fields"]:
+        group, dot, _ = field["name"].partition(".")
+        if dot:
+            first = group not in groups
+            groups.setdefault(group, []).append(field)
+            if not first:
+                continue
+            # A text stands for the first field of a group: env="Maze2D-UMaze-v0".
+            text = "Path, " if field["kind"] == "text" else ""
+            kind = f"Union[{text}Mapping[str, Any]]" if text else "Mapping[str, Any]"
+            parameters.append(f"{group}: {kind} | None = None")
+            names.append(group)
+            documented.append(group)
+            continue
+        name = field["name"]
+        if name == "reuse":
+            continue
+        names.append(name)
+        documented.append(field)
+        if name in command["required"] and name != "out":
+            required.append(f"{name}: {type_of(field)}")
+        else:
+            default = field["default"]
+            shown = "None" if default in ("", [], {}) else repr(default)
+            kind = type_of(field) + (" | None" if shown == "None" else "")
+            parameters.append(f"{name}: {kind} = {shown}")
+    parameters.append("progress: bool = True")
+    first = "job: Path, *" if command["name"] == "run" else "*"
+    if command["name"] == "run":
+        parameters = [p for p in parameters if not p.startswith("job:")]
+    has_env = "env" in groups
+    more = "**options: Any"
+    signature = ",\n".join("    " + p for p in [first, *required, *parameters, more])
+    returns = RETURNS.get(command["name"], "Stage")
+    out = [f"\n\ndef {command['name']}(\n{signature},\n) -> {returns}:"]
+    out.append(f'    """{command["summary"][0].upper()}{command["summary"][1:]}.\n')
+    if command["details"] and "--" not in command["details"]:
+        out.append(wrapped(command["details"], 4, 0) + "\n")
+    out.append("    Args:")
+    for entry in documented:
+        if isinstance(entry, str):
+            parts = [described(f, f["name"].partition(".")[2]) for f in groups[entry]]
+            out.append(wrapped(f"{entry}: a table of " + "; ".join(parts), 8))
+        else:
+            out.append(wrapped(described(entry, entry["name"]), 8))
+    out.append(wrapped("progress: show progress on standard error", 8))
+    what = "options of the environment (goal_cell=(1, 1)), or " if has_env else ""
+    out.append(wrapped(f"**options: {what}fields of the tables above by their last names alone", 8))
+    out.append("")
+    out.append("    Raises:")
+    out.append("        ValueError: an unknown keyword, naming the nearest, or a value out of range.")
+    out.append("        RuntimeError: a file that is missing or damaged, or a run that failed.")
+    out.append('    """')
+    given = ", ".join(f'"{name}": {name}' for name in [*names, "progress"])
+    call = f"    return run_stage({json.dumps(command['name'])}, {{{given}}}, options)"
+    if len(call) > WIDTH:
+        given = ",\n".join(f'        "{name}": {name}' for name in [*names, "progress"])
+        call = f"    given = {{\n{given},\n    }}\n    return run_stage({json.dumps(command['name'])}, given, options)"
+    out.append(call)
+    return "\n".join(out)
+
+
+def module() -> str:
+    commands = [c for c in json.loads(native_module().describe_commands()) if c["stage"] or c["name"] == "run"]
+    exported = "\n__all__ = [\n" + "".join(f'    "{c["name"]}",\n' for c in sorted(commands, key=lambda c: c["name"])) + "]\n"
+    return HEAD + exported + "".join(function(command) for command in commands) + "\n"
+
+
+if __name__ == "__main__":
+    text = module()
+    if "--check" in sys.argv[1:]:
+        if TARGET.read_text() != text:
+            sys.exit(f"{TARGET.name} is stale: run tools/python_commands.py")
+    else:
+        TARGET.write_text(text)
