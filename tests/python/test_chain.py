@@ -172,6 +172,12 @@ def test_ctrl_c_stops_a_command_and_nothing_else(tmp_path):
     assert dr.generate(env=ENV, steps=400, count=2, progress=False).figures["transitions"] == 400
 
 
+def test_the_example_runs():
+    code = pathlib.Path(__file__).parents[2] / "examples" / "python" / "chain.py"
+    done = subprocess.run([sys.executable, code, "0.01"], check=True, capture_output=True, text=True)
+    assert "episodes that end at the goal:" in done.stdout
+
+
 def test_functions_are_what_the_commands_say():
     tool = pathlib.Path(__file__).parents[2] / "tools" / "python_commands.py"
     done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True)
