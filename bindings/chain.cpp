@@ -186,7 +186,7 @@ class TrainedAgent {
  public:
   explicit TrainedAgent(const std::filesystem::path& folder)
       : file_(cli::product(folder.string(), "agent.safetensors")) {
-    update(env_, cli::stage_record(folder).at("key").at("config").at("env"));
+    update(env_, cli::stage_record(folder).at("result").at("env"));
   }
 
   py::array_t<double> act(const Doubles& obs) {

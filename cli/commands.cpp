@@ -50,9 +50,6 @@ const std::vector<Command>& commands() {
       make_command<CompletionConfig, run_completion>("completion", "print a shell's completion script",
                                                      "bash: source <(diffreward completion bash)", {"shell"},
                                                      {}, print_completion),
-      make_command<CompletionConfig, run_completion>("completion", "print a shell's completion script",
-                                                     "bash: source <(diffreward completion bash)", {"shell"},
-                                                     {}, print_completion),
   };
   return list;
 }

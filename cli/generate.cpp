@@ -7,9 +7,15 @@
 namespace diffreward::cli {
 namespace {
 
-bool names_file(const Json& value) {
+/// Whether an option of the environment takes any text, and this one is a file's name.
+bool names_file(const EnvConfig& env, const std::string& option, const Json& value) {
   std::error_code ignored;
-  return value.is_string() && std::filesystem::is_regular_file(value.get<std::string>(), ignored);
+  if (!value.is_string() || !std::filesystem::is_regular_file(value.get<std::string>(), ignored))
+    return false;
+  const std::vector<FieldInfo> known = env_entry(env.id).options_help();
+  return std::any_of(known.begin(), known.end(), [&](const FieldInfo& field) {
+    return field.name == option && field.kind == "text" && field.choices.empty();
+  });
 }
 
 }  // namespace
@@ -17,13 +23,14 @@ bool names_file(const Json& value) {
 std::vector<StageInput> files_of(const EnvConfig& env) {
   std::vector<StageInput> files;
   for (const auto& [name, value] : env.options.items())
-    if (names_file(value)) files.push_back({"env.options." + name, value.get<std::string>(), name});
+    if (names_file(env, name, value))
+      files.push_back({"env.options." + name, value.get<std::string>(), name});
   return files;
 }
 
 EnvConfig with_texts(EnvConfig env) {
-  for (Json& value : env.options)
-    if (names_file(value)) value = read_file(value.get<std::string>());
+  for (const auto& [name, value] : env.options.items())
+    if (names_file(env, name, value)) value = read_file(value.get<std::string>());
   return env;
 }
 
@@ -77,13 +84,13 @@ StageSpec stage_of(const GenerateConfig& config) {
 Json run_generate(const GenerateConfig& config) {
   return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     const RecordingSize size = size_of(config);
+    const bool expert = is_expert(config);
     EnvConfig env = with_texts(config.env);
-    env.options = undirected_options(env);
+    if (!expert) env.options = undirected_options(env);
     const auto envs = make_vector(env, {.count = size.count,
                                         .threads = config.run.threads,
                                         .autoreset = "same_step",
                                         .max_steps = config.episode_steps > 0 ? config.episode_steps : -1});
-    const bool expert = is_expert(config);
     const Recording recorded = expert ? (config.held_out ? Recording::kHeldOutExpert : Recording::kExpert)
                                       : (config.held_out ? Recording::kHeldOutBase : Recording::kBase);
     const CollectInfo info{

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "cli/builtin_jobs.h"
@@ -19,7 +20,7 @@ namespace fs = std::filesystem;
 
 const std::set<std::string> kTexts = {"title", "about", "column", "group", "extends"};
 const std::set<std::string> kLists = {"steps", "figures", "drop"};
-const std::set<std::string> kTables = {"sweep", "set"};
+const std::set<std::string> kTables = {"sweep", "set", "run"};
 constexpr int kDeepest = 8;  // files that extend each other
 
 bool is_variable(const std::string& key) {
@@ -72,6 +73,13 @@ void check_document(const Json& document) {
       return std::isalnum(c) != 0 || c == '_' || c == '-';
     });
     require(plain, "steps: expected a name of letters, digits, _ and -, got ", brief(step.at("name")));
+    for (const char* key : {"command", "like"})
+      require(!step.contains(key) || step.at(key).is_string(), "steps: ", name, ": ", key,
+              ": expected a name, got ", brief(step.value(key, Json())));
+    if (step.contains("set"))
+      require(step.at("set").is_array() && std::all_of(step.at("set").begin(), step.at("set").end(),
+                                                       [](const Json& change) { return change.is_object(); }),
+              "steps: ", name, ": set: expected tables, got ", brief(step.at("set")));
     require(step.contains("command") != step.contains("like"), "steps: ", name,
             ": expected a command, or another step that it is like");
   }
@@ -127,21 +135,20 @@ Json lay_over(Json under, const Json& document) {
 /// The text of a file or of a built-in job, and the folder that its `extends` is relative to.
 struct Source {
   std::string text;
-  fs::path folder;  // empty: built in
+  std::optional<fs::path> folder;  // none: built in
 };
 
-Source source_of(const std::string& name, const fs::path& beside) {
+Source source_of(const std::string& name, const std::optional<fs::path>& beside) {
   std::error_code ignored;
-  for (const fs::path& file : {beside / name, beside / (name + ".toml")})
-    if (fs::is_regular_file(file, ignored)) return {read_file(file), file.parent_path()};
-  const fs::path given = name;
-  const std::string stem = given.extension() == ".toml" ? given.stem().string() : name;
+  if (beside)
+    for (const fs::path& file : {*beside / name, *beside / (name + ".toml")})
+      if (fs::is_regular_file(file, ignored)) return {read_file(file), file.parent_path()};
   for (const auto& [job, text] : kBuiltinJobs)
-    if (job == stem) return {std::string(text), {}};
+    if (job == name) return {std::string(text), std::nullopt};
   throw UsageError(concat(unknown_name("job", name, builtin_jobs()), " (and no file has this name)"));
 }
 
-Json load(const std::string& name, const fs::path& beside, int depth) {
+Json load(const std::string& name, const std::optional<fs::path>& beside, int depth) {
   const Source source = source_of(name, beside);
   return named(name, [&] {
     require(depth < kDeepest, "extends: expected at most ", kDeepest, " files that extend each other");
@@ -174,6 +181,26 @@ const RecipeEntry* recipe_of(const std::string& table) {
   for (const RecipeEntry& entry : recipe_catalog())
     if (entry.name == table) return &entry;
   return nullptr;
+}
+
+/// Every variable that a document has, or that its recipes choose.
+std::vector<std::string> variable_names(const Json& document) {
+  std::vector<std::string> known;
+  for (const auto& [name, item] : document.items()) {
+    if (!is_variable(name)) continue;
+    if (!item.is_object()) known.push_back(name);
+    if (const RecipeEntry* recipe = recipe_of(name))
+      for (const FieldInfo& field : recipe->fields()) known.push_back(name + "." + field.name);
+    else if (item.is_object())
+      for (const auto& [inner, unused] : item.items()) known.push_back(name + "." + inner);
+  }
+  return known;
+}
+
+void find_variable(const Json& document, const std::string& name) {
+  const std::vector<std::string> known = variable_names(document);
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    throw UsageError(concat("sweep: ", unknown_name("variable", name, known)));
 }
 
 void assign(Json& document, const std::string& dotted, const Json& value) {
@@ -403,10 +430,10 @@ std::vector<JobAxis> axes_of(const Json& document, const std::vector<std::uint64
     require(document.contains("seed"), "seeds: expected a job with the variable `seed`, found none");
     axes.push_back({"seed", {seeds.begin(), seeds.end()}});
   }
-  const Variables variables = variables_of(document);
   const Json sweep = document.value("sweep", Json::object());
   for (const auto& [name, values] : sweep.items()) {
-    look_up(variables, name);
+    require(name != "seed", "sweep: seed: expected seeds by --seeds, found them swept");
+    find_variable(document, name);
     require(values.is_array() && !values.empty(), "sweep: ", name, ": expected a list of values, got ",
             brief(values));
     axes.push_back({name, {values.begin(), values.end()}});
@@ -429,7 +456,7 @@ std::vector<std::string> builtin_jobs() {
 }
 
 Json load_job(const std::string& file_or_name) {
-  return load(file_or_name, {}, 0);
+  return load(file_or_name, fs::path(), 0);
 }
 
 Json set_in_job(Json document, const Json& values) {
@@ -440,19 +467,12 @@ Json set_in_job(Json document, const Json& values) {
       change_steps(document, {{first, {{key.substr(dot + 1), value}}}});
       continue;
     }
-    std::vector<std::string> known;
-    for (const auto& [name, item] : document.items()) {
-      if (!is_variable(name)) continue;
-      if (!item.is_object()) known.push_back(name);
-      if (const RecipeEntry* recipe = recipe_of(name))
-        for (const FieldInfo& field : recipe->fields()) known.push_back(name + "." + field.name);
-      else if (item.is_object())
-        for (const auto& [inner, unused] : item.items()) known.push_back(name + "." + inner);
-    }
+    std::vector<std::string> known = variable_names(document);
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       for (const std::string& step : names_in(document["steps"])) known.push_back(step + ".<key>");
       throw UsageError(concat("--set: ", unknown_name("variable or step", key, known)));
     }
+    if (document.contains("sweep")) document["sweep"].erase(key);  // one value in place of all
     assign(document, key, value);
   }
   return document;
@@ -513,7 +533,10 @@ Job plan(const Json& document, const fs::path& out, const std::vector<std::uint6
     }
   }
 
-  const Variables variables = variables_of(document);
+  Json first = document;
+  for (std::size_t i = 0; i < job.axes.size(); ++i)
+    assign(first, job.axes[i].variable, job.runs[0].values[i]);
+  const Variables variables = variables_of(first);
   const auto text = [&](const char* key) {
     return text_of(substitute(Json(document.value(key, std::string())), variables));
   };

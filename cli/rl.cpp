@@ -1,5 +1,6 @@
 // diffreward rl: train PPO on the task's reward or on an extracted one; judge it by the task's.
 #include <cmath>
+#include <limits>
 
 #include "agents/device.h"
 #include "cli/section.h"
@@ -14,12 +15,12 @@ namespace {
 
 /// The environment with a judge's options beside its own.
 std::unique_ptr<VectorEnv> make_task(const RlConfig& config, const Json& options) {
-  EnvConfig env = with_texts(config.env);
+  EnvConfig env = config.env;
   env.options.update(options);
-  return make_vector(env, {.count = config.count,
-                           .threads = config.run.threads,
-                           .autoreset = "same_step",
-                           .max_steps = config.episode_steps > 0 ? config.episode_steps : -1});
+  return make_vector(with_texts(env), {.count = config.count,
+                                       .threads = config.run.threads,
+                                       .autoreset = "same_step",
+                                       .max_steps = config.episode_steps > 0 ? config.episode_steps : -1});
 }
 
 std::unique_ptr<VectorEnv> make_paid(const RlConfig& config) {
@@ -68,6 +69,11 @@ Json ends_of(const EnvSpec& spec, const std::vector<EpisodeOutcome>& outcomes) {
 
 StageSpec stage_of(const RlConfig& config) {
   std::vector<StageInput> inputs = files_of(config.env);
+  for (const auto& [judge, options] : config.judges.items())
+    for (StageInput file : files_of({config.env.id, options})) {
+      file.option = concat("judges.", judge, ".", file.product);
+      inputs.push_back(file);
+    }
   inputs.push_back({"reward", config.reward, "reward.safetensors"});
   return {.command = "rl",
           .config = to_json(config),
@@ -103,7 +109,8 @@ Json run_rl(const RlConfig& config) {
       seen = metrics.env_steps;
     });
     agent.save(folder / "agent.safetensors");
-    Json result = {{"agent", "agent.safetensors"}, {"curve", curve}};
+    Json result = {
+        {"agent", "agent.safetensors"}, {"env", to_json(with_texts(config.env))}, {"curve", curve}};
     const Json as_it_is = {{"task", Json::object()}};
     for (const auto& [name, options] : (config.judges.empty() ? as_it_is : config.judges).items())
       result["judges"][name] = judge(config, agent, options);
@@ -114,16 +121,25 @@ Json run_rl(const RlConfig& config) {
 void rl_section(Page& page, std::span<const StepRecord> steps) {
   // A record's config is without the inputs that were used.
   const auto is_paid = [](const StepRecord& step) { return !step.config.contains("reward"); };
-  const Json& judges = steps.front().result.at("judges");
   const auto truth =
       std::find_if(steps.begin(), steps.end(), [&](const StepRecord& step) { return !is_paid(step); });
-  std::vector<std::string> header = {"trained on"};
-  for (const auto& [judge, unused] : judges.items()) {
+  std::vector<std::string> judges;
+  bool distances = false;
+  for (const StepRecord& step : steps)
+    for (const auto& [judge, found] : step.result.at("judges").items()) {
+      if (std::find(judges.begin(), judges.end(), judge) == judges.end()) judges.push_back(judge);
+      distances = distances || found.contains("final_distance");
+    }
+  const auto value_of = [](const StepRecord& step, const std::string& judge) {
+    const Json& found = step.result.at("judges");
+    return found.contains(judge) ? found.at(judge).at("return").at("value").get<double>()
+                                 : std::numeric_limits<double>::quiet_NaN();
+  };
+  std::vector<std::string> header = {"", "paid by"};
+  for (const std::string& judge : judges) {
     header.push_back(judge + " return");
     if (truth != steps.end()) header.push_back("share of the true reward's");
   }
-  const std::string first = judges.begin().key();
-  const bool distances = judges.at(first).contains("final_distance");
   if (distances) header.push_back("median final distance");
   Table table{"True returns", header, {}};
   LineChart chart{
@@ -131,18 +147,20 @@ void rl_section(Page& page, std::span<const StepRecord> steps) {
   for (const StepRecord& step : steps) {
     const Json& found = step.result.at("judges");
     const std::string reading = step.config.at("reading").at("reading");
-    const std::string name = !is_paid(step) ? "the true reward" : concat("the extracted reward, ", reading);
-    std::vector<std::string> row = {name};
-    for (const auto& [judge, unused] : judges.items()) {
-      const Json& earned = found.at(judge).at("return");
-      row.push_back(with_interval(earned));
-      if (truth != steps.end())
-        row.push_back(number(earned.at("value").get<double>() /
-                             truth->result.at("judges").at(judge).at("return").at("value").get<double>()));
+    std::vector<std::string> row = {readable(step.name),
+                                    is_paid(step) ? readable(reading) : std::string("the true reward")};
+    for (const std::string& judge : judges) {
+      row.push_back(found.contains(judge) ? with_interval(found.at(judge).at("return")) : "-");
+      if (truth == steps.end()) continue;
+      const double share = value_of(step, judge) / value_of(*truth, judge);
+      row.push_back(std::isfinite(share) ? number(share) : "-");
     }
-    if (distances) row.push_back(number(found.at(first).at("final_distance").at("50 %")));
+    if (distances) {
+      const Json& first = found.begin().value();
+      row.push_back(first.contains("final_distance") ? number(first.at("final_distance").at("50 %")) : "-");
+    }
     table.rows.push_back(row);
-    LineSeries line{name, {}, {}};
+    LineSeries line{readable(step.name), {}, {}};
     for (const Json& point : step.result.at("curve")) {
       line.x.push_back(point.at("env_steps"));
       line.y.push_back(point.at("task_reward"));

@@ -57,6 +57,12 @@ std::vector<std::uint64_t> parse_seeds(const std::string& text) {
   return seeds;
 }
 
+std::string seeds_text(const std::vector<std::uint64_t>& seeds) {
+  std::string text;
+  for (const std::uint64_t seed : seeds) text += concat(text.empty() ? "" : ",", seed);
+  return text;
+}
+
 /// The steps that are wanted, with what they need. Throws UsageError for an unknown one.
 std::set<std::string> wanted_steps(const Job& job, const std::vector<std::string>& only) {
   std::map<std::string, std::vector<std::string>> needs;
@@ -145,14 +151,27 @@ Json conclude(const Job& job, const fs::path& out, const std::string& command, c
   return result;
 }
 
+/// Variables that name files by paths that hold from anywhere.
+Json with_absolute_files(Json value, int depth = 0) {
+  std::error_code ignored;
+  if (value.is_string() && fs::is_regular_file(value.get<std::string>(), ignored))
+    return fs::absolute(value.get<std::string>()).lexically_normal().string();
+  if (value.is_object() && depth < 2)
+    for (const auto& [key, item] : value.items()) item = with_absolute_files(item, depth + 1);
+  return value;
+}
+
 std::string quoted(const std::string& text) {
   const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 || std::string_view("_-./,=").find(char(c)) != std::string_view::npos;
   });
-  return plain ? text : "'" + text + "'";
+  if (plain) return text;
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
 }
 
-/// How these figures are printed again; from the folder's own name, for a job may be run anywhere.
+/// How these figures are printed again.
 std::string command_line(const RunJobConfig& config) {
   std::string line = "diffreward run " + quoted(config.job);
   if (!config.seeds.empty()) line += " --seeds " + config.seeds;
@@ -175,15 +194,18 @@ Json run_job(const RunJobConfig& config) {
   const fs::path out = config.out;
   const std::vector<std::uint64_t> seeds = parse_seeds(config.seeds);
   Json document = set_in_job(load_job(config.job), config.set);
+  document.erase("run");  // of a job.toml that was run before
+  if (!seeds.empty() && config.set.contains("seed"))
+    throw UsageError("run: expected --seeds or --set seed, got both");
   const Job job = plan_job(document, out, seeds);
   const std::set<std::string> wanted = wanted_steps(job, config.only);
   const std::vector<JobStep> steps = steps_of(job, wanted);
   if (config.list) return {{"steps", list_steps(steps, out)}};
 
   fs::create_directories(out);
-  document["command"] = command_line(config);
-  document["seeds"] = seeds;
-  write_file(out / kJob, "# diffreward run " + std::string(kJob) + "\n" + to_toml(document));
+  document = with_absolute_files(document);
+  document["run"] = {{"command", command_line(config)}, {"seeds", seeds_text(seeds)}};
+  write_file(out / kJob, "# what `diffreward report` reads: the job as it was run\n" + to_toml(document));
   Json seconds = Json::object();
   for (std::size_t i = 0; i < steps.size(); ++i) {
     check_interrupt();
@@ -214,10 +236,14 @@ Json run_job(const RunJobConfig& config) {
 Json run_report(const ReportConfig& config) {
   const fs::path folder = config.results;
   Json document = parse_toml(read_file(folder / kJob), (folder / kJob).string());
-  const std::vector<std::uint64_t> seeds = document.value("seeds", std::vector<std::uint64_t>());
-  const std::string command = document.value("command", "");
-  for (const char* own : {"command", "seeds"}) document.erase(own);
+  const Json ran = document.value("run", Json::object());
+  const std::vector<std::uint64_t> seeds = parse_seeds(ran.value("seeds", ""));
+  const std::string command = ran.value("command", "");
+  document.erase("run");
   const Job job = plan_job(document, folder, seeds);
+  if (!config.out.empty() && job.runs.size() > 1)
+    throw UsageError(
+        concat("--out: expected a job of one run, found ", job.runs.size(), ", each with a page of its own"));
   Json result =
       conclude(job, folder, command, config.out.empty() ? folder / "report.html" : fs::path(config.out));
   return {{"report", result.at("report")}, {"figures", result.value("figures", Json::object())}};

@@ -60,7 +60,10 @@ MazeRecipe MazeRecipe::chosen() const {
   if (recipe.name.empty()) {
     std::error_code ignored;
     const bool file = std::filesystem::is_regular_file(map, ignored);
-    recipe.name = map.empty() ? env : file ? std::filesystem::path(map).stem().string() : "a map";
+    recipe.name = map.empty() ? env
+                  : file      ? std::filesystem::path(map).stem().string()
+                  : map.find_first_of("\n\\") == std::string::npos ? map
+                                                                   : "a map";
   }
   choose(recipe.episode_steps, to_multiple(50 + 26.3 * length, 50));
   if (!map.empty()) choose(recipe.limit, to_multiple(1.5 * recipe.episode_steps, 50));

@@ -627,6 +627,23 @@ TEST_F(CommandTest, AHeldOutRecordingSharesNoStartWithTheOneToTrainOn) {
     for (const auto& start : *other) EXPECT_FALSE(train.contains(start));
 }
 
+TEST_F(CommandTest, AnExpertsRecordingKeepsTheEnvironmentsOwnGoal) {
+  const Outcome made = run({"generate", "--role", "expert", "--env", "Maze2D-Large-v0", "--steps", "400",
+                            "--count", "2", "--out", path("e"), "--quiet"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_FALSE(Dataset::open(path("e/data.hdf5")).provenance().env_options.contains("random_goal"));
+}
+
+TEST_F(CommandTest, AJudgesFilesAreInputs) {
+  write_file(path("m.txt"), "#####\n#OOO#\n###O#\n#OOO#\n#####\n");
+  RlConfig config;
+  config.run.out = path("agent");
+  config.judges = {{"other", {{"map", path("m.txt")}, {"goal_cell", {1, 1}}}}};
+  const StageSpec stage = stage_of(config);
+  ASSERT_EQ(stage.inputs.size(), 2u);
+  EXPECT_EQ(stage.inputs[0].option, "judges.other.map");
+}
+
 TEST_F(CommandTest, PipesDevicesAndOtherTextsAreRefused) {
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
   for (const std::vector<std::string>& args :

@@ -326,6 +326,33 @@ within = 2
   EXPECT_TRUE(std::filesystem::exists(path("out/seed_1/goal_cell_3_1/report.html")));
 }
 
+TEST_F(JobTest, AReportIsWrittenAgainFromAnywhereWithItsSeeds) {
+  write_file(path("my.txt"), "#####\n#OOO#\n###O#\n#OOO#\n#####\n");
+  const std::string job = write("job.toml", kWalks);
+  const Outcome made = run({"run", job, "--out", path("out"), "--seeds", "0,18446744073709551615", "--set",
+                            "place.map=" + path("my.txt"), "--quiet", "--json"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const Outcome again = run({"report", path("out"), "--json"});
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(Json::parse(again.out).at("figures"), Json::parse(made.out).at("figures"));
+  EXPECT_EQ(run({"report", path("out"), "--out", path("page.html")}).code, 2) << "each run has a page";
+}
+
+TEST_F(JobTest, AValueThatIsSetTakesThePlaceOfASweep) {
+  const Json document = set_in_job(
+      load_job(write("job.toml", std::string(kWalks) + "[sweep]\n\"place.goal_cell\" = [[1, 1], [3, 1]]\n")),
+      {{"place.goal_cell", {2, 3}}});
+  const Job job = plan_job(document, path("out"), {});
+  ASSERT_EQ(job.runs.size(), 1u);
+  EXPECT_EQ(step(job.runs[0], "expert_data").config.at("env").at("options").at("goal_cell"), Json({2, 3}));
+  EXPECT_THAT(refusal(std::string(kWalks) + "[sweep]\nseed = [0, 1]\n"),
+              HasSubstr("expected seeds by --seeds"));
+  EXPECT_THAT(refusal(std::string(kWalks) + "[sweep]\nsede = [0, 1]\n"),
+              HasSubstr("sweep: unknown variable 'sede'; did you mean 'seed'?"));
+  EXPECT_THAT(refusal("[[steps]]\nname = \"a\"\ncommand = 3\n"),
+              HasSubstr("steps: a: command: expected a name"));
+}
+
 TEST_F(JobTest, WrongUseOfRunIsNamed) {
   const std::string job = write("job.toml", kWalks);
   const auto error = [&](const std::vector<std::string>& more) {
@@ -340,7 +367,10 @@ TEST_F(JobTest, WrongUseOfRunIsNamed) {
   EXPECT_THAT(error({"--seeds", "1,1"}), HasSubstr("--seeds: expected each seed once"));
   EXPECT_THAT(error({"--only", "modell"}), HasSubstr("--only: unknown step 'modell'; did you mean 'model'?"));
   EXPECT_THAT(error({"--set", "model.dimm=3"}), HasSubstr("step model: unknown key"));
+  EXPECT_THAT(error({"--seeds", "0-1", "--set", "seed=3"}), HasSubstr("--seeds or --set seed"));
   EXPECT_EQ(run({"run", path("absent.toml"), "--out", path("out")}).code, 2);
+  EXPECT_EQ(run({"run", path("maze2d-umaze.toml"), "--out", path("out")}).code, 2)
+      << "built-in jobs have no path";
   EXPECT_EQ(run({"run"}).code, 0) << "lists the jobs that are built in";
 }
 

@@ -140,6 +140,14 @@ def test_an_agent_predicts_as_stable_baselines_has_it(chain, tmp_path):
     assert "task" in agent.figures["judges"]
 
 
+def test_an_agent_of_a_map_of_ones_own_is_loaded(tmp_path):
+    (tmp_path / "ring.txt").write_text("#######\n#OOOOO#\n#O###O#\n#O#O#O#\n#OOOOO#\n#######\n")
+    agent = dr.rl(map=str(tmp_path / "ring.txt"), goal_cell=(3, 5), count=2, env_steps=256, episodes=2, episode_steps=20,
+                  out=tmp_path / "a", progress=False)
+    (tmp_path / "ring.txt").unlink()
+    assert np.allclose(dr.Agent.load(agent).predict(np.ones(4))[0], agent.predict(np.ones(4))[0])
+
+
 def test_the_learned_reward_trains_an_agent(chain):
     agent = dr.rl(env=ENV, goal_cell=(1, 1), reward=chain[4], reading="shaped", count=2, env_steps=512, episodes=2,
                   episode_steps=20, progress=False)

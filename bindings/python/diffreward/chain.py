@@ -187,6 +187,8 @@ def _plain(value: Any) -> Any:
     """As JSON has it; stages by their folders."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, Reward):
+        return value.file
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):

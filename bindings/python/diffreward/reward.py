@@ -42,6 +42,11 @@ class Reward:
         return Reward, self._made_of
 
     @property
+    def file(self) -> str:
+        """The file that it was loaded from."""
+        return self._made_of[0]
+
+    @property
     def horizon(self) -> int:
         """Rows of a window."""
         return self._model.horizon
