@@ -23,7 +23,7 @@ import tempfile
 import results
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GOAL = ("--goal-cell", "1,1")
+GOAL = ("--env-option", "goal_cell=1,1")
 WORKLOADS = {  # the stage's arguments, without --out
     "environments": ("generate", "--steps", "3000000"),
     "training": ("train", "--data", "base", "--horizon", "24", "--stride", "8", "--batch", "128", "--steps", "300"),

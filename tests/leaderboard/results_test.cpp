@@ -25,7 +25,7 @@ Result result(const std::string& name, double value, const std::string& bar = ""
           .value = value,
           .unit = "cells",
           .bar = bar,
-          .command = "diffreward demo",
+          .command = "diffreward run maze2d-umaze",
           .commit = "0123456789ab",
           .machine = "a processor, 2 cores"};
 }
@@ -242,10 +242,10 @@ TEST(ResultsTable, ListsEverythingByItsOrigin) {
       "|\n|---|---|---|---|---|---|---|---|\n";
   EXPECT_EQ(
       results_table({result("success", 0.7, ">= 0.9"), good, result("unjudged", 3)}),
-      "`diffreward demo` · commit 0123456789ab · a processor, 2 cores\n\n" + head +
+      "`diffreward run maze2d-umaze` · commit 0123456789ab · a processor, 2 cores\n\n" + head +
           "| success |  | 0.7 | cells |  | >= 0.9 | **no** |  |\n"
           "| unjudged |  | 3 | cells |  |  |  |  |\n"
-          "\n**new goals** · `diffreward demo` · commit 0123456789ab · seeds 3, 4 ·"
+          "\n**new goals** · `diffreward run maze2d-umaze` · commit 0123456789ab · seeds 3, 4 ·"
           " a processor, 2 cores · torch 2.13.0\n\n" +
           head +
           "| peak \\| goal | umaze | 0.150 [0.100, 0.200] | cells | 0.120, 0.180 | <= 0.18 | yes ~ |  |\n");
