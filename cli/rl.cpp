@@ -171,9 +171,8 @@ void rl_section(Page& page, std::span<const StepRecord> steps) {
       .text(
           "PPO from scratch, with the same settings, on the true reward and on the extracted one. All are "
           "judged by the "
-          "true task, with deterministic actions from fresh starts. Plain pays the reward as it is; shaped "
-          "pays its "
-          "growth over each step, which has the same optimal policies (`rewards/reading.h`).")
+          "true task, with deterministic actions from fresh starts. Plain pays the reward as it is, the "
+          "density ratio its exponential, shaped its growth over each step (`rewards/reading.h`).")
       .table(table)
       .chart(chart);
 }
