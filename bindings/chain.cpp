@@ -76,13 +76,10 @@ std::string describe_commands() {
 }
 
 std::string run_command(const std::string& name, const std::string& config, bool progress) {
-  for (const cli::Command& command : cli::commands()) {
-    if (command.name != name) continue;
-    const Json values = expand_names(parse_json(config, name), command.fields());
-    Progress::silence(!progress);
-    return interruptible([&] { return command.run(values).dump(); });
-  }
-  throw InvalidArgument(concat("expected a command, got '", name, "'"));
+  const cli::Command& command = cli::find_command(name);
+  const Json values = expand_names(parse_json(config, name), command.fields());
+  Progress::silence(!progress);
+  return interruptible([&] { return command.run(values).dump(); });
 }
 
 /// Windows as a tensor; `rows` 0: any number of them.

@@ -45,6 +45,15 @@ std::string option_of(const FieldInfo& field, const std::vector<FieldInfo>& all)
   return flag_of(name);
 }
 
+const Command& find_command(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Command& command : commands()) {
+    if (command.name == name) return command;
+    names.push_back(command.name);
+  }
+  throw UsageError(unknown_name("command", name, names));
+}
+
 namespace {
 
 /// The whole text as a T; nothing for other text.
@@ -149,15 +158,6 @@ void restore_integers(Json& value) {
   if (!value.is_string()) return;
   const auto number = number_in<std::uint64_t>(value.get_ref<const std::string&>());
   if (number && !std::in_range<std::int64_t>(*number)) value = *number;
-}
-
-const Command& find_command(const std::string& name) {
-  std::vector<std::string> names;
-  for (const Command& command : commands()) {
-    if (command.name == name) return command;
-    names.push_back(command.name);
-  }
-  throw UsageError(unknown_name("command", name, names));
 }
 
 std::string overview() {

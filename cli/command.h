@@ -87,6 +87,8 @@ Command make_stage_command(std::string name, std::string summary, std::string de
 
 /// All subcommands, in the order of the pipeline (commands.cpp: the one list).
 const std::vector<Command>& commands();
+/// Throws UsageError for an unknown name, with the nearest.
+const Command& find_command(const std::string& name);
 
 /// Parses and runs `diffreward <args>`; prints to out and err; returns the exit code.
 int run_cli(std::span<const std::string> args, std::ostream& out, std::ostream& err);

@@ -154,14 +154,10 @@ Json load(const std::string& name, const std::optional<fs::path>& beside, int de
     require(depth < kDeepest, "extends: expected at most ", kDeepest, " files that extend each other");
     Json document = parse_toml(source.text, name);
     check_document(document);
+    const Json changes = document.value("set", Json::object());
     if (document.contains("extends"))
-      document = [&] {
-        Json under = lay_over(load(document.at("extends"), source.folder, depth + 1), document);
-        change_steps(under, document.value("set", Json::object()));
-        return under;
-      }();
-    else
-      change_steps(document, document.value("set", Json::object()));
+      document = lay_over(load(document.at("extends"), source.folder, depth + 1), document);
+    change_steps(document, changes);
     for (const char* used : {"set", "drop", "extends"}) document.erase(used);
     check_document(document);
     return document;
@@ -204,9 +200,7 @@ void find_variable(const Json& document, const std::string& name) {
 }
 
 void assign(Json& document, const std::string& dotted, const Json& value) {
-  std::string pointer = "/" + dotted;
-  std::replace(pointer.begin(), pointer.end(), '.', '/');
-  document[Json::json_pointer(pointer)] = value;
+  document[detail::pointer_of(dotted)] = value;
 }
 
 Variables variables_of(const Json& document) {
@@ -287,7 +281,7 @@ std::vector<JobStep> resolve_steps(const Json& document, const Variables& variab
       JobStep step{name, entry.value("command", ""), Json::object()};
       Json config = Json::object();
       if (entry.contains("like")) {
-        const std::string like = entry.at("like").is_string() ? entry.at("like").get<std::string>() : "";
+        const std::string like = entry.at("like");
         const auto model =
             std::find_if(steps.begin(), steps.end(), [&](const JobStep& s) { return s.name == like; });
         if (model == steps.end()) {
@@ -317,9 +311,7 @@ std::vector<JobStep> resolve_steps(const Json& document, const Variables& variab
 
 /// Replaces a step's name by `with` where the option `dotted` holds it.
 void replace_input(Json& config, const std::string& dotted, const std::string& name, const Json& with) {
-  std::string pointer = "/" + dotted;
-  std::replace(pointer.begin(), pointer.end(), '.', '/');
-  Json& value = config[Json::json_pointer(pointer)];
+  Json& value = config[detail::pointer_of(dotted)];
   if (value == name) value = with;
   if (value.is_array())
     for (Json& item : value)
@@ -389,10 +381,15 @@ struct Draft {
   std::map<std::string, std::string> contents;
 };
 
-Draft draft_of(Json document, const std::vector<JobAxis>& axes, const std::vector<Json>& values) {
+/// The variables with one value of each axis.
+Variables variables_at(Json document, const std::vector<JobAxis>& axes, const std::vector<Json>& values) {
   for (std::size_t i = 0; i < axes.size(); ++i) assign(document, axes[i].variable, values[i]);
+  return variables_of(document);
+}
+
+Draft draft_of(const Json& document, const std::vector<JobAxis>& axes, const std::vector<Json>& values) {
   Draft draft;
-  draft.steps = resolve_steps(document, variables_of(document));
+  draft.steps = resolve_steps(document, variables_at(document, axes, values));
   std::vector<std::string> all, earlier;
   for (const JobStep& step : draft.steps) all.push_back(step.name);
   for (const JobStep& step : draft.steps) {
@@ -533,10 +530,7 @@ Job plan(const Json& document, const fs::path& out, const std::vector<std::uint6
     }
   }
 
-  Json first = document;
-  for (std::size_t i = 0; i < job.axes.size(); ++i)
-    assign(first, job.axes[i].variable, job.runs[0].values[i]);
-  const Variables variables = variables_of(first);
+  const Variables variables = variables_at(document, job.axes, job.runs[0].values);
   const auto text = [&](const char* key) {
     return text_of(substitute(Json(document.value(key, std::string())), variables));
   };

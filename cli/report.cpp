@@ -205,10 +205,8 @@ Page report_of(const Job& job, const JobRun& run, const std::vector<Result>& fig
     std::vector<StepRecord> of_command;
     for (std::size_t i = 0; i < all.size(); ++i)
       if (run.steps[i].command == step.command) of_command.push_back(all[i]);
-    const auto command = std::find_if(commands().begin(), commands().end(),
-                                      [&](const Command& c) { return c.name == step.command; });
     try {
-      command->section(page, of_command);
+      find_command(step.command).section(page, of_command);
     } catch (const Json::exception&) {
       throw Error(concat((of_command.front().folder / "stage.json").string(), ": expected the result of ",
                          step.command, ", found another"));

@@ -93,11 +93,6 @@ std::vector<JobStep> steps_of(const Job& job, const std::set<std::string>& wante
   return steps;
 }
 
-const Command& command_of(const JobStep& step) {
-  return *std::find_if(commands().begin(), commands().end(),
-                       [&](const Command& command) { return command.name == step.command; });
-}
-
 Json list_steps(const std::vector<JobStep>& steps, const fs::path& out) {
   using enum StageStatus::State;
   static const std::map<StageStatus::State, const char*> kWords = {
@@ -105,8 +100,8 @@ Json list_steps(const std::vector<JobStep>& steps, const fs::path& out) {
   Json list = Json::array();
   std::set<fs::path> stale;  // folders whose steps are to be made, and so all that reads them
   for (const JobStep& step : steps) {
-    StageStatus status = status_of(command_of(step).stage(step.config));
-    const StageSpec spec = command_of(step).stage(step.config);
+    const StageSpec spec = find_command(step.command).stage(step.config);
+    StageStatus status = status_of(spec);
     const bool of_stale = std::any_of(spec.inputs.begin(), spec.inputs.end(),
                                       [&](const StageInput& input) { return stale.contains(input.path); });
     if (of_stale && status.state == kDone) status.state = kChanged;
@@ -215,7 +210,7 @@ Json run_job(const RunJobConfig& config) {
     Json settings = step.config;
     settings["threads"] = config.threads;
     try {
-      command_of(step).run(settings);
+      find_command(step.command).run(settings);
     } catch (const Interrupted&) {
       throw;
     } catch (const std::exception& error) {

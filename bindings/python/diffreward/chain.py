@@ -14,7 +14,7 @@ import numpy as np
 
 from diffreward.data import Dataset, open_dataset
 from diffreward.registration import env_options
-from diffreward.reward import Reward
+from diffreward.reward import Reward, reward_file
 
 
 class Stage(os.PathLike):
@@ -135,7 +135,7 @@ class ExtractedReward(Stage, Reward):
 
     def __init__(self, folder: str, figures: dict[str, Any] | None = None, temporary: Any = None) -> None:
         Stage.__init__(self, folder, figures, temporary)
-        Reward.__init__(self, os.path.join(folder, "reward.safetensors"), "cpu", {})
+        Reward.__init__(self, reward_file(folder), "cpu", {})
 
 
 class Agent(Stage):
@@ -176,8 +176,7 @@ def guide_of(reward: Any) -> Any:
 
     if isinstance(reward, Reward):
         return reward.guide
-    path = os.fspath(reward)
-    return _chain.Guide(os.path.join(path, "reward.safetensors") if os.path.isdir(path) else path)
+    return _chain.Guide(reward_file(reward))
 
 
 _PRODUCTS = {"generate": Recording, "train": DiffusionModel, "extract": ExtractedReward, "rl": Agent}

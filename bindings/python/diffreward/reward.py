@@ -104,6 +104,11 @@ class Reward:
         return _rewards.rewarded(batch, self._model)
 
 
+def reward_file(path: str | os.PathLike[str]) -> str:
+    """A reward's file: the path, or the one in that folder."""
+    return os.path.join(path, "reward.safetensors") if os.path.isdir(path) else os.fspath(path)
+
+
 def load_reward(path: str | os.PathLike[str], *, device: str = "cpu", **reading: Any) -> Reward:
     """Loads a reward that ``diffreward extract`` wrote.
 
@@ -116,5 +121,4 @@ def load_reward(path: str | os.PathLike[str], *, device: str = "cpu", **reading:
         RuntimeError: a file that is missing or damaged, naming it and what was found.
         ValueError: an unknown reading or a value out of range.
     """
-    file = os.path.join(path, "reward.safetensors") if os.path.isdir(path) else os.fspath(path)
-    return Reward(file, device, reading)
+    return Reward(reward_file(path), device, reading)
