@@ -83,13 +83,26 @@ std::set<std::string> wanted_steps(const Job& job, const std::vector<std::string
   return wanted;
 }
 
-/// Every step of a job that is wanted, once.
-std::vector<JobStep> steps_of(const Job& job, const std::set<std::string>& wanted) {
+/// A job of some of its steps, with the figures that read no others.
+Job part_of(Job job, const std::set<std::string>& wanted) {
+  for (JobRun& run : job.runs)
+    std::erase_if(run.steps, [&](const JobStep& step) { return !wanted.contains(step.name); });
+  std::erase_if(job.figures, [&](const JobFigure& figure) {
+    const auto missing = [&](const std::string& path) {
+      return !path.empty() && !wanted.contains(path.substr(0, path.find('.')));
+    };
+    return missing(figure.value) || missing(figure.over) || missing(figure.minus);
+  });
+  return job;
+}
+
+/// Every step of a job, once.
+std::vector<JobStep> steps_of(const Job& job) {
   std::vector<JobStep> steps;
   std::set<fs::path> seen;
   for (const JobRun& run : job.runs)
     for (const JobStep& step : run.steps)
-      if (wanted.contains(step.name) && seen.insert(step.folder).second) steps.push_back(step);
+      if (seen.insert(step.folder).second) steps.push_back(step);
   return steps;
 }
 
@@ -114,15 +127,18 @@ Json list_steps(const std::vector<JobStep>& steps, const fs::path& out) {
   return list;
 }
 
-/// results.json and the page of every run that is complete; figures where all are.
-Json conclude(const Job& job, const fs::path& out, const std::string& command, const fs::path& page) {
-  const std::vector<Result> figures = figures_of(job, command);
+Json figures_json(const std::vector<Result>& figures) {
+  Json json = Json::object();
+  for (const Result& figure : figures)
+    json[figure.question] = figure.interval ? figure.estimate().json() : Json(figure.value);
+  return json;
+}
+
+/// results.json and the page of every run.
+Json conclude(const Job& job, const std::vector<Result>& figures, const fs::path& out,
+              const std::string& command, const fs::path& page) {
   save_results(out / "results.json", figures);
-  Json result = {{"results", (out / "results.json").string()}};
-  for (const Result& figure : figures) {
-    Json& entry = result["figures"][figure.question];
-    entry = figure.interval ? figure.estimate().json() : Json(figure.value);
-  }
+  Json result = {{"results", (out / "results.json").string()}, {"figures", figures_json(figures)}};
   for (const JobRun& run : job.runs) {
     fs::path file = page;
     if (job.runs.size() > 1) {  // beside the steps that belong to this run alone
@@ -172,6 +188,7 @@ std::string command_line(const RunJobConfig& config) {
   if (!config.seeds.empty()) line += " --seeds " + config.seeds;
   for (const auto& [key, value] : config.set.items())
     line += " --set " + quoted(key + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
+  for (const std::string& step : config.only) line += " --only " + quoted(step);
   return line;
 }
 
@@ -192,9 +209,9 @@ Json run_job(const RunJobConfig& config) {
   document.erase("run");  // of a job.toml that was run before
   if (!seeds.empty() && config.set.contains("seed"))
     throw UsageError("run: expected --seeds or --set seed, got both");
-  const Job job = plan_job(document, out, seeds);
-  const std::set<std::string> wanted = wanted_steps(job, config.only);
-  const std::vector<JobStep> steps = steps_of(job, wanted);
+  const Job whole = plan_job(document, out, seeds);
+  const Job job = part_of(whole, wanted_steps(whole, config.only));
+  const std::vector<JobStep> steps = steps_of(job);
   if (config.list) return {{"steps", list_steps(steps, out)}};
 
   fs::create_directories(out);
@@ -219,12 +236,13 @@ Json run_job(const RunJobConfig& config) {
     seconds[name] = std::round(10 * stage_record(step.folder).at("seconds").get<double>()) / 10;
   }
   Json result = {{"seconds", seconds}};
-  if (wanted.size() == job.runs[0].steps.size()) {
-    result.update(conclude(job, out, command_line(config), out / "report.html"));
-    if (!config.results.empty())
-      save_results(config.results,
-                   merge_results(load_results(config.results), load_results(out / "results.json")));
-  }
+  const std::vector<Result> figures = figures_of(job, command_line(config));
+  if (job.runs[0].steps.size() == whole.runs[0].steps.size())
+    result.update(conclude(job, figures, out, command_line(config), out / "report.html"));
+  else
+    result["figures"] = figures_json(figures);
+  if (!config.results.empty())
+    save_results(config.results, merge_results(load_results(config.results), figures));
   return result;
 }
 
@@ -239,9 +257,9 @@ Json run_report(const ReportConfig& config) {
   if (!config.out.empty() && job.runs.size() > 1)
     throw UsageError(
         concat("--out: expected a job of one run, found ", job.runs.size(), ", each with a page of its own"));
-  Json result =
-      conclude(job, folder, command, config.out.empty() ? folder / "report.html" : fs::path(config.out));
-  return {{"report", result.at("report")}, {"figures", result.value("figures", Json::object())}};
+  const Json result = conclude(job, figures_of(job, command), folder, command,
+                               config.out.empty() ? folder / "report.html" : fs::path(config.out));
+  return {{"report", result.at("report")}, {"figures", result.at("figures")}};
 }
 
 void print_job(const Json& result, std::ostream& out) {

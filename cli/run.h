@@ -25,7 +25,7 @@ struct RunJobConfig {
     field("out", self.out, "folder for the steps, results.json and report.html");
     field("seeds", self.seeds, "as 0-4 or 0,1,5: each in a folder of its own; empty for the job's");
     field("set", self.set, "change a variable (maze.map=my.txt) or a step (rl_true.ppo.lr=3e-4)");
-    field("only", self.only, "steps to make, with what they need; empty for all");
+    field("only", self.only, "steps to make, with what they need, and the figures of these; empty for all");
     field("list", self.list, "tell what is done, to be done, and how long it took; make nothing");
     field("results", self.results, "results file that the figures are merged into");
     field("threads", self.threads, "threads, 0 for one per core", Bounds{0, 1024});

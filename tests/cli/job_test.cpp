@@ -251,7 +251,12 @@ TEST_F(JobTest, RunsListsAndReuses) {
     return of;
   };
   EXPECT_EQ(states({}).at("model"), "to do");
-  ASSERT_EQ(run({"run", job, "--out", path("out"), "--only", "expert_data", "--quiet"}).code, 0);
+  const Outcome part = run({"run", job, "--out", path("out"), "--only", "expert_data", "--results",
+                            path("kept.json"), "--quiet", "--json"});
+  ASSERT_EQ(part.code, 0) << part.err;
+  EXPECT_TRUE(Json::parse(part.out).at("figures").contains("reward per step"));
+  ASSERT_EQ(load_results(path("kept.json")).size(), 1u);
+  EXPECT_EQ(load_results(path("kept.json"))[0].command, "diffreward run " + job + " --only expert_data");
   EXPECT_EQ(states({}).at("expert_data"), "done");
   EXPECT_EQ(states({}).at("model"), "to do");
   EXPECT_FALSE(std::filesystem::exists(path("out/results.json"))) << "not all steps are made";

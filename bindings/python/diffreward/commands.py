@@ -551,7 +551,7 @@ def run(
         out: folder for the steps, results.json and report.html [""]
         seeds: as 0-4 or 0,1,5: each in a folder of its own; empty for the job's [""]
         set: change a variable (maze.map=my.txt) or a step (rl_true.ppo.lr=3e-4) [{}]
-        only: steps to make, with what they need; empty for all [[]]
+        only: steps to make, with what they need, and the figures of these; empty for all [[]]
         list: tell what is done, to be done, and how long it took; make nothing [false]
         results: results file that the figures are merged into [""]
         threads: threads, 0 for one per core [0]
