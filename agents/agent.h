@@ -1,28 +1,36 @@
-// The front door of agents: something that acts, and what it earns.
+// The front door of agents: what acts (envs/agent.h), what learns, and what it earns. All of them, by name:
+// agents/catalog.h.
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
-#include "envs/vector_env.h"
+#include "envs/agent.h"
 
 namespace diffreward {
 
-class Agent {
+/// One line of metrics of training.
+struct TrainingMetrics {
+  std::int64_t env_steps = 0;  // environment steps so far, all instances
+  double reward = 0;           // mean per environment step since the line before, what the agent is paid
+  double task_reward = 0;      // the same of the task's own reward
+  double episode_return = 0;   // mean over episodes that ended since then; NaN when none did
+  std::map<std::string, double> details = {};  // the algorithm's own: losses, entropy, ...
+};
+
+/// An agent that is trained in the VectorEnv it was made for.
+class LearningAgent : public Agent {
  public:
-  virtual ~Agent() = default;
-  /// Chooses actions for n observations.  obs: [n, obs_dim], actions: [n, act_dim]; task units
-  virtual void act(std::span<const double> obs, std::span<double> actions) = 0;
-  /// Forgets what it remembers of the instances with mask[i] != 0 (plans, histories); an empty mask means
-  /// all.
-  virtual void reset(std::span<const unsigned char> mask) { (void)mask; }
-  /// The same for instances whose episodes have numbers, numbers [n]: what the agent draws at random in an
-  /// episode then depends on its number alone, not on the instance.
-  virtual void begin_episodes(std::span<const unsigned char> mask, std::span<const std::uint64_t> numbers) {
-    (void)numbers;
-    reset(mask);
-  }
+  /// Trains for at least `env_steps` more environment steps, starting with a reset of the env. Throws Error when
+  /// a reward or a loss stops being finite, and Interrupted on Ctrl-C.
+  virtual void train(std::int64_t env_steps,
+                     const std::function<void(const TrainingMetrics&)>& report = {}) = 0;
+  /// Writes everything that acting and further training need (.safetensors), atomically.
+  virtual void save(const std::filesystem::path& path) const = 0;
 };
 
 /// What an agent earned in one whole episode.

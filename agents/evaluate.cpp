@@ -12,14 +12,14 @@ void run_round(VectorEnv& env, Agent& agent, const Streams& seeds, std::uint64_t
   const std::size_t n = static_cast<std::size_t>(env.size());
   const std::size_t obs_dim = env.spec().observation.size(), info_dim = env.spec().info_size();
   std::vector<double> actions(n * env.spec().action.size());
-  std::vector<unsigned char> ended(n), done(n, 0);
+  std::vector<std::uint8_t> ended(n), done(n, 0);
   std::size_t left = outcomes.size();
   std::vector<std::uint64_t> numbers(n);
   std::iota(numbers.begin(), numbers.end(), first);
-  agent.begin_episodes({}, numbers);
+  agent.number_episodes(numbers);
   const StepView* view = &env.reset(seeds.skip(first));
   while (left > 0) {
-    agent.act(view->obs, actions);
+    agent.act(*view, actions);
     view = &env.step(actions);
     bool any_ended = false;
     for (std::size_t i = 0; i < n; ++i) {
@@ -38,9 +38,7 @@ void run_round(VectorEnv& env, Agent& agent, const Streams& seeds, std::uint64_t
       done[i] = 1;
       --left;
     }
-    if (!any_ended) continue;
-    agent.reset(ended);
-    if (env.autoreset() == Autoreset::kDisabled) view = &env.reset(ended, {}, {});
+    if (any_ended && env.autoreset() == Autoreset::kDisabled) view = &env.reset(ended, {}, {});
   }
 }
 
@@ -53,7 +51,6 @@ std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int epi
   for (std::size_t first = 0; first < outcomes.size(); first += n)
     run_round(env, agent, Streams(Purpose::kEvaluation, seed), first,
               std::span(outcomes).subspan(first, std::min(n, outcomes.size() - first)));
-  agent.reset({});
   return outcomes;
 }
 

@@ -13,7 +13,7 @@ constexpr std::uint64_t kNumberedEpisodes = 0xffffff;  // group; instances are t
 
 }  // namespace
 
-Planner::Planner(const DenoisingModel& model, const SampleConfig& sample, const PlannerConfig& config,
+Planner::Planner(const WindowModel& model, const SampleConfig& sample, const PlannerConfig& config,
                  const Guide* guide)
     : model_(model), guide_(guide), sample_(sample), config_(config) {
   validate(sample);
@@ -34,10 +34,16 @@ Planner::Planner(const DenoisingModel& model, const SampleConfig& sample, const 
           " positions and as many velocities, got ", layout.observation_dim, " numbers");
 }
 
+Planner::Planner(std::shared_ptr<const WindowModel> model, const SampleConfig& sample,
+                 const PlannerConfig& config, const Guide* guide)
+    : Planner(*model, sample, config, guide) {
+  owned_ = std::move(model);
+}
+
 std::span<const float> Planner::plan(std::size_t i) const {
   if (i >= age_.size() || age_[i] < 0) return {};
   const auto size = static_cast<std::size_t>(model_.layout().size());
-  return std::span(plans_of_).subspan(i * size, size);
+  return std::span(windows_).subspan(i * size, size);
 }
 
 void Planner::set_conditions(std::vector<Condition> conditions) {
@@ -46,45 +52,29 @@ void Planner::set_conditions(std::vector<Condition> conditions) {
   conditions_ = std::move(conditions);
 }
 
-void Planner::reset(std::span<const unsigned char> mask) {
-  check_mask(mask);
-  for (std::size_t i = 0; i < age_.size(); ++i)
-    if (mask.empty() || mask[i]) begin(i);
-}
-
-void Planner::begin_episodes(std::span<const unsigned char> mask, std::span<const std::uint64_t> numbers) {
-  resize(numbers.size());
-  check_mask(mask);
-  const Streams numbered(Purpose::kPlanning, sample_.seed, kNumberedEpisodes);
-  for (std::size_t i = 0; i < age_.size(); ++i) {
-    if (!mask.empty() && !mask[i]) continue;
-    begin(i);
-    noise_[i] = numbered[numbers[i]];
-  }
-}
-
-void Planner::check_mask(std::span<const unsigned char> mask) const {
-  require(mask.empty() || age_.empty() || mask.size() == age_.size(), "Planner::reset: expected a mask of ",
-          age_.size(), " instances, got ", mask.size());
+void Planner::number_episodes(std::span<const std::uint64_t> numbers) {
+  numbers_.assign(numbers.begin(), numbers.end());
 }
 
 void Planner::begin(std::size_t i) {
   age_[i] = -1;
-  plan_[i] = 0;
-  noise_[i] = Streams(Purpose::kPlanning, sample_.seed, i)[episodes_[i]++];
+  next_plan_[i] = 0;
+  noise_[i] = numbers_.empty() ? Streams(Purpose::kPlanning, sample_.seed, i)[episodes_[i]++]
+                               : Streams(Purpose::kPlanning, sample_.seed, kNumberedEpisodes)[numbers_[i]];
 }
 
 void Planner::resize(std::size_t n) {
   if (age_.size() == n) return;
   age_.assign(n, -1);
-  plan_.assign(n, 0);
+  next_plan_.assign(n, 0);
   noise_.assign(n, Seed());
   episodes_.resize(std::max(n, episodes_.size()));
-  plans_of_.assign(n * static_cast<std::size_t>(model_.layout().size()), 0.0F);
+  windows_.assign(n * static_cast<std::size_t>(model_.layout().size()), 0.0F);
   for (std::size_t i = 0; i < n; ++i) begin(i);
 }
 
-void Planner::act(std::span<const double> obs, std::span<double> actions) {
+void Planner::act(const StepView& view, std::span<double> actions) {
+  const std::span<const double> obs = view.obs;
   const WindowLayout& layout = model_.layout();
   const auto obs_dim = static_cast<std::size_t>(layout.observation_dim),
              action_dim = static_cast<std::size_t>(layout.action_dim),
@@ -93,14 +83,19 @@ void Planner::act(std::span<const double> obs, std::span<double> actions) {
   require(n * obs_dim == obs.size() && n * action_dim == actions.size(),
           "Planner::act: expected observations of ", obs_dim, " and actions of ", action_dim,
           " numbers each, got ", obs.size(), " and ", actions.size(), " numbers");
+  require(numbers_.empty() || numbers_.size() == n, "Planner: expected numbers of ", n, " episodes, got ",
+          numbers_.size());
+  const bool all_begin = age_.size() != n;
   resize(n);
   std::vector<std::size_t> cold, warm;
   for (std::size_t i = 0; i < n; ++i) {
+    if (!all_begin && begins(view, i)) begin(i);
     if (age_[i] < 0 || (age_[i] >= config_.replan_every && config_.warm_level < 0))
       cold.push_back(i);
     else if (age_[i] >= config_.replan_every)
       warm.push_back(i);
   }
+  numbers_.clear();
   make_plans(cold, false, obs);
   make_plans(warm, true, obs);
   for (std::size_t i = 0; i < n; ++i) {
@@ -110,7 +105,7 @@ void Planner::act(std::span<const double> obs, std::span<double> actions) {
       continue;
     }
     const std::size_t row = static_cast<std::size_t>(age_[i]++ / layout.stride);
-    const auto from = plans_of_.begin() + static_cast<std::ptrdiff_t>(i * size + row * width);
+    const auto from = windows_.begin() + static_cast<std::ptrdiff_t>(i * size + row * width);
     std::copy_n(from, action_dim, actions.begin() + static_cast<std::ptrdiff_t>(i * action_dim));
   }
 }
@@ -162,7 +157,7 @@ void Planner::make_plans(const std::vector<std::size_t>& instances, bool warm, s
     start.reserve(instances.size() * size);
     for (const std::size_t i : instances)
       for (std::size_t row = 0; row < rows; ++row) {
-        const auto from = plans_of_.begin() +
+        const auto from = windows_.begin() +
                           static_cast<std::ptrdiff_t>(i * size + std::min(row + moved, rows - 1) * width);
         start.insert(start.end(), from, from + static_cast<std::ptrdiff_t>(width));
       }
@@ -170,17 +165,17 @@ void Planner::make_plans(const std::vector<std::size_t>& instances, bool warm, s
   std::vector<Rng> noise;
   for (const std::size_t i : instances) {
     noise.emplace_back(noise_[i]);
-    noise.back().jump(plan_[i]++ << kPlanBits);
+    noise.back().jump(next_plan_[i]++ << kPlanBits);
   }
   const std::vector<float> plans =
       warm ? model_.sample_from(start, config_.warm_level, conditions, sample_, guide_, noise)
            : model_.sample(static_cast<int>(instances.size()), conditions, sample_, guide_, noise);
   for (std::size_t k = 0; k < instances.size(); ++k) {
     std::copy_n(plans.begin() + static_cast<std::ptrdiff_t>(k * size), size,
-                plans_of_.begin() + static_cast<std::ptrdiff_t>(instances[k] * size));
+                windows_.begin() + static_cast<std::ptrdiff_t>(instances[k] * size));
     age_[instances[k]] = 0;
   }
-  plans_ += static_cast<std::int64_t>(instances.size());
+  sampled_ += static_cast<std::int64_t>(instances.size());
 }
 
 }  // namespace diffreward

@@ -4,12 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "agents/agent.h"
-#include "agents/diffusion/denoising_model.h"
+#include "agents/diffusion/window_model.h"
 #include "core/config.h"
 
 namespace diffreward {
@@ -51,38 +52,43 @@ class Planner final : public Agent {
  public:
   /// The model and the guide must live as long as the planner. Throws InvalidArgument for settings that the
   /// model cannot follow.
-  Planner(const DenoisingModel& model, const SampleConfig& sample, const PlannerConfig& config,
+  Planner(const WindowModel& model, const SampleConfig& sample, const PlannerConfig& config,
+          const Guide* guide = nullptr);
+  /// Keeps the model alive itself.
+  Planner(std::shared_ptr<const WindowModel> model, const SampleConfig& sample, const PlannerConfig& config,
           const Guide* guide = nullptr);
 
-  void act(std::span<const double> obs, std::span<double> actions) override;
-  void reset(std::span<const unsigned char> mask) override;
-  void begin_episodes(std::span<const unsigned char> mask, std::span<const std::uint64_t> numbers) override;
-  /// Fixed rows besides the first, as a goal at the last; see DenoisingModel::sample. Holds from the next
+  /// Reads observations and resets of the view.
+  void act(const StepView& view, std::span<double> actions) override;
+  void number_episodes(std::span<const std::uint64_t> numbers) override;
+  /// Fixed rows besides the first, as a goal at the last; see WindowModel::sample. Holds from the next
   /// plan on.
   void set_conditions(std::vector<Condition> conditions);
 
   /// The present plan of instance i, [horizon, width] in data units; empty before its first.
   std::span<const float> plan(std::size_t i) const;
-  std::int64_t plans() const { return plans_; }  ///< windows sampled so far, all instances
+  std::int64_t plans() const { return sampled_; }  ///< windows sampled so far, all instances
 
  private:
   void resize(std::size_t n);
   void begin(std::size_t i);
-  void check_mask(std::span<const unsigned char> mask) const;
   void follow_states(std::size_t i, std::span<const double> obs, std::span<double> actions) const;
   void make_plans(const std::vector<std::size_t>& instances, bool warm, std::span<const double> obs);
 
-  const DenoisingModel& model_;
+  std::shared_ptr<const WindowModel> owned_;  // null: somebody else's
+  const WindowModel& model_;
   const Guide* guide_;
   SampleConfig sample_;
   PlannerConfig config_;
-  std::vector<Condition> conditions_;    // observations of n instances or one
-  std::vector<float> plans_of_;          // [n, horizon, width]
-  std::vector<int> age_;                 // [n] environment steps since the plan was made; -1: none
-  std::vector<Seed> noise_;              // [n] of the present episode
-  std::vector<std::uint64_t> plan_;      // [n] number of the next plan in it
+  std::vector<Condition> conditions_;     // observations of n instances or one
+  std::vector<float> windows_;            // [n, horizon, width]  present plans
+  std::vector<int> age_;                  // [n] environment steps since the plan was made; -1: none
+  std::vector<Seed> noise_;               // [n] of the present episode
+  std::vector<std::uint64_t> next_plan_;  // [n] its number in the episode
+  std::vector<std::uint64_t>
+      numbers_;  // [n] of the episodes that begin with the next act(); empty: none given
   std::vector<std::uint64_t> episodes_;  // [most instances so far] begun
-  std::int64_t plans_ = 0;
+  std::int64_t sampled_ = 0;
 };
 
 }  // namespace diffreward

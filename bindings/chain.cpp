@@ -18,7 +18,7 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "envs/catalog.h"
-#include "rewards/learned_reward.h"
+#include "rewards/catalog.h"
 
 namespace diffreward::python {
 namespace {
@@ -145,7 +145,7 @@ struct Model {
   DiffusionModel model;
 
   py::array_t<float> of(const Floats& x, const Timesteps& t,
-                        at::Tensor (DenoisingModel::*function)(const at::Tensor&, const at::Tensor&)
+                        at::Tensor (WindowModel::*function)(const at::Tensor&, const at::Tensor&)
                             const) const {
     const at::Tensor windows =
         windows_tensor(x, model.layout(), model.layout().horizon, "x").to(model.device());
@@ -194,14 +194,15 @@ class TrainedAgent {
       require(n > 0, "obs: expected at least one observation, got none");
       agent_.reset();
       envs_ = make_vector(env_, {.count = n, .autoreset = "same_step"});
-      agent_ = Ppo::load(file_, *envs_);
+      agent_ = load_agent(file_, *envs_, Streams(Purpose::kController, 0));
     }
     const auto width = static_cast<py::ssize_t>(envs_->spec().observation.size());
     require(obs.shape(1) == width, "obs: expected observations [n, ", width, "], got [n, ", obs.shape(1),
             "]");
     py::array_t<double> actions({py::ssize_t(n), py::ssize_t(envs_->spec().action.size())});
-    agent_->reset({});
-    agent_->act({obs.data(), std::size_t(obs.size())}, {actions.mutable_data(), std::size_t(actions.size())});
+    const std::vector<std::uint8_t> begin(std::size_t(n), 1);  // nothing is held from call to call
+    agent_->act({.obs = {obs.data(), std::size_t(obs.size())}, .reset = begin},
+                {actions.mutable_data(), std::size_t(actions.size())});
     return actions;
   }
 
@@ -209,7 +210,7 @@ class TrainedAgent {
   std::filesystem::path file_;
   EnvConfig env_;
   std::unique_ptr<VectorEnv> envs_;
-  std::unique_ptr<Ppo> agent_;
+  std::unique_ptr<Agent> agent_;
 };
 
 void bind_chain(py::module_& m) {
@@ -257,19 +258,19 @@ void bind_chain(py::module_& m) {
       .def(
           "predict_x0",
           [](const Model& self, const Floats& x, const Timesteps& t) {
-            return self.of(x, t, &DenoisingModel::predict_x0);
+            return self.of(x, t, &WindowModel::predict_x0);
           },
           py::arg("x"), py::arg("t"))
       .def(
           "posterior_mean",
           [](const Model& self, const Floats& x, const Timesteps& t) {
-            return self.of(x, t, &DenoisingModel::posterior_mean);
+            return self.of(x, t, &WindowModel::posterior_mean);
           },
           py::arg("x"), py::arg("t"))
       .def(
           "score",
           [](const Model& self, const Floats& x, const Timesteps& t) {
-            return self.of(x, t, &DenoisingModel::score);
+            return self.of(x, t, &WindowModel::score);
           },
           py::arg("x"), py::arg("t"))
       .def("sample", &Model::sample, py::arg("n"), py::arg("conditions"), py::arg("config"),

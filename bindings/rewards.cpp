@@ -6,8 +6,9 @@
 
 #include "bindings/batch.h"
 #include "bindings/module.h"
-#include "rewards/learned_reward.h"
+#include "rewards/catalog.h"
 #include "rewards/rewarded_env.h"
+#include "rewards/transitions.h"
 
 namespace diffreward::python {
 namespace {
@@ -15,6 +16,7 @@ namespace {
 namespace py = pybind11;
 
 using Model = std::shared_ptr<RewardModel>;
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
 void bind_rewards(py::module_& m) {
   py::class_<RewardModel, Model>(m, "RewardModel", "Scores windows of behaviour.")
@@ -26,12 +28,39 @@ void bind_rewards(py::module_& m) {
       .def_property_readonly("action_dim", [](const RewardModel& self) { return self.layout().action_dim; })
       .def_property_readonly("observation_dim",
                              [](const RewardModel& self) { return self.layout().observation_dim; })
-      .def_property_readonly("reads_actions", &RewardModel::reads_actions,
-                             "Whether any action enters the score.")
+      .def_property_readonly(
+          "reads",
+          [](const RewardModel& self) {
+            switch (self.reads()) {
+              case Reads::kReached:
+                return "reached";
+              case Reads::kStateAction:
+                return "state_action";
+              case Reads::kTransition:
+                return "transition";
+            }
+            return "";
+          },
+          "What of a transition a row holds: the state \"reached\", \"state_action\", or the whole "
+          "\"transition\".")
+      .def(
+          "score_transitions",
+          [](const RewardModel& self, const Floats& obs, const Floats& actions, const Floats& reached) {
+            require(reached.ndim() == 2, "next_obs: expected [n, observation_dim]");
+            py::array_t<float> scores(reached.shape(0));
+            const auto span = [](const Floats& values) {
+              return std::span<const float>(values.data(), std::size_t(values.size()));
+            };
+            const std::span<float> out(scores.mutable_data(), std::size_t(scores.size()));
+            const py::gil_scoped_release unlocked;
+            score_transitions(self, {span(obs), span(actions), span(reached)}, out);
+            return scores;
+          },
+          py::arg("obs"), py::arg("actions"), py::arg("next_obs"),
+          "Scores [n] of transitions [n, ...], each alone: all rows of a longer window are the transition's.")
       .def(
           "score",
-          [](const RewardModel& self,
-             const py::array_t<float, py::array::c_style | py::array::forcecast>& windows) {
+          [](const RewardModel& self, const Floats& windows) {
             const WindowLayout& layout = self.layout();
             require(windows.ndim() == 3 && windows.shape(1) == layout.horizon &&
                         windows.shape(2) == layout.width(),

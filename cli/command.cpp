@@ -18,10 +18,10 @@
 
 #include "cli/toml.h"
 #include "core/file.h"
+#include "core/format.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/provenance.h"
-#include "leaderboard/results.h"
 
 namespace diffreward::cli {
 

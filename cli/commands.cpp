@@ -13,9 +13,9 @@ const std::vector<Command>& commands() {
       make_command<EnvsConfig, run_envs>("envs", "list environments, or describe and draw one", "", {"env"},
                                          {}, print_envs),
       make_stage_command<GenerateConfig, run_generate>(
-          "generate", "record base or expert data with a controller",
+          "generate", "let an agent act and record it as base or expert data",
           "Without options that say which task is wanted (--env-option goal_cell=1,1) goals are random: base "
-          "data. With them every episode does that task: expert data.",
+          "data. With them every episode does that task: expert data. --policy takes a saved agent, too.",
           {"out"}, generate_section),
       make_command<DataConfig, run_data>("data", "info, check or convert a data set",
                                          "usage: diffreward data info|check|convert PATH [--out ...]",
@@ -30,7 +30,7 @@ const std::vector<Command>& commands() {
       make_stage_command<EvaluateConfig, run_evaluate>("evaluate", "say what rewards mean, side by side", "",
                                                        {"rewards", "expert_data", "base_data", "out"},
                                                        evaluate_section),
-      make_stage_command<RlConfig, run_rl>("rl", "train PPO on an extracted or on the true reward", "",
+      make_stage_command<RlConfig, run_rl>("rl", "train an agent on an extracted or on the true reward", "",
                                            {"out"}, rl_section),
       make_stage_command<SteerConfig, run_steer>(
           "steer", "sample the base model with a reward as guide", "",

@@ -2,12 +2,13 @@
 #include "agents/device.h"
 #include "cli/section.h"
 #include "cli/stages.h"
+#include "rewards/catalog.h"
 #include "rewards/evaluate/maze_task.h"
-#include "rewards/learned_reward.h"
 
 namespace diffreward::cli {
 namespace {
 
+constexpr const char* kTask = "task";  // stands for the environment's own reward
 constexpr int kStripTimesteps[] = {0, 5, 10, 20, 40, 80};
 
 /// Names of the rewards in results and pictures: their stages' folders or files, numbered where these repeat.
@@ -39,9 +40,10 @@ struct Case {
 Json judge(const Case& c, const LearnedReward& reward, const std::string& name) {
   std::optional<FunctionReward> support;
   if (reward.relative != nullptr)
-    support.emplace(reward.relative->layout(), reward.relative->reads_actions(),
+    support.emplace(reward.relative->layout(), reward.relative->reads(),
                     [&](auto windows, auto out) { reward.relative->support(windows, out); });
-  const auto& [map, goal] = c.task;
+  const MazeMap& map = c.task.map;
+  const Point goal = c.task.goal;
   const RewardEvaluation result = evaluate_reward(*reward.model, map, goal, c.expert, c.base,
                                                   c.config.evaluation, support ? &*support : nullptr);
   const auto write = [&](const char* what, const Image& picture) {
@@ -79,7 +81,8 @@ StageSpec stage_of(const EvaluateConfig& config) {
       .products = {}};
   const std::vector<std::string> names = names_of(config.rewards);
   for (std::size_t i = 0; i < names.size(); ++i) {
-    stage.inputs.push_back({"rewards", config.rewards[i], "reward.safetensors", names[i]});
+    if (config.rewards[i] != kTask)
+      stage.inputs.push_back({"rewards", config.rewards[i], "reward.safetensors", names[i]});
     for (const char* picture : {"heatmap", "occupancy", "regions", "strip"})
       stage.products.push_back(concat(names[i], "_", picture, ".png"));
   }
@@ -95,7 +98,11 @@ Json run_evaluate(const EvaluateConfig& config) {
     Json result = {{"goal", c.task.goal}};
     const std::vector<std::string> names = names_of(config.rewards);
     for (std::size_t i = 0; i < names.size(); ++i) {
-      const LearnedReward reward = load_reward(product(config.rewards[i], "reward.safetensors"));
+      const LearnedReward reward =
+          config.rewards[i] == kTask
+              ? LearnedReward{maze_reward(c.task.goal, c.task.dense, static_cast<int>(expert.action_dim())),
+                              nullptr, nullptr}
+              : load_reward(product(config.rewards[i], "reward.safetensors"));
       result["rewards"][names[i]] = judge(c, reward, names[i]);
     }
     return result;

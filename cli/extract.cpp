@@ -1,10 +1,19 @@
 // diffreward extract: the relative reward of two models, or the discriminator that it is compared with.
+#include <optional>
+
 #include "agents/device.h"
 #include "cli/section.h"
 #include "cli/stages.h"
-#include "rewards/discriminator/discriminator.h"
+#include "rewards/catalog.h"
+#include "rewards/relative/sample_source.h"
 
 namespace diffreward::cli {
+
+std::vector<std::string> names_of_rewards() {
+  std::vector<std::string> names;
+  for (const RewardEntry& entry : reward_catalog()) names.push_back(entry.name);
+  return names;
+}
 
 StageSpec stage_of(const ExtractStageConfig& config) {
   return {.command = "extract",
@@ -24,15 +33,18 @@ Json run_extract(const ExtractStageConfig& config) {
     set_torch_threads(config.run.threads);
     const Dataset expert_data = open_data(config.expert_data), base_data = open_data(config.base_data);
     const DiffusionModel base = open_model(config.base, config.extract.device);
+    const RewardEntry& entry = reward_entry(config.method);
+    std::optional<DiffusionModel> expert;
+    if (entry.reads_expert) expert.emplace(open_model(config.expert, config.extract.device));
+    validate(config.extract);
+    const auto windows = windows_of(expert_data, base_data, base.layout(), base.normalizer(),
+                                    config.extract.held_out, config.extract.seed);
+    const LearnedReward reward =
+        entry.train({expert ? &*expert : nullptr, base, *windows}, config.extract, folder);
     Json result = {{"reward", "reward.safetensors"}, {"method", config.method}};
-    if (config.method == "discriminator") {
-      train_discriminator(base, expert_data, base_data, config.extract, folder);
-      return result;
-    }
-    const DiffusionModel expert = open_model(config.expert, config.extract.device);
-    const auto reward = extract(expert, base, expert_data, base_data, config.extract, folder);
+    if (reward.relative == nullptr) return result;
     Json report = Json::array();
-    for (const FieldReport& at : reward->field_report())
+    for (const FieldReport& at : reward.relative->field_report())
       report.push_back({{"t", at.t},
                         {"difference_rms", at.difference_rms},
                         {"read_share", at.read_share},

@@ -1,7 +1,12 @@
-// diffreward generate: walk mazes with the waypoint controller and record what happens.
+// diffreward generate: let an agent act and record what happens.
+#include <algorithm>
+
+#include "agents/device.h"
+#include "cli/command.h"
 #include "cli/section.h"
 #include "cli/stages.h"
 #include "core/file.h"
+#include "datasets/collect.h"
 #include "envs/vector_env.h"
 
 namespace diffreward::cli {
@@ -61,8 +66,40 @@ bool is_expert(const GenerateConfig& config) {
   return config.role.empty() ? is_directed(config.env) : config.role == "expert";
 }
 
+bool is_scripted(const std::string& policy) {
+  const std::vector<AgentInfo> scripted = scripted_agents();
+  return std::ranges::any_of(scripted, [&](const AgentInfo& agent) { return agent.name == policy; });
+}
+
+/// The product that a saved agent's folder stands for: an agent that learned, or a diffusion model.
+const char* agent_product(const std::string& policy) {
+  std::error_code ignored;
+  const bool model =
+      std::filesystem::is_regular_file(std::filesystem::path(policy) / "model.safetensors", ignored);
+  return model ? "model.safetensors" : "agent.safetensors";
+}
+
+/// Throws UsageError where nobody has that name and nothing is there.
+void check_policy(const std::string& policy) {
+  std::error_code ignored;
+  if (is_scripted(policy) || std::filesystem::exists(policy, ignored)) return;
+  std::vector<std::string> names;
+  for (const AgentInfo& agent : scripted_agents()) names.push_back(agent.name);
+  throw UsageError(
+      concat("policy: ", unknown_name("agent", policy, names), " (and no saved agent is there)"));
+}
+
 std::string minari_id(const GenerateConfig& config) {
   return concat("diffreward/", config.env.id, "/", is_expert(config) ? "expert" : "base", "-v0");
+}
+
+/// What the file tells of who acted.
+Json agent_settings(const GenerateConfig& config) {
+  Json settings = {{"policy", config.policy}};
+  const Json all = to_json(config.agents);
+  if (all.contains(config.policy)) settings.update(all.at(config.policy));
+  if (!is_scripted(config.policy)) settings.update(to_json(config.planning));
+  return settings;
 }
 
 }  // namespace
@@ -75,6 +112,8 @@ StageSpec stage_of(const GenerateConfig& config) {
                   .inputs = files_of(config.env),
                   .products = {"data.hdf5"},
                   .link = Link::kAgents};
+  if (!is_scripted(config.policy))
+    stage.inputs.push_back({"policy", config.policy, agent_product(config.policy)});
   if (config.format == "minari")
     for (const char* file : {"/data/main_data.hdf5", "/data/metadata.json"})
       stage.products.push_back(minari_id(config) + file);
@@ -82,6 +121,7 @@ StageSpec stage_of(const GenerateConfig& config) {
 }
 
 Json run_generate(const GenerateConfig& config) {
+  check_policy(config.policy);
   return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     const RecordingSize size = size_of(config);
     const bool expert = is_expert(config);
@@ -93,15 +133,25 @@ Json run_generate(const GenerateConfig& config) {
                                         .max_steps = config.episode_steps > 0 ? config.episode_steps : -1});
     const Recording recorded = expert ? (config.held_out ? Recording::kHeldOutExpert : Recording::kExpert)
                                       : (config.held_out ? Recording::kHeldOutBase : Recording::kBase);
+    const Streams noise = streams_of(recorded, config.seed, Purpose::kController);
+    const bool scripted = is_scripted(config.policy);
+    std::unique_ptr<Agent> agent;
+    if (scripted) {
+      agent = make_agent(config.policy, config.agents, *envs, noise);
+    } else {
+      check_device(config.device);
+      set_torch_threads(config.run.threads);
+      agent = load_agent(product(config.policy, agent_product(config.policy)), *envs, noise, config.planning,
+                         config.device);
+    }
     const CollectInfo info{
-        .behaviour = expert ? "waypoints to one goal" : "waypoints to random goals",
-        .seed = config.waypoints.seed,
+        .behaviour =
+            concat(scripted ? config.policy : "saved agent", expert ? " with one task" : " with any task"),
+        .seed = config.seed,
         .recording = recorded,
         .env_options = env.options,
-        .extra = {{"controller", to_json(config.waypoints)}, {"episode_steps", config.episode_steps}},
-        .extra_fields = waypoint_extra_fields()};
-    const Dataset data =
-        collect(*envs, waypoint_policy(config.waypoints, recorded), size.steps, info, folder / "data.hdf5");
+        .extra = {{"agent", agent_settings(config)}, {"episode_steps", config.episode_steps}}};
+    const Dataset data = collect(*envs, *agent, size.steps, info, folder / "data.hdf5");
     Json result = {{"data", "data.hdf5"}, {"transitions", data.size()}, {"episodes", data.episodes().size()}};
     if (data.size() != static_cast<std::size_t>(config.steps))
       result["rounded"] = concat(config.steps, " steps were asked for, ", data.size(),

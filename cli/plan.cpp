@@ -5,7 +5,7 @@
 #include "cli/section.h"
 #include "cli/stages.h"
 #include "core/statistics.h"
-#include "rewards/learned_reward.h"
+#include "rewards/catalog.h"
 
 namespace diffreward::cli {
 

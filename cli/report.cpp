@@ -5,6 +5,7 @@
 #include <map>
 
 #include "cli/stage.h"
+#include "core/format.h"
 #include "core/provenance.h"
 #include "core/statistics.h"
 

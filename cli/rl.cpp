@@ -1,4 +1,4 @@
-// diffreward rl: train PPO on the task's reward or on an extracted one; judge it by the task's.
+// diffreward rl: train an agent on the task's reward or on an extracted one; judge it by the task's.
 #include <cmath>
 #include <limits>
 
@@ -7,7 +7,7 @@
 #include "cli/stages.h"
 #include "core/progress.h"
 #include "core/statistics.h"
-#include "rewards/learned_reward.h"
+#include "rewards/catalog.h"
 #include "rewards/rewarded_env.h"
 
 namespace diffreward::cli {
@@ -31,9 +31,9 @@ std::unique_ptr<VectorEnv> make_paid(const RlConfig& config) {
 }
 
 /// Returns on one task, and how its episodes end.
-Json judge(const RlConfig& config, Ppo& agent, const Json& options) {
+Json judge(const RlConfig& config, Agent& agent, const Json& options) {
   const auto env = make_task(config, options);
-  const auto outcomes = evaluate_agent(*env, agent, config.episodes, config.ppo.seed);
+  const auto outcomes = evaluate_agent(*env, agent, config.episodes, config.seed);
   std::vector<double> returns;
   Json ends = Json::array();
   for (const EpisodeOutcome& outcome : outcomes) {
@@ -67,6 +67,12 @@ Json ends_of(const EnvSpec& spec, const std::vector<EpisodeOutcome>& outcomes) {
   return ends;
 }
 
+std::vector<std::string> names_of_learners() {
+  std::vector<std::string> names;
+  for (const AgentInfo& agent : learning_agents()) names.push_back(agent.name);
+  return names;
+}
+
 StageSpec stage_of(const RlConfig& config) {
   std::vector<StageInput> inputs = files_of(config.env);
   for (const auto& [judge, options] : config.judges.items())
@@ -88,32 +94,35 @@ Json run_rl(const RlConfig& config) {
     require(options.is_object(), "judges.", name, ": expected options of the environment, got ",
             brief(options));
   return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
-    check_device(config.ppo.device);
+    check_device(config.device);
     set_torch_threads(1);  // the nets are too small for more
     const auto env = make_paid(config);
-    Ppo agent(*env, config.ppo);
+    const auto agent = make_learner(config.algorithm, config.learners, *env, config.seed, config.device);
     Progress progress(
-        config.reward.empty() ? "PPO on the true reward" : "PPO on " + config.reading.reading + " rho",
+        concat(config.algorithm,
+               config.reward.empty() ? " on the true reward" : " on " + config.reading.reading + " rho"),
         config.env_steps, "steps");
     Json curve = Json::array();
     std::int64_t seen = 0;
-    agent.train(config.env_steps, [&](const PpoMetrics& metrics) {
-      curve.push_back({{"env_steps", metrics.env_steps},
-                       {"reward", metrics.reward},
-                       {"task_reward", metrics.task_reward},
-                       {"episode_return", metrics.episode_return},
-                       {"kl", metrics.kl},
-                       {"explained_variance", metrics.explained_variance}});
+    agent->train(config.env_steps, [&](const TrainingMetrics& metrics) {
+      Json line = {{"env_steps", metrics.env_steps},
+                   {"reward", metrics.reward},
+                   {"task_reward", metrics.task_reward},
+                   {"episode_return", metrics.episode_return}};
+      for (const auto& [name, value] : metrics.details) line[name] = value;
+      curve.push_back(line);
       progress.advance(metrics.env_steps - seen,
                        concat("true reward ", std::round(metrics.task_reward * 1000) / 1000));
       seen = metrics.env_steps;
     });
-    agent.save(folder / "agent.safetensors");
-    Json result = {
-        {"agent", "agent.safetensors"}, {"env", to_json(with_texts(config.env))}, {"curve", curve}};
+    agent->save(folder / "agent.safetensors");
+    Json result = {{"agent", "agent.safetensors"},
+                   {"algorithm", config.algorithm},
+                   {"env", to_json(with_texts(config.env))},
+                   {"curve", curve}};
     const Json as_it_is = {{"task", Json::object()}};
     for (const auto& [name, options] : (config.judges.empty() ? as_it_is : config.judges).items())
-      result["judges"][name] = judge(config, agent, options);
+      result["judges"][name] = judge(config, *agent, options);
     return result;
   });
 }

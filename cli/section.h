@@ -7,7 +7,7 @@
 #include <string>
 
 #include "core/json.h"
-#include "leaderboard/page.h"
+#include "report/page.h"
 
 namespace diffreward::cli {
 

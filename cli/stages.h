@@ -7,10 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "agents/catalog.h"
 #include "agents/diffusion/diffusion_model.h"
-#include "agents/planner.h"
-#include "agents/ppo/ppo.h"
-#include "agents/scripted/waypoints.h"
 #include "cli/stage.h"
 #include "core/config.h"
 #include "envs/catalog.h"
@@ -35,19 +33,25 @@ struct RunConfig {
 
 struct GenerateConfig {
   EnvConfig env;
-  std::string role;              // base, expert; empty: expert where the options say which task is wanted
-  std::int64_t steps = 600'000;  // transitions
-  int count = 512;               // instances recorded side by side
-  int episode_steps = 200;       // steps until the next start; 0: the environment's own limit
-  bool whole_episodes = true;    // fewer instances and more steps, until every episode is whole
-  bool held_out = false;         // to test on: no random number of the recording to train on
-  std::string format = "d4rl";   // d4rl or minari
-  WaypointConfig waypoints{.action_noise = 0.1};
+  std::string policy = "waypoints";  // a scripted agent, or a saved one's file or folder
+  std::string role;                  // base, expert; empty: expert where the options say which task is wanted
+  std::int64_t steps = 600'000;      // transitions
+  int count = 512;                   // instances recorded side by side
+  int episode_steps = 200;           // steps until the next start; 0: the environment's own limit
+  bool whole_episodes = true;        // fewer instances and more steps, until every episode is whole
+  bool held_out = false;             // to test on: no random number of the recording to train on
+  std::string format = "d4rl";       // d4rl or minari
+  std::uint64_t seed = 0;            // of starts, goals and what the agent draws
+  ScriptedAgents agents;
+  PlanningConfig planning;
+  std::string device = "cpu";  // of a saved agent
   RunConfig run;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("env", self.env, "what is recorded");
+    field("policy", self.policy,
+          "who acts: waypoints, random, or a saved agent or diffusion model (file or folder)");
     field("role", self.role,
           "the side of a pair that is recorded; empty for expert where the options of the environment say "
           "which task is wanted, and base where they do not",
@@ -61,7 +65,10 @@ struct GenerateConfig {
     field("held_out", self.held_out,
           "a recording to test on: it shares no random number with the one to train on");
     field("format", self.format, "file format", Choices{"d4rl", "minari"});
-    field("waypoints", self.waypoints, "the waypoint controller");
+    field("seed", self.seed, "seed of starts, goals and what the agent draws at random");
+    ScriptedAgents::visit(self.agents, field);
+    PlanningConfig::visit(self.planning, field);
+    field("device", self.device, "of a saved agent, cpu or cuda", Choices{"cpu", "cuda"});
     RunConfig::visit(self.run, field);
   }
 };
@@ -83,10 +90,15 @@ struct TrainConfig {
   }
 };
 
+/// Names in reward_catalog().
+std::vector<std::string> names_of_rewards();
+/// Names of the agents that learn.
+std::vector<std::string> names_of_learners();
+
 struct ExtractStageConfig {
   std::string expert, base;            // models or train's folders
   std::string expert_data, base_data;  // data sets or generate's folders
-  std::string method = "relative";     // relative, or discriminator (the baseline)
+  std::string method = "relative";     // of reward_catalog()
   ExtractConfig extract;
   RunConfig run;
 
@@ -97,7 +109,7 @@ struct ExtractStageConfig {
     field("expert_data", self.expert_data, "data of the expert");
     field("base_data", self.base_data, "data of the base");
     field("method", self.method, "gradient matching, or an expert-vs-base classifier",
-          Choices{"relative", "discriminator"});
+          Choices(names_of_rewards()));
     ExtractConfig::visit(self.extract, field);
     RunConfig::visit(self.run, field);
   }
@@ -105,19 +117,23 @@ struct ExtractStageConfig {
 
 struct RlConfig {
   EnvConfig env;
-  std::string reward;  // reward file or extract's folder; empty: the task's own
+  std::string algorithm = "ppo";  // of learning_agents()
+  std::string reward;             // reward file or extract's folder; empty: the task's own
   ReadingConfig reading;
   Json judges = Json::object();        // of the agent: options of env for each, by name
   int count = 128;                     // instances
   std::int64_t env_steps = 1'310'720;  // environment steps in all
   int episodes = 256;                  // evaluation episodes
   int episode_steps = 0;               // of all episodes; 0: the environment's own limit
-  PpoConfig ppo{.action_repeat = 4};
+  std::uint64_t seed = 0;              // of weights, actions and starts, in training and evaluation
+  std::string device = "cpu";
+  LearningAgents learners;
   RunConfig run;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("env", self.env, "where it is trained");
+    field("algorithm", self.algorithm, "how it learns", Choices(names_of_learners()));
     field("reward", self.reward, "reward to train on; empty for the task's own");
     field("reading", self.reading, "how that reward is paid out");
     field("judges", self.judges,
@@ -128,13 +144,15 @@ struct RlConfig {
     field("episodes", self.episodes, "evaluation episodes", Bounds{1, 1e6});
     field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own",
           Bounds{0, 1e9});
-    field("ppo", self.ppo, "proximal policy optimisation");
+    field("seed", self.seed, "seed of weights, actions and starts");
+    field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
+    LearningAgents::visit(self.learners, field);
     RunConfig::visit(self.run, field);
   }
 };
 
 struct EvaluateConfig {
-  std::vector<std::string> rewards;    // extract's folders or reward files
+  std::vector<std::string> rewards;    // extract's folders or reward files; "task" for the environment's own
   std::string expert_data, base_data;  // recordings that nothing was fitted to
   RewardEvaluationConfig evaluation;
   int width = 480;  // of pictures, pixels
@@ -142,7 +160,7 @@ struct EvaluateConfig {
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("rewards", self.rewards, "rewards to evaluate, side by side");
+    field("rewards", self.rewards, "rewards to evaluate, side by side; task for the environment's own");
     field("expert_data", self.expert_data, "recordings of the expert that nothing was fitted to: the task");
     field("base_data", self.base_data, "recordings of the base that nothing was fitted to");
     RewardEvaluationConfig::visit(self.evaluation, field);

@@ -2,9 +2,9 @@
 #include "agents/device.h"
 #include "cli/section.h"
 #include "cli/stages.h"
+#include "rewards/catalog.h"
 #include "rewards/evaluate/maze_task.h"
 #include "rewards/evaluate/steering.h"
-#include "rewards/learned_reward.h"
 
 namespace diffreward::cli {
 
@@ -31,7 +31,8 @@ Json run_steer(const SteerConfig& config) {
     const bool as_step = reward.relative != nullptr && config.units == "difference";
     const auto guide = as_step ? difference_guide(reward.relative) : reward.guide;
     const Dataset data = open_data(config.base_data);
-    const auto [map, goal] = maze_task(open_data(config.expert_data));
+    const auto [map, goal, dense] = maze_task(open_data(config.expert_data));
+    require(guide != nullptr, "reward: expected one that can guide");
     const SteeringReport report =
         evaluate_steering(base, expert, *guide, data, map, goal, config.sample,
                           {.samples = config.samples, .bootstrap = {.seed = config.sample.seed}});

@@ -1,6 +1,23 @@
-# dr_library(<name> [TORCH] SOURCES ... [LINK ...] [PRIVATE_LINK ...]): one link of the chain, as diffreward_<name>.
+# dr_sources(<out> <pattern> [BUT <regex>]): files below the current folder, looked for again in every build, so that a
+# new one is built without a line here.
+function(dr_sources out pattern)
+  cmake_parse_arguments(A "" "BUT" "" ${ARGN})
+  file(GLOB_RECURSE found CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} ${pattern})
+  if(A_BUT)
+    list(FILTER found EXCLUDE REGEX "${A_BUT}")
+  endif()
+  list(SORT found)
+  set(${out} ${found} PARENT_SCOPE)
+endfunction()
+
+# dr_library(<name> [TORCH] [ONLY] [SOURCES ...] [BUT <regex>] [LINK ...] [PRIVATE_LINK ...]): one link of the chain, as
+# diffreward_<name>, of all sources in its folder (but those) and those named; ONLY of the latter.
 function(dr_library name)
-  cmake_parse_arguments(A "TORCH" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})
+  cmake_parse_arguments(A "TORCH;ONLY" "BUT" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})
+  if(NOT A_ONLY)
+    dr_sources(found *.cpp BUT "${A_BUT}")
+    list(APPEND A_SOURCES ${found})
+  endif()
   add_library(diffreward_${name} STATIC ${A_SOURCES})
   add_library(diffreward::${name} ALIAS diffreward_${name})
   set_target_properties(diffreward_${name} PROPERTIES EXPORT_NAME ${name})

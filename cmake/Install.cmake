@@ -6,8 +6,34 @@ install(TARGETS ${dr_libraries} EXPORT DiffRewardTargets ARCHIVE DESTINATION ${C
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 set(dr_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/DiffReward)
 install(EXPORT DiffRewardTargets NAMESPACE diffreward:: DESTINATION ${dr_config_dir})
-foreach(folder core envs datasets agents rewards leaderboard)
-  install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/diffreward FILES_MATCHING PATTERN "*.h")
+# Headers: the front doors, and what they include.
+set(dr_open
+  envs/env.h envs/vector_env.h envs/async_env.h envs/agent.h envs/catalog.h envs/maze2d/maze2d.h
+  datasets/dataset.h datasets/collect.h datasets/check.h datasets/windows.h datasets/normalizer.h
+  agents/agent.h agents/catalog.h agents/device.h agents/planner.h agents/diffusion/diffusion_model.h
+  rewards/reward_model.h rewards/catalog.h rewards/rewarded_env.h rewards/transitions.h rewards/discriminator/discriminator.h
+  rewards/relative/sample_source.h rewards/evaluate/evaluate.h rewards/evaluate/maze_task.h rewards/evaluate/steering.h
+  rewards/recipes/recipes.h
+  report/page.h leaderboard/results.h)
+set(dr_headers "")
+while(dr_open)
+  list(POP_FRONT dr_open header)
+  if(header IN_LIST dr_headers)
+    continue()
+  endif()
+  list(APPEND dr_headers ${header})
+  file(STRINGS ${header} lines REGEX "^#include \"")
+  foreach(line ${lines})
+    string(REGEX REPLACE "^#include \"(.*)\".*" "\\1" included "${line}")
+    list(APPEND dr_open ${included})
+  endforeach()
+endwhile()
+foreach(header ${dr_headers})
+  if(header MATCHES "_torch.h$")
+    message(FATAL_ERROR "${header}: expected front doors without LibTorch, found it behind one of them")
+  endif()
+  get_filename_component(folder ${header} DIRECTORY)
+  install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/diffreward/${folder})
 endforeach()
 configure_package_config_file(cmake/DiffRewardConfig.cmake.in ${PROJECT_BINARY_DIR}/DiffRewardConfig.cmake
   INSTALL_DESTINATION ${dr_config_dir})

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/json.h"
+
 namespace diffreward {
 
 /// One array. `dtype` is the format's name: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
@@ -45,5 +47,20 @@ class Safetensors {
 /// bytes.
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, TensorBytes>& tensors,
                        const std::map<std::string, std::string>& metadata);
+
+/// A metadata entry as JSON read by `convert`; every failure names the file and the entry.
+template <class Convert>
+auto read_entry(const Safetensors& file, const std::filesystem::path& path, const std::string& key,
+                Convert&& convert) {
+  const std::string what = concat(path.string(), ": metadata '", key, "'");
+  const Json json = parse_json(file.metadata_at(key), what);
+  try {
+    return convert(json);
+  } catch (const Json::exception&) {  // its own words name types of the library
+    throw Error(concat(what, ": expected other members, found ", brief(json)));
+  } catch (const Error& error) {
+    throw Error(concat(what, ": ", error.what()));
+  }
+}
 
 }  // namespace diffreward

@@ -54,7 +54,7 @@ const char* name_of(Recording recording) {
   return kNames[static_cast<std::size_t>(recording)];
 }
 
-Dataset collect(VectorEnv& envs, const PolicyFn& policy, std::size_t steps, const CollectInfo& info,
+Dataset collect(VectorEnv& envs, Agent& agent, std::size_t steps, const CollectInfo& info,
                 const std::filesystem::path& path) {
   require(envs.autoreset() == Autoreset::kSameStep,
           "collect: expected a vector env with same_step autoreset");
@@ -64,41 +64,30 @@ Dataset collect(VectorEnv& envs, const PolicyFn& policy, std::size_t steps, cons
   const std::size_t length = (steps + n - 1) / n, obs_dim = spec.observation.size(),
                     act_dim = spec.action.size();
   const std::size_t info_dim = spec.info_size();
-  std::vector<InfoField> fields = spec.info;
-  fields.insert(fields.end(), info.extra_fields.begin(), info.extra_fields.end());
-  std::size_t extra_dim = 0;
-  for (const InfoField& field : info.extra_fields) extra_dim += field.size;
-
   Json extra_provenance = info.extra;
   extra_provenance["recording"] = name_of(info.recording);
   Provenance provenance{spec.id,   info.behaviour,   "diffreward " DIFFREWARD_VERSION,
                         info.seed, info.env_options, extra_provenance};
-  D4rlWriter writer(path, n * length, obs_dim, act_dim, fields, provenance);
+  D4rlWriter writer(path, n * length, obs_dim, act_dim, spec.info, provenance);
   Buffer<float> observations("observations", n, obs_dim), next_observations("next_observations", n, obs_dim);
   Buffer<float> actions("actions", n, act_dim), rewards("rewards", n, 1);
   Buffer<std::uint8_t> terminals("terminals", n, 1), timeouts("timeouts", n, 1);
   std::vector<Buffer<float>> infos;
-  for (const InfoField& field : fields) infos.emplace_back("infos/" + field.name, n, field.size);
+  for (const InfoField& field : spec.info) infos.emplace_back("infos/" + field.name, n, field.size);
 
-  std::vector<double> chosen(n * act_dim), extra(n * extra_dim), state_info(info_dim);
+  std::vector<double> chosen(n * act_dim);
   Progress progress("record " + info.behaviour, static_cast<std::int64_t>(n * length), "steps");
   const StepView* view = &envs.reset(streams_of(info.recording, info.seed));
   for (std::size_t done = 0, filled = 0; done + filled < length;) {
-    std::fill(extra.begin(), extra.end(), 0.0);
-    policy(envs, *view, chosen, extra);
+    agent.act(*view, chosen);
     for (std::size_t i = 0; i < n; ++i) {
       observations.put(i, filled, view->obs.data() + i * obs_dim);
-      // Read after the policy, which may have moved the goal: the row's goal is the one its reward is paid
-      // for.
-      envs.env(static_cast<int>(i)).info(state_info);
-      for (std::size_t f = 0, at = 0; f < spec.info.size(); at += spec.info[f++].size)
-        infos[f].put(i, filled, state_info.data() + at);
+      for (std::size_t f = 0, at = i * info_dim; f < spec.info.size(); at += spec.info[f++].size)
+        infos[f].put(i, filled, view->info.data() + at);
     }
     view = &envs.step(chosen);
     const bool last = done + filled + 1 == length;
     for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t f = spec.info.size(), at = 0; f < fields.size(); at += fields[f++].size)
-        infos[f].put(i, filled, extra.data() + i * extra_dim + at);
       actions.put(i, filled, chosen.data() + i * act_dim);
       next_observations.put(i, filled, view->final_obs.data() + i * obs_dim);
       rewards.put(i, filled, view->task_reward.data() + i);

@@ -2,16 +2,19 @@
 
 #include <algorithm>
 #include <numeric>
+#include <ranges>
 
 #include "core/interrupt.h"
 
 namespace diffreward {
 
 Json WindowLayout::json() const {
-  return {{"horizon", horizon},
-          {"stride", stride},
-          {"action_dim", action_dim},
-          {"observation_dim", observation_dim}};
+  Json out = {{"horizon", horizon},
+              {"stride", stride},
+              {"action_dim", action_dim},
+              {"observation_dim", observation_dim}};
+  if (reached) out["reached"] = true;
+  return out;
 }
 
 WindowLayout WindowLayout::from_json(const Json& json) {
@@ -22,7 +25,8 @@ WindowLayout WindowLayout::from_json(const Json& json) {
     return value;
   };
   return {size("horizon", 1, kMostRows), size("stride", 1, kMostRows), size("action_dim", 0, kMostColumns),
-          size("observation_dim", 1, kMostColumns)};
+          size("observation_dim", 1, kMostColumns),
+          json.contains("reached") && member<bool>(json, "reached")};
 }
 
 WindowSampler::WindowSampler(Dataset data, WindowLayout layout, bool pad)
@@ -69,9 +73,12 @@ void WindowSampler::copy(std::size_t index, std::span<float> out) const {
     if (row < end) {
       if (actions) to = std::copy_n(data_.actions().data() + row * actions, actions, to);
       to = std::copy_n(data_.observations().data() + row * observations, observations, to);
+      if (layout_.reached)
+        to = std::copy_n(data_.next_observations().data() + row * observations, observations, to);
     } else {
       to = std::fill_n(to, actions, 0.0f);
-      to = std::copy_n(data_.observations().data() + (end - 1) * observations, observations, to);
+      for (int part = 0; part < (layout_.reached ? 2 : 1); ++part)
+        to = std::copy_n(data_.observations().data() + (end - 1) * observations, observations, to);
     }
   }
 }
@@ -81,6 +88,26 @@ void WindowSampler::sample(Rng& rng, std::span<float> out) const {
   require(out.size() % size == 0, "windows: expected room for whole windows of ", size, " numbers, got ",
           out.size());
   for (std::size_t at = 0; at < out.size(); at += size) copy(rng.below(count_), out.subspan(at, size));
+}
+
+EpisodeWindows::EpisodeWindows(const WindowSampler& windows, const std::vector<std::size_t>& episodes) {
+  const auto all = std::views::iota(std::size_t{0}, windows.count());
+  const auto first_of = [&](std::size_t episode) {
+    const auto at =
+        std::ranges::partition_point(all, [&](std::size_t i) { return windows.episode(i) < episode; });
+    return static_cast<std::size_t>(at - all.begin());
+  };
+  for (const std::size_t episode : episodes) {
+    begin_.push_back(first_of(episode));
+    first_.push_back(first_.back() + first_of(episode + 1) - begin_.back());
+  }
+}
+
+std::size_t EpisodeWindows::draw(Rng& rng) const {
+  const std::size_t number = rng.below(count());
+  const auto after = std::ranges::upper_bound(first_, number);
+  const auto episode = static_cast<std::size_t>(after - first_.begin()) - 1;
+  return begin_[episode] + number - first_[episode];
 }
 
 Split split_episodes(const Dataset& data, double held_out, std::uint64_t seed) {

@@ -10,14 +10,15 @@
 
 namespace diffreward {
 
-/// One window is [horizon, width]; each row is [action, observation] (Diffuser's order) or the observation
-/// alone.
+/// One window is [horizon, width]; each row is [action, observation] (Diffuser's order), without the action where
+/// action_dim is 0, and followed by the observation that the step reached where `reached` says so.
 struct WindowLayout {
   int horizon = 1;     // rows
   int stride = 1;      // environment steps between rows
   int action_dim = 0;  // 0: observations only
   int observation_dim = 0;
-  int width() const { return action_dim + observation_dim; }
+  bool reached = false;  // rows are whole transitions, [action, observation, observation reached]
+  int width() const { return action_dim + (reached ? 2 : 1) * observation_dim; }
   int size() const { return horizon * width(); }
   bool operator==(const WindowLayout&) const = default;
 
@@ -51,6 +52,19 @@ class WindowSampler {
   bool pad_;
   std::vector<std::size_t> first_;  // [episodes + 1] index of each episode's first window
   std::size_t count_ = 0;
+};
+
+/// The windows of some episodes of a sampler; no data is copied.
+class EpisodeWindows {
+ public:
+  EpisodeWindows(const WindowSampler& windows, const std::vector<std::size_t>& episodes);
+  std::size_t count() const { return first_.back(); }
+  /// Index (in the sampler) of a window drawn uniformly; count() must not be 0.
+  std::size_t draw(Rng& rng) const;
+
+ private:
+  std::vector<std::size_t> begin_;        // index of each episode's first window
+  std::vector<std::size_t> first_ = {0};  // windows in the episodes before it; the last entry is the total
 };
 
 /// Data split by whole episodes: `held_out` of them (at random, by seed) against the rest.

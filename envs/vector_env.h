@@ -26,16 +26,15 @@ enum class Autoreset {
 /// destroyed. A reset sets final_obs = obs, final_info = info, reward 0 and no end for its instances and
 /// leaves the others' entries as they were.
 struct StepView {
-  std::span<const double> obs;          // [n, obs_dim]  what the next action answers to
-  std::span<const double> final_obs;    // [n, obs_dim]  what this step reached, before any automatic reset
-  std::span<const double> reward;       // [n]  what the agent is paid
-  std::span<const double> task_reward;  // [n]  the environment's own reward; equals reward unless wrapped
-  std::span<const std::uint8_t> terminated;  // [n]  the task ended with this step
-  std::span<const std::uint8_t>
-      truncated;  // [n]  the episode reached its step limit; `terminated` may be set as well
-  std::span<const std::uint8_t> reset;  // [n]  obs is the first of an episode
-  std::span<const double> info;         // [n, info_size]  what Env::info tells of obs
-  std::span<const double> final_info;   // [n, info_size]  and of final_obs
+  std::span<const double> obs = {};               // [n, obs_dim]  what the next action answers to
+  std::span<const double> final_obs = {};         // [n, obs_dim]  reached by this step, before any autoreset
+  std::span<const double> reward = {};            // [n]  what the agent is paid
+  std::span<const double> task_reward = {};       // [n]  the environment's own; equals reward unless wrapped
+  std::span<const std::uint8_t> terminated = {};  // [n]  the task ended with this step
+  std::span<const std::uint8_t> truncated = {};   // [n]  it reached the step limit; `terminated` may hold too
+  std::span<const std::uint8_t> reset = {};       // [n]  obs is the first of an episode
+  std::span<const double> info = {};              // [n, info_size]  what Env::info tells of obs
+  std::span<const double> final_info = {};        // [n, info_size]  and of final_obs
 };
 
 struct VectorConfig {

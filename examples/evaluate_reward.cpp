@@ -15,7 +15,7 @@
 #include "envs/catalog.h"
 #include "envs/maze2d/maze2d.h"
 #include "envs/vector_env.h"
-#include "leaderboard/page.h"
+#include "report/page.h"
 #include "rewards/evaluate/evaluate.h"
 
 using namespace diffreward;
@@ -27,12 +27,10 @@ Dataset walk(Recording recording, const Json& options, int episodes, const std::
   constexpr int kSteps = 200;
   const auto envs = make_vector("Maze2D-UMaze-v0",
                                 {.count = episodes, .autoreset = "same_step", .max_steps = kSteps}, options);
-  const CollectInfo info{.behaviour = behaviour,
-                         .recording = recording,
-                         .env_options = options,
-                         .extra_fields = waypoint_extra_fields()};
-  return collect(*envs, waypoint_policy({.action_noise = 0.1}, recording), std::size_t(episodes) * kSteps,
-                 info, file);
+  const auto walker = make_agent(WaypointConfig{.action_noise = 0.1}, *envs,
+                                 streams_of(recording, /*seed=*/0, Purpose::kController));
+  const CollectInfo info{.behaviour = behaviour, .recording = recording, .env_options = options};
+  return collect(*envs, *walker, std::size_t(episodes) * kSteps, info, file);
 }
 
 }  // namespace
@@ -49,10 +47,11 @@ int main(int argc, char** argv) try {
   const Point goal = MazeMap::point_of({1, 1});
   const WindowLayout layout{
       .horizon = 1, .stride = 1, .action_dim = 0, .observation_dim = 4};  // x, y, vx, vy
-  const FunctionReward reward(layout, false, [&](std::span<const float> windows, std::span<float> out) {
-    for (std::size_t i = 0; i < out.size(); ++i)
-      out[i] = -std::hypot(windows[4 * i] - float(goal[0]), windows[4 * i + 1] - float(goal[1]));
-  });
+  const FunctionReward reward(
+      layout, Reads::kReached, [&](std::span<const float> windows, std::span<float> out) {
+        for (std::size_t i = 0; i < out.size(); ++i)
+          out[i] = -std::hypot(windows[4 * i] - float(goal[0]), windows[4 * i + 1] - float(goal[1]));
+      });
   const RewardEvaluation result = evaluate_reward(reward, map, goal, expert, base);
 
   const Estimate& auroc = result.separation.auroc;

@@ -24,11 +24,13 @@ int main(int argc, char** argv) try {
   const Json corner = {{"goal_cell", {1, 1}}, {"start_jitter", 0.8}};
   const auto recorded = make_vector(
       "Maze2D-UMaze-v0", {.count = 64, .threads = 0, .autoreset = "same_step", .max_steps = 200}, corner);
-  const Dataset walks = collect(*recorded, waypoint_policy({.action_noise = 0.1}), 64 * 1200,
+  const auto walker = make_agent(WaypointConfig{.action_noise = 0.1}, *recorded,
+                                 streams_of(Recording::kExpert, /*seed=*/0, Purpose::kController));
+  const Dataset walks = collect(*recorded, *walker, 64 * 1200,
                                 {.behaviour = "waypoints to one corner",
                                  .seed = 0,
-                                 .env_options = corner,
-                                 .extra_fields = waypoint_extra_fields()},
+                                 .recording = Recording::kExpert,
+                                 .env_options = corner},
                                 folder / "walk.hdf5");
 
   // Windows of 16 rows, 8 environment steps apart: 128 steps ahead. The first observation is given in

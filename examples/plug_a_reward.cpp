@@ -17,7 +17,7 @@ using namespace diffreward;
 class StandInFirstRow final : public RewardModel {
  public:
   const WindowLayout& layout() const override { return layout_; }
-  bool reads_actions() const override { return false; }
+  Reads reads() const override { return Reads::kReached; }
   void score(std::span<const float> windows, std::span<float> out) const override {
     for (std::size_t i = 0; i < out.size(); ++i) {
       const float* state = windows.data() + 4 * i;  // x (row), y (column), vx, vy

@@ -23,11 +23,10 @@ int main(int argc, char** argv) try {
   const Json options = {{"random_goal", true}};
   const auto envs = make_vector(
       "Maze2D-UMaze-v0", {.count = 64, .threads = 2, .autoreset = "same_step", .max_steps = 200}, options);
-  const Dataset data = collect(*envs, waypoint_policy({.action_noise = 0.1}), steps,
-                               {.behaviour = "waypoints to random goals",
-                                .seed = 0,
-                                .env_options = options,
-                                .extra_fields = waypoint_extra_fields()},
+  const auto walker = make_agent(WaypointConfig{.action_noise = 0.1}, *envs,
+                                 streams_of(Recording::kBase, /*seed=*/0, Purpose::kController));
+  const Dataset data = collect(*envs, *walker, steps,
+                               {.behaviour = "waypoints to random goals", .seed = 0, .env_options = options},
                                folder / "walk.hdf5");
   std::printf("%zu transitions in %zu episodes\n", data.size(), data.episodes().size());
 

@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
   const PpoConfig config{.decisions = 64, .action_repeat = 4};
   Ppo agent(*maze, config);
   agent.train(std::int64_t{iterations} * maze->size() * config.decisions * config.action_repeat,
-              [](const PpoMetrics& metrics) {
+              [](const TrainingMetrics& metrics) {
                 std::printf("%8lld steps, reward %.3f a step\n", static_cast<long long>(metrics.env_steps),
                             metrics.reward);
               });

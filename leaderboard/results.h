@@ -63,12 +63,6 @@ void save_results(const std::filesystem::path& path, std::vector<Result> results
 /// `results` with those of `fresh` added; of equal names the fresh one stays.
 std::vector<Result> merge_results(std::vector<Result> results, const std::vector<Result>& fresh);
 
-/// Three significant digits, thousands grouped: "0.913", "276", "1,240,000".
-std::string format_number(double value);
-/// A value with its interval, to the decimals of two significant digits of the interval's half width:
-/// "0.974 [0.951, 0.992]". An unbounded interval is left out; one without width leaves three digits.
-std::string format_estimate(const Estimate& estimate);
-
 /// Results of one group, as questions by mazes.
 struct TableLayout {
   std::vector<std::string> questions;  ///< the rows in this order; those without a result are left out

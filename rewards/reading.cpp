@@ -30,7 +30,7 @@ class Reading final : public RewardModel {
   }
 
   const WindowLayout& layout() const override { return reward_->layout(); }
-  bool reads_actions() const override { return reward_->reads_actions(); }
+  Reads reads() const override { return reward_->reads(); }
 
   void score(std::span<const float> windows, std::span<float> out) const override {
     reward_->score_at(t_, windows, out);
@@ -62,7 +62,7 @@ class Growth final : public RewardModel {
   }
 
   const WindowLayout& layout() const override { return layout_; }
-  bool reads_actions() const override { return plain_.reads_actions(); }
+  Reads reads() const override { return plain_.reads(); }
 
   void score(std::span<const float> windows, std::span<float> out) const override {
     const WindowLayout& read = plain_.layout();

@@ -1,4 +1,5 @@
-// The front door of rewards: something that scores windows of behaviour. No tensor on its surface.
+// The front door of rewards: something that scores windows of behaviour. No tensor on its surface. All of them, by
+// name: rewards/catalog.h.
 #pragma once
 
 #include <memory>
@@ -9,13 +10,19 @@
 
 namespace diffreward {
 
+/// What a row of a window holds of a transition (s, a, s'), and so what a reward may depend on.
+enum class Reads {
+  kReached,      // [a, s']     the state reached; the action's place may hold anything
+  kStateAction,  // [a, s]
+  kTransition,   // [a, s, s']  layout().reached
+};
+
 class RewardModel {
  public:
   virtual ~RewardModel() = default;
-  /// What score() reads: rows [action, observation] in data units.
+  /// The windows that score() takes, data units.
   virtual const WindowLayout& layout() const = 0;
-  /// Whether any action enters; if not, the action part of a window may hold anything.
-  virtual bool reads_actions() const = 0;
+  virtual Reads reads() const = 0;
   /// One score per window, higher is preferred.  windows: [n, horizon, width], out: [n]. Safe from several
   /// threads.
   virtual void score(std::span<const float> windows, std::span<float> out) const = 0;

@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "rewards/transitions.h"
+
 namespace diffreward {
 namespace {
 
@@ -64,9 +66,10 @@ struct RewardedEnv::Impl {
   std::unique_ptr<VectorEnv> inner;
   std::shared_ptr<const RewardModel> reward;
   WindowLayout layout;
-  bool reads_actions;
-  std::size_t n, obs_dim, act_dim, width;
+  Reads reads;
+  std::size_t n, obs_dim, width;
   std::vector<History> histories;  // [n]
+  std::vector<double> before;      // [n, obs_dim]  what the step is taken from; of rewards that read it
   std::vector<float> rows;         // [n, width]  the next row of each history
   std::vector<float> windows;      // [n, horizon, width]
   std::vector<float> scores;       // [n]
@@ -79,18 +82,14 @@ struct RewardedEnv::Impl {
     view.reward = paid;
   }
 
-  void write_row(std::size_t i, std::span<const double> obs, std::span<const double> actions) {
-    float* row = rows.data() + i * width;
-    for (std::size_t j = 0; j < act_dim; ++j) row[j] = reads_actions ? float(actions[i * act_dim + j]) : 0.0f;
-    for (std::size_t j = 0; j < obs_dim; ++j) row[act_dim + j] = float(obs[i * obs_dim + j]);
-  }
   void push_row(std::size_t i) { histories[i].push(std::span(rows).subspan(i * width, width)); }
 
   /// Starts the history of instance i with the first observation of its episode.
   void begin(std::size_t i) {
     histories[i].clear();
-    if (reads_actions) return;  // the first row is that of the first step
-    write_row(i, view.obs, {});
+    if (reads != Reads::kReached) return;  // the first row is that of the first step
+    transition_rows<double>(*reward, {.reached = view.obs.subspan(i * obs_dim, obs_dim)},
+                            std::span(rows).subspan(i * width, width));
     push_row(i);
   }
 
@@ -129,7 +128,7 @@ RewardedEnv::RewardedEnv(std::unique_ptr<VectorEnv> inner, std::shared_ptr<const
             act_dim = static_cast<int>(spec.action.size());
   require(layout.observation_dim == obs_dim, "reward: expected ", obs_dim, " observation columns of ",
           spec.id, ", got ", layout.observation_dim);
-  require(layout.action_dim == act_dim || (layout.action_dim == 0 && !reward->reads_actions()),
+  require(layout.action_dim == act_dim || (layout.action_dim == 0 && reward->reads() == Reads::kReached),
           "reward: expected ", act_dim, " action columns of ", spec.id, ", got ", layout.action_dim);
   require(layout.horizon >= 1 && layout.stride >= 1,
           "reward: expected windows of at least 1 row and stride, got ", layout.horizon, " rows and stride ",
@@ -138,13 +137,13 @@ RewardedEnv::RewardedEnv(std::unique_ptr<VectorEnv> inner, std::shared_ptr<const
   impl_ = std::make_unique<Impl>();
   Impl& m = *impl_;
   m.layout = layout;
-  m.reads_actions = reward->reads_actions();
+  m.reads = reward->reads();
   m.n = static_cast<std::size_t>(inner->size());
   m.obs_dim = static_cast<std::size_t>(obs_dim);
-  m.act_dim = static_cast<std::size_t>(layout.action_dim);
   m.width = static_cast<std::size_t>(layout.width());
   const std::size_t length = static_cast<std::size_t>((layout.horizon - 1) * layout.stride + 1);
   m.histories.assign(m.n, History(length, m.width));
+  m.before.resize(m.reads != Reads::kReached ? m.n * m.obs_dim : 0);
   m.rows.resize(m.n * m.width);
   m.windows.resize(m.n * static_cast<std::size_t>(layout.size()));
   m.scores.resize(m.n);
@@ -194,8 +193,7 @@ const StepView& RewardedEnv::step(std::span<const double> actions) {
   if (m.lost)
     throw Error(concat(spec().id,
                        ": histories are unknown (never reset, or an instance failed): reset all instances"));
-  if (m.reads_actions && actions.size() == m.n * m.act_dim)
-    for (std::size_t i = 0; i < m.n; ++i) m.write_row(i, m.view.obs, actions);
+  if (m.reads != Reads::kReached) std::ranges::copy(m.view.obs, m.before.begin());
   try {
     m.inner->step(actions);
   } catch (const InvalidArgument&) {
@@ -206,12 +204,12 @@ const StepView& RewardedEnv::step(std::span<const double> actions) {
   }
   m.refresh_view();
   const auto over = [&](std::size_t i) { return m.view.terminated[i] || m.view.truncated[i]; };
+  transition_rows<double>(*m.reward, {m.before, actions, m.view.final_obs}, m.rows);
   for (std::size_t i = 0; i < m.n; ++i) {
     if (m.view.reset[i] && !over(i)) {
       m.begin(i);  // next-step autoreset: this step was a reset
       continue;
     }
-    if (!m.reads_actions) m.write_row(i, m.view.final_obs, {});
     m.push_row(i);
   }
   m.score();

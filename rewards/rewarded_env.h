@@ -12,8 +12,8 @@ namespace diffreward {
 /// Forwards everything to the wrapped VectorEnv, and replaces StepView::reward by the score of the window
 /// that ends with the step just taken; task_reward keeps the task's own. A window longer than one row is
 /// filled from the episode's history (rows `stride` steps apart), before its start with copies of its first
-/// row. Where the model reads no actions the newest row is the state *reached*; else it is the state and
-/// action of the step. Scores of the whole batch are computed in one call. In next-step autoreset the step
+/// row. The newest row is what the model reads of the step (rewards/transitions.h): the state *reached*, the
+/// state and action, or all three. Scores of the whole batch are computed in one call. In next-step autoreset the step
 /// that resets is paid 0. After an instance threw, all instances must be reset.
 class RewardedEnv final : public VectorEnv {
  public:

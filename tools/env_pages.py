@@ -9,6 +9,7 @@ differ by a pixel between drawing libraries.
 from __future__ import annotations
 
 import pathlib
+import re
 import sys
 
 import gymnasium as gym
@@ -18,15 +19,11 @@ from PIL import Image
 import diffreward
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# A family of environments is described by the header that opens with its name: "// Hopper: one leg ...".
 HEADERS = {
-    "Maze2D": "envs/maze2d/maze2d.h",
-    "PointMaze": "envs/maze2d/point_maze.h",
-    "HalfCheetah": "envs/locomotion/half_cheetah.h",
-    "Hopper": "envs/locomotion/hopper.h",
-    "Walker2d": "envs/locomotion/walker2d.h",
-    "Swimmer": "envs/locomotion/swimmer.h",
-    "Ant": "envs/locomotion/ant.h",
-    "Humanoid": "envs/locomotion/humanoid.h",
+    opening.group(1): str(header.relative_to(ROOT))
+    for header in sorted((ROOT / "envs").rglob("*.h"))
+    if (opening := re.match(r"// ([A-Z]\w+): ", header.read_text()))
 }
 
 

@@ -6,14 +6,12 @@
 #include <cmath>
 
 #include "agents/device.h"
-#include "agents/diffusion/diffusion_model_net.h"
-#include "agents/diffusion/tensor_file_net.h"
+#include "agents/diffusion/diffusion_model_torch.h"
+#include "agents/nets/tensor_file_torch.h"
 #include "core/error.h"
 
 namespace diffreward {
 namespace {
-
-constexpr const char* kKind = "diffreward-diffusion-1";
 
 /// Runs after the cheap checks, before anything is allocated on the device.
 const std::string& checked(const DiffusionConfig& config, const WindowLayout& layout,
@@ -32,25 +30,7 @@ const std::string& checked(const DiffusionConfig& config, const WindowLayout& la
   return device;
 }
 
-torch::Tensor float_tensor(const std::vector<double>& values, const torch::Device& device) {
-  return torch::tensor(values, torch::kDouble).to(torch::kFloat).to(device);
-}
-
 }  // namespace
-
-NoiseLevels::NoiseLevels(const NoiseSchedule& schedule, const torch::Device& device) {
-  std::vector<double> signals, noises;
-  for (const double a : schedule.alpha_bar) {
-    signals.push_back(std::sqrt(a));
-    noises.push_back(std::sqrt(1 - a));
-  }
-  signal = float_tensor(signals, device);
-  noise = float_tensor(noises, device);
-}
-
-torch::Tensor at_timesteps(const torch::Tensor& factors, const torch::Tensor& t) {
-  return factors.index_select(0, t).view({-1, 1, 1});
-}
 
 DiffusionModel::Impl::Impl(DiffusionConfig config_, WindowLayout layout_, Normalizer normalizer_,
                            const std::string& device_,
@@ -66,7 +46,8 @@ DiffusionModel::Impl::Impl(DiffusionConfig config_, WindowLayout layout_, Normal
 torch::Tensor DiffusionModel::Impl::to_x0(const torch::Tensor& output, const torch::Tensor& x_t,
                                           const torch::Tensor& t) const {
   if (config.prediction == "x0") return output;
-  const torch::Tensor signal = at_timesteps(levels.signal, t), noise = at_timesteps(levels.noise, t);
+  const torch::Tensor signal = at_timesteps(levels.signal, t, x_t.dim()),
+                      noise = at_timesteps(levels.noise, t, x_t.dim());
   if (config.prediction == "epsilon") return (x_t - noise * output) / signal;
   return signal * x_t - noise * output;
 }
@@ -75,7 +56,7 @@ torch::Tensor DiffusionModel::Impl::target(const torch::Tensor& x_0, const torch
                                            const torch::Tensor& t) const {
   if (config.prediction == "x0") return x_0;
   if (config.prediction == "epsilon") return noise;
-  return at_timesteps(levels.signal, t) * noise - at_timesteps(levels.noise, t) * x_0;
+  return at_timesteps(levels.signal, t, x_0.dim()) * noise - at_timesteps(levels.noise, t, x_0.dim()) * x_0;
 }
 
 DiffusionModel::DiffusionModel(DiffusionConfig config, WindowLayout layout, Normalizer normalizer,

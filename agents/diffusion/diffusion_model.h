@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "agents/diffusion/denoising_model.h"
+#include "agents/diffusion/window_model.h"
 #include "core/config.h"
 #include "datasets/dataset.h"
 
@@ -93,8 +93,9 @@ struct DiffusionTrainConfig {
   }
 };
 
-class DiffusionModel final : public DenoisingModel {
+class DiffusionModel final : public WindowModel {
  public:
+  static constexpr const char* kKind = "diffreward-diffusion-1";  // of its files
   /// A model with fresh weights.
   DiffusionModel(DiffusionConfig config, WindowLayout layout, Normalizer normalizer, std::uint64_t seed,
                  const std::string& device = "cpu");

@@ -1,5 +1,5 @@
 // The residual MLP's forward pass and its gradient over agents/kernels; what it computes is defined in
-// residual_mlp_net.cpp. Its interface is UnetEngine's.
+// residual_mlp_torch.cpp. Its interface is UnetEngine's.
 #pragma once
 
 #include <cstddef>

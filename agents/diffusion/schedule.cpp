@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "core/error.h"
 
@@ -31,17 +32,40 @@ NoiseSchedule::NoiseSchedule(const std::string& schedule_kind, int count)
   require(kind == "cosine" || kind == "linear", "schedule: expected cosine or linear, got '", kind, "'");
   require(timesteps >= 2 && timesteps <= kMostTimesteps, "timesteps: expected 2 to ", kMostTimesteps,
           ", got ", timesteps);
+  for (int t = 0; t < timesteps; ++t) beta.push_back(std::min(beta_at(kind, t, timesteps), kLargestBeta));
+  follow();
+}
+
+NoiseSchedule::NoiseSchedule(std::vector<double> betas)
+    : kind("given"), timesteps(static_cast<int>(betas.size())), beta(std::move(betas)) {
+  require(beta.size() >= 2 && beta.size() <= kMostTimesteps, "betas: expected 2 to ", kMostTimesteps,
+          ", got ", beta.size());
+  for (const double b : beta) require(b > 0 && b < 1, "betas: expected numbers between 0 and 1, got ", b);
+  follow();
+}
+
+void NoiseSchedule::follow() {
   double before = 1;  // abar_{t-1}
-  for (int t = 0; t < timesteps; ++t) {
-    const double b = std::min(beta_at(kind, t, timesteps), kLargestBeta);
+  for (const double b : beta) {
     const double now = before * (1 - b);
-    beta.push_back(b);
     alpha_bar.push_back(now);
     posterior_x0.push_back(b * std::sqrt(before) / (1 - now));
     posterior_xt.push_back(std::sqrt(1 - b) * (1 - before) / (1 - now));
     posterior_variance.push_back(b * (1 - before) / (1 - now));
     before = now;
   }
+}
+
+Json NoiseSchedule::json() const {
+  Json out = {{"kind", kind}, {"timesteps", timesteps}};
+  if (kind == "given") out["beta"] = beta;
+  return out;
+}
+
+NoiseSchedule NoiseSchedule::from_json(const Json& json) {
+  const auto kind = member<std::string>(json, "kind");
+  if (kind == "given") return NoiseSchedule(member<std::vector<double>>(json, "beta"));
+  return {kind, member<int>(json, "timesteps")};
 }
 
 }  // namespace diffreward

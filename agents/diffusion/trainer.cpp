@@ -14,13 +14,14 @@
 #include <memory>
 #include <sstream>
 
-#include "agents/diffusion/crc32c.h"
 #include "agents/diffusion/diffusion_model.h"
-#include "agents/diffusion/diffusion_model_net.h"
-#include "agents/diffusion/optimizer_net.h"
-#include "agents/diffusion/tensor_file_net.h"
-#include "agents/diffusion/training_batch_net.h"
-#include "agents/diffusion/training_log.h"
+#include "agents/diffusion/diffusion_model_torch.h"
+#include "agents/diffusion/training_batch_torch.h"
+#include "agents/nets/crc32c.h"
+#include "agents/nets/loss_torch.h"
+#include "agents/nets/optimizer_torch.h"
+#include "agents/nets/tensor_file_torch.h"
+#include "agents/nets/training_log.h"
 #include "agents/parallel.h"
 #include "core/error.h"
 #include "core/progress.h"
@@ -150,7 +151,7 @@ class Trainer {
     const double loss = add_loss_gradient(*model_.impl().net, next_batch(), config_.accumulate);
     const double norm = optimizer_.gradient_norm();
     check_health(loss, norm);
-    optimizer_.step(config_, norm);
+    optimizer_.step(optimizer_settings(config_), norm);
     ++step_;
     loss_sum_ += loss;
     ++loss_count_;

@@ -6,7 +6,7 @@
 
 #include "agents/device.h"
 #include "agents/ppo/gae.h"
-#include "agents/ppo/ppo_net.h"
+#include "agents/ppo/ppo_torch.h"
 #include "core/interrupt.h"
 
 namespace diffreward {
@@ -51,7 +51,7 @@ const PpoConfig& Ppo::config() const {
 
 // ---- training ----
 
-void Ppo::train(std::int64_t env_steps, const std::function<void(const PpoMetrics&)>& report) {
+void Ppo::train(std::int64_t env_steps, const std::function<void(const TrainingMetrics&)>& report) {
   Impl& m = *impl_;
   const std::int64_t per_iteration = std::int64_t{m.config.decisions} * m.config.action_repeat * m.env.size();
   const std::int64_t iterations = (env_steps + per_iteration - 1) / per_iteration;
@@ -70,6 +70,12 @@ void Ppo::train(std::int64_t env_steps, const std::function<void(const PpoMetric
     ++m.iterations;
     metrics.env_steps = m.env_steps;
     m.check_finite(metrics);
+    metrics.details = {{"policy_loss", metrics.policy_loss},
+                       {"value_loss", metrics.value_loss},
+                       {"entropy", metrics.entropy},
+                       {"kl", metrics.kl},
+                       {"clip_fraction", metrics.clip_fraction},
+                       {"explained_variance", metrics.explained_variance}};
     if (report) report(metrics);
   }
 }
@@ -261,8 +267,9 @@ void Ppo::Impl::check_finite(const PpoMetrics& metrics) const {
 
 // ---- acting ----
 
-void Ppo::act(std::span<const double> obs, std::span<double> actions) {
+void Ppo::act(const StepView& view, std::span<double> actions) {
   Impl& m = *impl_;
+  const std::span<const double> obs = view.obs;
   const std::size_t count = obs.size() / m.obs_dim;
   require(obs.size() == count * m.obs_dim && actions.size() == count * m.act_dim,
           "act: expected observations [n, ", m.obs_dim, "] and actions [n, ", m.act_dim, "], got ",
@@ -271,6 +278,8 @@ void Ppo::act(std::span<const double> obs, std::span<double> actions) {
     m.left.assign(count, 0);
     m.held.resize(count * m.act_dim);
   }
+  for (std::size_t i = 0; i < count; ++i)
+    if (begins(view, i)) m.left[i] = 0;
   if (std::any_of(m.left.begin(), m.left.end(), [](int left) { return left == 0; })) {
     torch::InferenceMode inference;
     const torch::Tensor observation =
@@ -300,12 +309,6 @@ void Ppo::value(std::span<const double> obs, std::span<double> out) const {
   const torch::Tensor value = m.net.value(observation.to(m.device)).to(torch::kCPU);
   const double unit = m.config.normalize_rewards ? m.returns.value() : 1.0;
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = unit * double{value.const_data_ptr<float>()[i]};
-}
-
-void Ppo::reset(std::span<const unsigned char> mask) {
-  std::vector<int>& left = impl_->left;
-  for (std::size_t i = 0; i < left.size(); ++i)
-    if (mask.empty() || (i < mask.size() && mask[i])) left[i] = 0;
 }
 
 }  // namespace diffreward

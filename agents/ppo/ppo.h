@@ -39,8 +39,8 @@ struct PpoConfig {
   std::vector<int> hidden = {64, 64};  // tanh units of both nets
   bool normalize_observations = true;  // running mean and deviation, clipped to ±10
   bool normalize_rewards = true;       // divided by the running deviation of the discounted return
-  std::uint64_t seed = 0;
-  std::string device = "cpu";
+  std::uint64_t seed = 0;  // of weights, actions and minibatches; no field: whoever makes an agent gives it
+  std::string device = "cpu";  // likewise
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -61,34 +61,23 @@ struct PpoConfig {
     field("normalize_observations", self.normalize_observations, "running mean and deviation, clipped to 10");
     field("normalize_rewards", self.normalize_rewards,
           "divide by the running deviation of the discounted return");
-    field("seed", self.seed, "seed of weights, actions and minibatches");
-    field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
   }
 };
 
-/// One line of training metrics.
-struct PpoMetrics {
-  std::int64_t env_steps = 0;  // environment steps so far, all instances
-  double reward = 0;           // mean reward per environment step in this iteration, what the agent is paid
-  double task_reward = 0;      // the same of the task's own reward
-  double episode_return = 0;   // mean over episodes that ended in this iteration; NaN when none did
-  double policy_loss = 0, value_loss = 0, entropy = 0, kl = 0, clip_fraction = 0, explained_variance = 0;
-};
-
-class Ppo final : public Agent {
+class Ppo final : public LearningAgent {
  public:
+  static constexpr const char* kKind = "diffreward.ppo.3";  // of its files
   /// The env must outlive the agent; its autoreset mode must be same_step.
   Ppo(VectorEnv& env, const PpoConfig& config);
   ~Ppo() override;
 
-  /// Trains for at least `env_steps` more environment steps (whole iterations), starting with a reset of the
-  /// env; the learning rate falls to 0 over this call. Throws Error, naming the iteration, when rewards or
-  /// losses stop being finite, and Interrupted between iterations on Ctrl-C.
-  void train(std::int64_t env_steps, const std::function<void(const PpoMetrics&)>& report = {});
+  /// Whole iterations; the learning rate falls to 0 over this call. Details of metrics: policy_loss, value_loss,
+  /// entropy, kl, clip_fraction, explained_variance.
+  void train(std::int64_t env_steps, const std::function<void(const TrainingMetrics&)>& report = {}) override;
 
   /// The policy's mean action, held for action_repeat steps per instance, with frozen observation statistics.
-  void act(std::span<const double> obs, std::span<double> actions) override;
-  void reset(std::span<const unsigned char> mask) override;
+  /// Reads observations and resets of the view.
+  void act(const StepView& view, std::span<double> actions) override;
 
   /// What the value net expects of the rest of an episode from observations [n, obs_dim]: discounted paid
   /// reward, [n].
@@ -97,14 +86,24 @@ class Ppo final : public Agent {
   const PpoConfig& config() const;
 
   /// Writes weights, statistics, optimiser and random state (.safetensors), atomically.
-  void save(const std::filesystem::path& path) const;
+  void save(const std::filesystem::path& path) const override;
   /// Reads a saved agent for `env`; training goes on as if it had never stopped. Throws Error naming the file
   /// and the first difference.
-  static std::unique_ptr<Ppo> load(const std::filesystem::path& path, VectorEnv& env);
+  static std::unique_ptr<Ppo> load(const std::filesystem::path& path, VectorEnv& env,
+                                   const std::string& device = "cpu");
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// For the catalog.
+std::unique_ptr<LearningAgent> make_learner(PpoConfig config, VectorEnv& env, std::uint64_t seed,
+                                            const std::string& device);
+std::unique_ptr<Agent> load_agent(const PpoConfig& of, const std::filesystem::path& path, VectorEnv& env,
+                                  const std::string& device);
+inline constexpr const char* kind_of(const PpoConfig&) {
+  return Ppo::kKind;
+}
 
 }  // namespace diffreward

@@ -4,15 +4,13 @@
 #include <cstring>
 #include <string>
 
-#include "agents/diffusion/tensor_file_net.h"
+#include "agents/nets/tensor_file_torch.h"
 #include "agents/ppo/ppo.h"
-#include "agents/ppo/ppo_net.h"
+#include "agents/ppo/ppo_torch.h"
 #include "core/safetensors.h"
 
 namespace diffreward {
 namespace {
-
-constexpr const char* kKind = "diffreward.ppo.2";
 
 /// A view of a contiguous CPU tensor.
 TensorBytes bytes_of(const torch::Tensor& tensor) {
@@ -74,11 +72,9 @@ void Ppo::save(const std::filesystem::path& path) const {
   tensors["action.high"] = doubles(m.scale.box.high);
   std::map<std::string, TensorBytes> entries;
   for (const auto& [name, tensor] : tensors) entries[name] = bytes_of(tensor);
-  const Json progress = {{"env_steps", m.env_steps},
-                         {"iterations", m.iterations},
-                         {"calls", m.calls},
-                         {"action_rng", m.action_rng.state()},
-                         {"batch_rng", m.batch_rng.state()}};
+  const Json progress = {
+      {"seed", m.config.seed}, {"env_steps", m.env_steps},           {"iterations", m.iterations},
+      {"calls", m.calls},      {"action_rng", m.action_rng.state()}, {"batch_rng", m.batch_rng.state()}};
   write_safetensors(path, entries,
                     {{"kind", kKind},
                      {"env", describe(m.env.spec()).dump()},
@@ -86,7 +82,7 @@ void Ppo::save(const std::filesystem::path& path) const {
                      {"progress", progress.dump()}});
 }
 
-std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env) {
+std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env, const std::string& device) {
   const Safetensors file = Safetensors::open(path);
   if (file.metadata_at("kind") != kKind)
     throw Error(
@@ -98,9 +94,10 @@ std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env
               brief(made_for.at(key)));
     return true;
   });
-  const auto config = read_entry(file, path, "config", [&](const Json& json) {
+  auto config = read_entry(file, path, "config", [&](const Json& json) {
     PpoConfig out;
     update(out, json);
+    out.device = device;
     // Before the nets are made: what the settings claim must be in the file.
     const std::int64_t weights =
         ActorCritic::count(static_cast<std::int64_t>(env.spec().observation.size()),
@@ -108,6 +105,8 @@ std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env
     expect(path, file, "adam.mean", "F32", {weights});
     return out;
   });
+  config.seed = read_entry(file, path, "progress",
+                           [](const Json& json) { return member<std::uint64_t>(json, "seed"); });
   std::unique_ptr<Ppo> agent;
   try {
     agent = std::make_unique<Ppo>(env, config);
@@ -132,6 +131,18 @@ std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env
     throw Error(concat(path.string(), ": action box: expected ", brief(m.scale.box.low), " to ",
                        brief(m.scale.box.high), ", found ", brief(low), " to ", brief(high)));
   return agent;
+}
+
+std::unique_ptr<LearningAgent> make_learner(PpoConfig config, VectorEnv& env, std::uint64_t seed,
+                                            const std::string& device) {
+  config.seed = seed;
+  config.device = device;
+  return std::make_unique<Ppo>(env, config);
+}
+
+std::unique_ptr<Agent> load_agent(const PpoConfig&, const std::filesystem::path& path, VectorEnv& env,
+                                  const std::string& device) {
+  return Ppo::load(path, env, device);
 }
 
 }  // namespace diffreward

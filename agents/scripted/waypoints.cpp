@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
-#include "core/rng.h"
 #include "envs/maze2d/maze2d.h"
 
 namespace diffreward {
 namespace {
 
-constexpr int kPatience = 50;    // steps without progress before the path is planned anew
-constexpr double kAtGoal = 0.1;  // cells; the goal counts as reached for new_goal
+constexpr int kPatience = 50;  // steps without progress before the path is planned anew
 
 /// For every goal cell, the next cell of a shortest path from every cell. Built once per maze.
 class Routes {
@@ -49,47 +48,49 @@ class Routes {
 
 /// One instance's walk: the waypoint it steers to and how long it has not come closer.
 struct Walker {
-  Maze2D* maze = nullptr;
   Rng rng;
-  bool planned = false;
   Point goal{}, waypoint{};
   Cell cell{};  // of the waypoint
   double closest = 0;
   int stalled = 0;
+  bool planned = false;
 };
 
-class WaypointController {
+class WaypointAgent final : public Agent {
  public:
-  WaypointController(const WaypointConfig& config, Recording recording)
+  WaypointAgent(const WaypointConfig& config, VectorEnv& env, const Streams& streams)
       : config_(config),
-        streams_(streams_of(recording, config.seed, Purpose::kController)),
-        moves_goal_(config.at_goal == "new_goal") {
+        streams_(streams),
+        routes_(map_of(env)),
+        goal_at_(env.spec().info_offset("goal").value()),
+        info_size_(env.spec().info_size()) {
     validate(config_);
+    for (int i = 0; i < env.size(); ++i)
+      walkers_.push_back({.rng = Rng(streams_[static_cast<std::uint64_t>(i)])});
   }
 
-  void operator()(VectorEnv& envs, const StepView& view, std::span<double> actions, std::span<double> extra) {
-    // A batch made where another one was destroyed has its address; but it has been reset.
-    const auto begun = [](std::uint8_t reset) { return reset != 0; };
-    if (envs_ != &envs || std::all_of(view.reset.begin(), view.reset.end(), begun)) meet(envs);
+  void act(const StepView& view, std::span<double> actions) override {
+    require(view.obs.size() == 4 * walkers_.size() && view.info.size() == info_size_ * walkers_.size() &&
+                actions.size() == 2 * walkers_.size(),
+            "waypoints: expected what ", walkers_.size(), " instances show, and actions [", walkers_.size(),
+            ", 2]");
     for (std::size_t i = 0; i < walkers_.size(); ++i) {
       Walker& w = walkers_[i];
       const Point position{view.obs[4 * i], view.obs[4 * i + 1]},
           velocity{view.obs[4 * i + 2], view.obs[4 * i + 3]};
-      bool switched = false;
-      if (moves_goal_ && !view.reset[i] && distance(position, w.maze->goal()) < kAtGoal) {
-        const auto& cells = w.maze->map().free_cells();
-        w.maze->set_goal(MazeMap::point_of(cells[w.rng.below(cells.size())]));
-        switched = true;
-      }
-      steer(w, position, view.reset[i] != 0);
+      const double* goal = view.info.data() + i * info_size_ + goal_at_;
+      steer(w, position, {goal[0], goal[1]}, begins(view, i));
       for (std::size_t axis = 0; axis < 2; ++axis) {
         double push = config_.gain * (w.waypoint[axis] - position[axis]) - config_.damping * velocity[axis];
         push = std::clamp(push, -1.0, 1.0);
         if (config_.action_noise > 0) push += config_.action_noise * w.rng.normal();
         actions[2 * i + axis] = std::clamp(push, -1.0, 1.0);
       }
-      if (!extra.empty()) extra[i] = switched;
     }
+  }
+
+  void number_episodes(std::span<const std::uint64_t> numbers) override {
+    for (std::size_t i = 0; i < walkers_.size(); ++i) walkers_[i].rng = Rng(streams_[numbers[i]]);
   }
 
  private:
@@ -97,38 +98,30 @@ class WaypointController {
     return std::sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]));
   }
 
-  /// Learns the instances' addresses and the map; walks of as many instances go on.
-  void meet(VectorEnv& envs) {
-    const auto n = static_cast<std::size_t>(envs.size());
-    if (walkers_.size() != n) {
-      walkers_.clear();
-      for (std::size_t i = 0; i < n; ++i) walkers_.push_back({.rng = Rng(streams_[i])});
-    }
-    for (std::size_t i = 0; i < n; ++i) {
-      Walker& w = walkers_[i];
-      w.maze = dynamic_cast<Maze2D*>(&envs.env(static_cast<int>(i)));
-      require(w.maze != nullptr, "waypoints: expected a maze environment, got ", envs.spec().id);
-      if (i == 0 && (!routes_ || routes_->map().text() != w.maze->map().text()))
-        routes_ = std::make_unique<Routes>(w.maze->map());
-      require(w.maze->map().text() == routes_->map().text(), "waypoints: instance ", i,
+  /// The one map of all instances.
+  static const MazeMap& map_of(VectorEnv& env) {
+    const MazeMap* map = nullptr;
+    for (int i = 0; i < env.size(); ++i) {
+      const auto* maze = dynamic_cast<const Maze2D*>(&env.env(i));
+      require(maze != nullptr, "waypoints: expected a maze environment, got ", env.spec().id);
+      if (map == nullptr) map = &maze->map();
+      require(maze->map().text() == map->text(), "waypoints: instance ", i,
               ": expected the map of instance 0, got another");
-      w.planned = w.planned && envs_ == &envs;
     }
-    envs_ = &envs;
+    return *map;
   }
 
   /// Chooses the waypoint: kept until taken, then the next cell's; the goal itself in the goal's cell.
-  void steer(Walker& w, Point position, bool first) {
-    const MazeMap& map = w.maze->map();
-    const Cell goal_cell = map.cell_at(w.maze->goal());
-    if (first || !w.planned || w.goal != w.maze->goal() || w.stalled >= kPatience) {
+  void steer(Walker& w, Point position, Point goal, bool first) {
+    const MazeMap& map = routes_.map();
+    const Cell goal_cell = map.cell_at(goal);
+    if (first || !w.planned || w.goal != goal || w.stalled >= kPatience) {
       w.planned = true;
-      w.goal = w.maze->goal();
+      w.goal = goal;
       const Cell here = map.cell_at(position);
-      aim(w, here == goal_cell ? goal_cell : routes_->next(here, goal_cell), goal_cell,
-          w.stalled < kPatience);
+      aim(w, here == goal_cell ? goal_cell : routes_.next(here, goal_cell), goal_cell, w.stalled < kPatience);
     } else if (w.cell != goal_cell && distance(position, w.waypoint) < config_.reach) {
-      aim(w, routes_->next(w.cell, goal_cell), goal_cell, true);
+      aim(w, routes_.next(w.cell, goal_cell), goal_cell, true);
     }
     const double left = distance(position, w.waypoint);
     w.stalled = left < w.closest - 1e-3 || left < config_.reach ? 0 : w.stalled + 1;
@@ -145,25 +138,17 @@ class WaypointController {
     w.stalled = 0;
   }
 
-  WaypointConfig config_;
-  Streams streams_;  // of the walkers
-  bool moves_goal_;
-  const VectorEnv* envs_ = nullptr;
-  std::unique_ptr<Routes> routes_;
+  const WaypointConfig config_;
+  const Streams streams_;
+  Routes routes_;
+  std::size_t goal_at_, info_size_;  // in an instance's infos
   std::vector<Walker> walkers_;
 };
 
 }  // namespace
 
-PolicyFn waypoint_policy(const WaypointConfig& config, Recording recording) {
-  // std::function copies; the controller is shared so that all copies continue one walk.
-  auto controller = std::make_shared<WaypointController>(config, recording);
-  return [controller](VectorEnv& envs, const StepView& view, std::span<double> actions,
-                      std::span<double> extra) { (*controller)(envs, view, actions, extra); };
-}
-
-std::vector<InfoField> waypoint_extra_fields() {
-  return {{"goal_switched", 1}};
+std::unique_ptr<Agent> make_agent(const WaypointConfig& config, VectorEnv& env, const Streams& streams) {
+  return std::make_unique<WaypointAgent>(config, env, streams);
 }
 
 }  // namespace diffreward

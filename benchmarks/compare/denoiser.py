@@ -66,7 +66,7 @@ SKIPPED = {  # what is measured once is not measured on every shape
 
 
 def make_half_unet(rows: int, channels: int, timesteps: int):
-    """The value net of guided planning, in the shape of ours (rewards/relative/reward_net.h)."""
+    """The value net of guided planning, in the shape of ours (rewards/relative/reward_net_torch.h)."""
     import math
 
     import torch

@@ -27,12 +27,12 @@
 #include <string>
 
 #include "agents/diffusion/diffusion_model.h"
-#include "agents/diffusion/diffusion_model_net.h"
-#include "agents/diffusion/optimizer_net.h"
-#include "agents/diffusion/training_batch_net.h"
+#include "agents/diffusion/diffusion_model_torch.h"
+#include "agents/diffusion/training_batch_torch.h"
 #include "agents/guide.h"
-#include "rewards/relative/learner_net.h"
-#include "rewards/relative/reward_net.h"
+#include "agents/nets/optimizer_torch.h"
+#include "rewards/relative/learner_torch.h"
+#include "rewards/relative/reward_net_torch.h"
 
 namespace diffreward {
 namespace {
@@ -175,7 +175,7 @@ class Job {
   void train(int passes) {
     const Batch batch = batches_.make(pool_, train_.batch, Streams(Purpose::kBatches, 0)[step_++]);
     add_loss_gradient(*model_.impl().net, batch, passes);
-    optimizer_.step(train_, 0);
+    optimizer_.step(optimizer_settings(train_), 0);
   }
 
   Dataset data_;

@@ -6,9 +6,9 @@
 #include <cmath>
 
 #include "agents/diffusion/diffusion_model.h"
-#include "agents/diffusion/diffusion_model_net.h"
-#include "agents/diffusion/optimizer_net.h"
-#include "agents/diffusion/training_batch_net.h"
+#include "agents/diffusion/diffusion_model_torch.h"
+#include "agents/diffusion/training_batch_torch.h"
+#include "agents/nets/optimizer_torch.h"
 #include "core/progress.h"
 
 namespace diffreward {
@@ -110,7 +110,7 @@ BENCHMARK_CAPTURE(forward_backward, unet, kUnet)->Unit(benchmark::kMicrosecond);
 
 void optimizer_step(benchmark::State& state, Net net) {
   Loop loop(net);
-  for (auto _ : state) loop.optimizer.step(loop.train, loop.optimizer.gradient_norm());
+  for (auto _ : state) loop.optimizer.step(optimizer_settings(loop.train), loop.optimizer.gradient_norm());
 }
 BENCHMARK_CAPTURE(optimizer_step, mlp, kMlp)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(optimizer_step, unet, kUnet)->Unit(benchmark::kMicrosecond);

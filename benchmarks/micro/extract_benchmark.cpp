@@ -9,7 +9,7 @@
 
 #include "agents/device.h"
 #include "rewards/relative/support.h"
-#include "rewards/relative/window_reward_net.h"
+#include "rewards/relative/window_reward_torch.h"
 
 namespace diffreward {
 namespace {

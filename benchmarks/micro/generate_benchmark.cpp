@@ -36,8 +36,9 @@ void Generate(benchmark::State& state) {
                                    .autoreset = "same_step",
                                    .max_steps = 200},
                                   {{"random_goal", true}});
-    const Dataset data = collect(*envs, waypoint_policy({.action_noise = 0.1}), steps,
-                                 {.extra_fields = waypoint_extra_fields()}, path);
+    const auto walker = make_agent(WaypointConfig{.action_noise = 0.1}, *envs,
+                                   streams_of(Recording::kBase, 0, Purpose::kController));
+    const Dataset data = collect(*envs, *walker, steps, {}, path);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     state.SetIterationTime(seconds);
     rates.push_back(double(data.size()) / seconds);

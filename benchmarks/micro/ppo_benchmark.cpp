@@ -37,7 +37,7 @@ void ppo_act(benchmark::State& state) {
   const auto env = make_vector("Maze2D-UMaze-v0", {.count = 1, .autoreset = "same_step"});
   Ppo agent(*env, {});
   std::vector<double> obs(4 * count), actions(2 * count);
-  for (auto _ : state) agent.act(obs, actions);
+  for (auto _ : state) agent.act({.obs = obs}, actions);
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 BENCHMARK(ppo_act)->Arg(1)->Arg(128)->Arg(1024);

@@ -12,7 +12,8 @@
 namespace diffreward {
 namespace {
 
-constexpr std::size_t kTaskState = 2 + kRngNumbers;  // goal, random generator
+constexpr std::size_t kTaskState = 3 + kRngNumbers;  // goal, whether it just moved, random generator
+constexpr double kGoalReached = 0.1;                 // cells; where a goal that moves does so
 
 void check_size(const std::string& id, const char* what, std::size_t expected, std::size_t found) {
   require(expected == found, id, ": ", what, ": expected ", expected, " numbers, got ", found);
@@ -50,6 +51,7 @@ Maze2D::Maze2D(std::string id, const MazeConfig& config, int max_steps, double r
     : config_(config), map_(maze_of(config.map)) {
   validate(config_);
   dense_ = config_.reward == "dense";
+  moves_goal_ = config_.at_goal == "new_goal";
   require(config_.goal_cell.empty() || config_.goal_cell.size() == 2, id,
           ": goal_cell: expected row and column, got ", config_.goal_cell.size(), " numbers");
   physics_ = config_.engine == "mujoco" ? make_mujoco_physics(map_, config_.physics)
@@ -75,6 +77,7 @@ Maze2D::Maze2D(std::string id, const MazeConfig& config, int max_steps, double r
   spec_.expert_return = expert_return;
   spec_.state_size = physics_->state_size() + kTaskState;
   spec_.info = {{"goal", 2}, {"qpos", 2}, {"qvel", 2}, {"goal_distance", 1}, {"success", 1}};
+  if (moves_goal_) spec_.info.push_back({"goal_switched", 1});
   spec_.reset_options = fixed_task_options();
 }
 
@@ -103,6 +106,7 @@ void Maze2D::begin(std::optional<Seed> seed, const ResetOptions& options, std::s
   const Point goal = scatter(rng_, base, config_.goal_jitter);
 
   goal_ = fixed.goal.value_or(goal);
+  goal_switched_ = false;
   physics_->place(fixed.start.value_or(start), {config_.velocity_noise * vx, config_.velocity_noise * vy});
   write_obs(obs);
 }
@@ -114,7 +118,11 @@ StepResult Maze2D::step(std::span<const double> action, std::span<double> obs) {
           ": action: expected finite numbers, got (", action[0], ", ", action[1], ")");
   physics_->step({std::clamp(action[0], -1.0, 1.0), std::clamp(action[1], -1.0, 1.0)});
   write_obs(obs);
-  return {reward_at({obs[0], obs[1]}), false};
+  const Point reached{obs[0], obs[1]};
+  const double reward = reward_at(reached);
+  goal_switched_ = moves_goal_ && goal_distance(reached) < kGoalReached;
+  if (goal_switched_) goal_ = MazeMap::point_of(map_.free_cells()[rng_.below(map_.free_cells().size())]);
+  return {reward, false};
 }
 
 void Maze2D::state(std::span<double> out) const {
@@ -123,6 +131,7 @@ void Maze2D::state(std::span<double> out) const {
   const std::span<double> task = out.last(kTaskState);
   task[0] = goal_[0];
   task[1] = goal_[1];
+  task[2] = goal_switched_;
   write_rng(rng_, task.last<kRngNumbers>());
 }
 
@@ -140,6 +149,7 @@ void Maze2D::info(std::span<double> out) const {
   std::copy_n(v.begin(), 2, out.begin() + 4);
   out[6] = goal_distance(p);
   out[7] = out[6] <= kGoalRadius;
+  if (moves_goal_) out[8] = goal_switched_;
 }
 
 Image Maze2D::render(int width, int height) const {
@@ -182,6 +192,7 @@ void Maze2D::restore(std::span<const double> state) {
   const auto words = read_rng(spec_.id, task.last<kRngNumbers>());
   physics_->set_state(state.first(physics_->state_size()));
   goal_ = goal;
+  goal_switched_ = task[2] != 0;
   rng_.set_state(words);
 }
 

@@ -17,7 +17,9 @@
 //   options      of a reset: start_cell and goal_cell, (row, column), are jittered as those drawn are; start
 //                and goal are exact positions. All must lie in free cells.
 //   info         goal [2] cells, qpos [2] cells, qvel [2] m/s, goal_distance [1] cells, success [1]: 1 where
-//                goal_distance <= 0.5
+//                goal_distance <= 0.5; with at_goal = new_goal also goal_switched [1]: 1 where the step moved it
+//   goal         stays, or (at_goal = new_goal, D4RL's base data) goes to a random free cell at the end of a step
+//                that came within 0.1 cells of it; the step was paid for the old one
 //   physics      ball of radius 0.1 m and mass 4.189 kg, damping 1 N s/m, force 100 N, 0.01 s a step, no
 //                gravity (option `physics` scales mass and damping);
 //                the velocity is clipped to [-5, 5] m/s per axis before each step (D4RL)
@@ -43,6 +45,7 @@ struct MazeConfig {
   std::string reward = "sparse";    // sparse or dense
   std::vector<int> goal_cell = {};  // (row, column); empty: the map's G, else drawn at each reset
   bool random_goal = false;         // draw the goal's cell at each reset
+  std::string at_goal = "stay";     // stay, or new_goal: a reached goal moves to a random cell
   double goal_jitter = 0;           // cells; uniform offset of the goal per axis at each reset
   double start_jitter = 0.1;        // cells; uniform offset of the start per axis
   double velocity_noise = 0.1;      // m/s; standard deviation of the initial velocity
@@ -56,6 +59,8 @@ struct MazeConfig {
           Choices{"sparse", "dense"});
     field("goal_cell", self.goal_cell, "goal as row, column; empty for the map's own", Bounds{0, 1023});
     field("random_goal", self.random_goal, "draw the goal's cell at each reset");
+    field("at_goal", self.at_goal, "a reached goal stays, or moves to a random cell within the episode",
+          Choices{"stay", "new_goal"});
     field("goal_jitter", self.goal_jitter, "uniform offset of the goal per axis, cells", Bounds{0, 1});
     field("start_jitter", self.start_jitter, "uniform offset of the start per axis, cells", Bounds{0, 1});
     field("velocity_noise", self.velocity_noise, "standard deviation of the initial velocity, m/s",
@@ -112,9 +117,11 @@ class Maze2D final : public Env {
   MazeMap map_;
   std::optional<Point> fixed_goal_;  // before jitter; none: drawn at each reset
   bool dense_ = false;
+  bool moves_goal_ = false;
   std::unique_ptr<MazePhysics> physics_;
   Rng rng_;
   Point goal_{};
+  bool goal_switched_ = false;  // by the latest step
 };
 
 /// The map that MazeConfig::map means: a name, a map's text (it has line breaks) or a file. Throws

@@ -4,9 +4,9 @@
 
 #include <utility>
 
-#include "rewards/relative/learner_net.h"
-#include "rewards/relative/noised_windows_net.h"
-#include "rewards/relative/window_reward_net.h"
+#include "rewards/relative/learner_torch.h"
+#include "rewards/relative/noised_samples_torch.h"
+#include "rewards/relative/window_reward_torch.h"
 
 namespace diffreward {
 struct Discriminator::Impl {
@@ -42,8 +42,8 @@ const Json& Discriminator::provenance() const {
 const WindowLayout& Discriminator::layout() const {
   return impl_->windows.layout;
 }
-bool Discriminator::reads_actions() const {
-  return impl_->windows.reads_actions;
+Reads Discriminator::reads() const {
+  return impl_->windows.reads;
 }
 
 at::Tensor Discriminator::value(const at::Tensor& x, const at::Tensor& t) const {
@@ -59,16 +59,16 @@ void Discriminator::score_at(int t, std::span<const float> windows, std::span<fl
   impl_->windows.score(t, windows, out);
 }
 
-std::shared_ptr<Discriminator> train_discriminator(const DenoisingModel& like, const Dataset& expert_data,
-                                                   const Dataset& base_data, const ExtractConfig& config,
+std::shared_ptr<Discriminator> train_discriminator(const WindowModel& like, const WindowSource& source,
+                                                   const ExtractConfig& config,
                                                    const std::filesystem::path& folder) {
   WindowReward windows(config, like.layout(), like.normalizer(), like.schedule());
-  const NoisedWindows noised(expert_data, base_data, like, config);
-  Learner logit(config, windows.shape(), Head::kScalar, *windows.net);
+  const NoisedSamples noised(source, like, config);
+  Learner logit(config, make_reward_net(config, windows.shape(), Head::kScalar), *windows.net);
   const torch::Tensor weights = timestep_weights(config, like.schedule());
   train_loop("discriminate", config, folder, [&](std::int64_t step) -> Json {
-    const NoisedBatch batch = noised.draw(config.batch, NoisedWindows::Part::kTrain, NoisedWindows::kTraining,
-                                          static_cast<std::uint64_t>(step));
+    const NoisedBatch batch =
+        noised.draw(config.batch, Part::kTrain, Draw::kTraining, static_cast<std::uint64_t>(step));
     const torch::Tensor t = batch.t.to(weights.device());
     const torch::Tensor output = logit.net().forward(windows.select(batch.x_t), t);
     return {{"loss", logit.step(torch::binary_cross_entropy_with_logits(
@@ -78,6 +78,15 @@ std::shared_ptr<Discriminator> train_discriminator(const DenoisingModel& like, c
       std::make_unique<Discriminator::Impl>(Discriminator::Impl{std::move(windows)}));
   if (!folder.empty()) result->save(folder / "reward.safetensors");
   return result;
+}
+
+std::shared_ptr<Discriminator> train_discriminator(const WindowModel& like, const Dataset& expert_data,
+                                                   const Dataset& base_data, const ExtractConfig& config,
+                                                   const std::filesystem::path& folder) {
+  validate(config);
+  const auto source =
+      windows_of(expert_data, base_data, like.layout(), like.normalizer(), config.held_out, config.seed);
+  return train_discriminator(like, *source, config, folder);
 }
 
 }  // namespace diffreward

@@ -31,7 +31,7 @@ class Discriminator final : public RewardModel, public Guide {
 
   // RewardModel: windows as RelativeReward's of the same config.
   const WindowLayout& layout() const override;
-  bool reads_actions() const override;
+  Reads reads() const override;
   /// The logit at read_t; inputs are clipped to the normaliser's range when it is "limits".
   void score(std::span<const float> windows, std::span<float> out) const override;
   void score_at(int t, std::span<const float> windows, std::span<float> out) const;
@@ -46,8 +46,12 @@ class Discriminator final : public RewardModel, public Guide {
 /// Trains a discriminator on windows cut, normalised and noised as `like` (the base model) has them. Of the
 /// config, gradient_at, normalize_targets and support_points have no meaning here. With `folder` it writes
 /// metrics.jsonl and reward.safetensors there. Throws as extract() does.
-std::shared_ptr<Discriminator> train_discriminator(const DenoisingModel& like, const Dataset& expert_data,
+std::shared_ptr<Discriminator> train_discriminator(const WindowModel& like, const Dataset& expert_data,
                                                    const Dataset& base_data, const ExtractConfig& config = {},
+                                                   const std::filesystem::path& folder = {});
+/// The same on windows from anywhere.
+std::shared_ptr<Discriminator> train_discriminator(const WindowModel& like, const WindowSource& source,
+                                                   const ExtractConfig& config = {},
                                                    const std::filesystem::path& folder = {});
 
 }  // namespace diffreward

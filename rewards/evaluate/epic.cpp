@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "core/rng.h"
-#include "envs/maze2d/maze2d.h"
+#include "rewards/transitions.h"
 
 namespace diffreward {
 namespace {
@@ -77,30 +77,9 @@ std::vector<double> canonical(const TransitionReward& reward, const Draws& d, do
 TransitionReward transition_reward(const RewardModel& reward) {
   return [&reward](std::span<const float> s, std::span<const float> a, std::span<const float> next,
                    std::span<double> out) {
-    const WindowLayout& layout = reward.layout();
-    const std::size_t od = std::size_t(layout.observation_dim), ad = std::size_t(layout.action_dim);
-    const std::span<const float> state = reward.reads_actions() ? s : next;
-    require(state.size() == out.size() * od, "transition_reward: expected observations of ", od, " columns");
-    std::vector<float> windows(out.size() * std::size_t(layout.size()), 0.0f);
-    float* row = windows.data();
-    for (std::size_t i = 0; i < out.size(); ++i)
-      for (int k = 0; k < layout.horizon; ++k, row += layout.width()) {
-        if (ad > 0) std::copy_n(a.data() + i * ad, ad, row);
-        std::copy_n(state.data() + i * od, od, row + ad);
-      }
-    const std::vector<double> scores = score_all(reward, windows);
+    std::vector<float> scores(out.size());
+    score_transitions(reward, {s, a, next}, scores);
     std::copy(scores.begin(), scores.end(), out.begin());
-  };
-}
-
-TransitionReward maze_reward(Point goal, bool dense) {
-  return [goal, dense](std::span<const float>, std::span<const float>, std::span<const float> next,
-                       std::span<double> out) {
-    const std::size_t columns = next.size() / out.size();
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      const double d = std::hypot(next[i * columns] - goal[0], next[i * columns + 1] - goal[1]);
-      out[i] = dense ? std::exp(-d) : (d <= Maze2D::kGoalRadius ? 1.0 : 0.0);
-    }
   };
 }
 

@@ -18,11 +18,8 @@ namespace diffreward {
 using TransitionReward = std::function<void(std::span<const float> s, std::span<const float> a,
                                             std::span<const float> next, std::span<double> out)>;
 
-/// What RewardedEnv would pay: the state reached, or the state and action where the model reads actions. A
-/// longer window stands still at it.
+/// What `reward`, which must live as long, pays for each transition alone (score_transitions).
 TransitionReward transition_reward(const RewardModel& reward);
-/// The maze's own reward for the state reached: exp(-distance) or 1 within 0.5 cells.
-TransitionReward maze_reward(Point goal, bool dense);
 
 struct EpicConfig {
   double discount = 0.99;

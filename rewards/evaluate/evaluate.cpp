@@ -1,5 +1,7 @@
 #include "rewards/evaluate/evaluate.h"
 
+#include "rewards/evaluate/maze_task.h"
+
 namespace diffreward {
 
 RewardEvaluation evaluate_reward(const RewardModel& reward, const MazeMap& map, Point goal,
@@ -22,8 +24,12 @@ RewardEvaluation evaluate_reward(const RewardModel& reward, const MazeMap& map, 
   out.separation = separation(expert_windows, base_windows, config.stretch, config.bootstrap);
   const EpicConfig epic{.discount = config.discount, .seed = seed};
   const TransitionReward paid = transition_reward(reward);
-  out.epic_dense = epic_distance(paid, maze_reward(goal, true), base, epic);
-  out.epic_sparse = epic_distance(paid, maze_reward(goal, false), base, epic);
+  const auto own = [&](bool dense) {
+    const auto reward_of_maze = maze_reward(goal, dense, static_cast<int>(base.action_dim()));
+    return epic_distance(paid, transition_reward(*reward_of_maze), base, epic);
+  };
+  out.epic_dense = own(true);
+  out.epic_sparse = own(false);
   out.preference =
       preference_report(expert_windows, base_windows, map, goal, {.bootstrap = config.bootstrap});
   return out;

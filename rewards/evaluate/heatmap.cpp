@@ -130,8 +130,7 @@ std::vector<Heatmap> heatmap_strip(const std::function<ScoreFn(int t)>& at, cons
                                    const HeatmapConfig& config) {
   std::vector<Heatmap> out;
   for (const int t : timesteps)
-    out.push_back(
-        reward_heatmap(FunctionReward(reward.layout(), reward.reads_actions(), at(t)), map, goal, config));
+    out.push_back(reward_heatmap(FunctionReward(reward.layout(), reward.reads(), at(t)), map, goal, config));
   return out;
 }
 

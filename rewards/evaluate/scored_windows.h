@@ -20,15 +20,15 @@ using ScoreFn = std::function<void(std::span<const float> windows, std::span<flo
 /// A function as a RewardModel: a closed form, a relative reward read at another timestep, a support model.
 class FunctionReward final : public RewardModel {
  public:
-  FunctionReward(WindowLayout layout, bool reads_actions, ScoreFn score)
-      : layout_(layout), reads_actions_(reads_actions), score_(std::move(score)) {}
+  FunctionReward(WindowLayout layout, Reads reads, ScoreFn score)
+      : layout_(layout), reads_(reads), score_(std::move(score)) {}
   const WindowLayout& layout() const override { return layout_; }
-  bool reads_actions() const override { return reads_actions_; }
+  Reads reads() const override { return reads_; }
   void score(std::span<const float> windows, std::span<float> out) const override { score_(windows, out); }
 
  private:
   WindowLayout layout_;
-  bool reads_actions_;
+  Reads reads_;
   ScoreFn score_;
 };
 

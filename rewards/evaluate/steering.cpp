@@ -100,7 +100,7 @@ std::vector<float> random_starts(const MazeMap& map, Point goal, int observation
   return out;
 }
 
-SteeringReport evaluate_steering(const DenoisingModel& base, const DenoisingModel& expert, const Guide& guide,
+SteeringReport evaluate_steering(const WindowModel& base, const WindowModel& expert, const Guide& guide,
                                  const Dataset& base_data, const MazeMap& map, Point goal,
                                  const SampleConfig& sample, const SteeringConfig& config) {
   const WindowLayout& layout = base.layout();

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "agents/diffusion/denoising_model.h"
+#include "agents/diffusion/window_model.h"
 #include "core/statistics.h"
 #include "datasets/dataset.h"
 #include "envs/maze2d/draw.h"
@@ -60,7 +60,7 @@ std::vector<float> random_starts(const MazeMap& map, Point goal, int observation
 
 /// Samples the base without and with the guide, and the expert, all from the same starts. Models must share a
 /// layout.
-SteeringReport evaluate_steering(const DenoisingModel& base, const DenoisingModel& expert, const Guide& guide,
+SteeringReport evaluate_steering(const WindowModel& base, const WindowModel& expert, const Guide& guide,
                                  const Dataset& base_data, const MazeMap& map, Point goal,
                                  const SampleConfig& sample, const SteeringConfig& config);
 

@@ -1,5 +1,5 @@
 // HalfUnet's scalar, its gradient in the input and, for gradient matching, that gradient's own gradient in
-// the parameters, by agents/kernels; what it computes is defined in reward_net.cpp.
+// the parameters, by agents/kernels; what it computes is defined in reward_net_torch.cpp.
 #pragma once
 
 #include <cstddef>

@@ -6,12 +6,10 @@
 #include <utility>
 
 #include "core/error.h"
-#include "rewards/relative/relative_reward_net.h"
+#include "rewards/relative/relative_reward_torch.h"
 
 namespace diffreward {
 namespace {
-
-constexpr const char* kKind = "diffreward-relative-reward-1";
 
 Json report_json(const std::vector<FieldReport>& report) {
   Json out = Json::array();
@@ -119,8 +117,8 @@ const WindowLayout& RelativeReward::sample_layout() const {
 const WindowLayout& RelativeReward::layout() const {
   return impl_->windows.layout;
 }
-bool RelativeReward::reads_actions() const {
-  return impl_->windows.reads_actions;
+Reads RelativeReward::reads() const {
+  return impl_->windows.reads;
 }
 int RelativeReward::timesteps() const {
   return impl_->windows.schedule.timesteps;

@@ -23,13 +23,15 @@
 #include <string>
 #include <vector>
 
-#include "agents/diffusion/denoising_model.h"
+#include "agents/diffusion/window_model.h"
 #include "agents/guide.h"
 #include "core/config.h"
 #include "datasets/dataset.h"
 #include "rewards/reward_model.h"
 
 namespace diffreward {
+
+class WindowSource;
 
 struct ExtractConfig {
   std::string net = "mlp";                        // mlp or unet (half U-Net)
@@ -89,6 +91,7 @@ struct FieldReport {
 
 class RelativeReward final : public RewardModel, public Guide {
  public:
+  static constexpr const char* kKind = "diffreward-relative-reward-1";  // of its files
   /// Throws Error naming the file, the field, what was expected and found.
   static std::shared_ptr<RelativeReward> load(const std::filesystem::path& path,
                                               const std::string& device = "cpu");
@@ -113,7 +116,7 @@ class RelativeReward final : public RewardModel, public Guide {
 
   // RewardModel: over windows of layout().horizon = config().window rows (half U-Net: the whole sample).
   const WindowLayout& layout() const override;
-  bool reads_actions() const override;
+  Reads reads() const override;
   /// rho at read_t; inputs are clipped to the normaliser's range when it is "limits".
   void score(std::span<const float> windows, std::span<float> out) const override;
   /// The same at another timestep.
@@ -143,9 +146,13 @@ std::shared_ptr<const Guide> difference_guide(std::shared_ptr<const RelativeRewa
 /// were) and are split by episode. With `folder` it writes metrics.jsonl and reward.safetensors there. Throws
 /// InvalidArgument naming the first of layout, schedule and normaliser in which the models differ, or the
 /// data set whose columns do not fit; Error naming the step at which the loss was not finite.
-std::shared_ptr<RelativeReward> extract(const DenoisingModel& expert, const DenoisingModel& base,
+std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowModel& base,
                                         const Dataset& expert_data, const Dataset& base_data,
                                         const ExtractConfig& config = {},
+                                        const std::filesystem::path& folder = {});
+/// The same from windows drawn anywhere (rewards/relative/sample_source.h).
+std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowModel& base,
+                                        const WindowSource& source, const ExtractConfig& config = {},
                                         const std::filesystem::path& folder = {});
 
 }  // namespace diffreward

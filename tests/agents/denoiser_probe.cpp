@@ -9,8 +9,8 @@
 
 #include <iostream>
 
-#include "agents/diffusion/diffusion_model_net.h"
-#include "agents/diffusion/tensor_file_net.h"
+#include "agents/diffusion/diffusion_model_torch.h"
+#include "agents/nets/tensor_file_torch.h"
 
 namespace {
 

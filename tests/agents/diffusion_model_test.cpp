@@ -6,9 +6,9 @@
 
 #include <cmath>
 
-#include "agents/diffusion/diffusion_model_net.h"
-#include "agents/diffusion/mish_net.h"
-#include "agents/diffusion/tensor_file_net.h"
+#include "agents/diffusion/diffusion_model_torch.h"
+#include "agents/nets/mish_torch.h"
+#include "agents/nets/tensor_file_torch.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "tests/core/temporary_folder.h"

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "agents/diffusion/engine_side_net.h"
-#include "agents/diffusion/fused_denoiser_net.h"
+#include "agents/diffusion/fused_denoiser_torch.h"
+#include "agents/nets/engine_side_torch.h"
 #include "core/rng.h"
 #include "tests/agents/against_aten.h"
 

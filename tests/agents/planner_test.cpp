@@ -20,7 +20,7 @@ using ::testing::HasSubstr;
 
 constexpr int kHorizon = 5, kTimesteps = 20;
 
-class CountingModel final : public DenoisingModel {
+class CountingModel final : public WindowModel {
  public:
   explicit CountingModel(int stride = 1) : layout_{kHorizon, stride, 1, 1} {}
   const WindowLayout& layout() const override { return layout_; }
@@ -45,9 +45,10 @@ class CountingModel final : public DenoisingModel {
   std::string device_ = "cpu";
 };
 
-std::vector<double> act(Planner& planner, const std::vector<double>& obs) {
+std::vector<double> act(Planner& planner, const std::vector<double>& obs,
+                        const std::vector<std::uint8_t>& begin = {}) {
   std::vector<double> actions(obs.size());
-  planner.act(obs, actions);
+  planner.act({.obs = obs, .reset = begin}, actions);
   return actions;
 }
 
@@ -72,7 +73,7 @@ TEST(Planner, HoldsActionsBetweenTheRowsOfAStride) {
 }
 
 /// From a position p at rest: row k is planned at p + k with velocity 2.
-class MovingModel final : public DenoisingModel {
+class MovingModel final : public WindowModel {
  public:
   const WindowLayout& layout() const override { return layout_; }
   const Normalizer& normalizer() const override { return normalizer_; }
@@ -98,7 +99,7 @@ TEST(Planner, TracksStatesBetweenRowsWithinTheActionsLimits) {
   std::vector<double> action(1);
   const auto next = [&](double position, double velocity) {
     const std::vector<double> obs = {position, velocity};
-    planner.act(obs, action);
+    planner.act({.obs = obs}, action);
     return action[0];
   };
   // The first row is what was seen, velocity 0; the next row, 4 steps on, is at 11 with velocity 2.
@@ -116,10 +117,7 @@ TEST(Planner, AnInstanceThatWasResetPlansAloneAndTheOthersGoOn) {
   const CountingModel model;
   Planner planner(model, {.sampler = "ddim"}, {.replan_every = 4});
   act(planner, {10, 20, 30});
-  const std::vector<unsigned char> mask = {0, 1, 0};
-  planner.reset(mask);
-  EXPECT_TRUE(planner.plan(1).empty());
-  EXPECT_THAT(act(planner, {0, 50, 0}), ElementsAre(11, 50, 31));
+  EXPECT_THAT(act(planner, {0, 50, 0}, {0, 1, 0}), ElementsAre(11, 50, 31));
   EXPECT_EQ(planner.plans(), 4);
   EXPECT_THAT(act(planner, {0, 0, 0}), ElementsAre(12, 51, 32));
 }
@@ -167,9 +165,9 @@ class NoiseOf {
       : model_(model),
         planner_(model, {.sampler = "ddim", .steps = 1, .seed = 3}, {.replan_every = replan_every}) {}
   Planner& planner() { return planner_; }
-  torch::Tensor step(std::size_t instances, int row) {
+  torch::Tensor step(std::size_t instances, int row, const std::vector<std::uint8_t>& begin = {}) {
     model_.seen.clear();
-    act(planner_, std::vector<double>(instances, 5));
+    act(planner_, std::vector<double>(instances, 5), begin);
     return model_.seen.empty() ? torch::Tensor() : model_.seen[0][row].clone();
   }
 
@@ -183,8 +181,7 @@ TEST(Planner, AnInstancesNoiseDependsOnNoOtherInstance) {
   const CountingModel model;
   NoiseOf quiet(model, 1), restless(model, 1);
   for (int step = 0; step < 6; ++step) {
-    if (step % 2 == 1) restless.planner().reset(std::vector<unsigned char>{1, 0});
-    EXPECT_TRUE(torch::equal(quiet.step(2, 1), restless.step(2, 1))) << step;
+    EXPECT_TRUE(torch::equal(quiet.step(2, 1), restless.step(2, 1, {step % 2 == 1, 0}))) << step;
   }
 }
 
@@ -192,13 +189,14 @@ TEST(Planner, AnInstancesNoiseDependsOnNoOtherInstance) {
 TEST(Planner, ANumberedEpisodeHasTheSameNoiseOnAnyInstance) {
   const CountingModel model;
   NoiseOf pair(model, 1), alone(model, 1);
-  pair.planner().begin_episodes({}, std::vector<std::uint64_t>{6, 7});
+  pair.planner().number_episodes(std::vector<std::uint64_t>{6, 7});
   alone.step(1, 0);
-  alone.planner().begin_episodes({}, std::vector<std::uint64_t>{7});
+  alone.planner().number_episodes(std::vector<std::uint64_t>{7});
   std::vector<torch::Tensor> noise;
   for (int step = 0; step < 3; ++step) {
-    noise.push_back(pair.step(2, 1));
-    EXPECT_TRUE(torch::equal(noise.back(), alone.step(1, 0))) << step;
+    const std::uint8_t first = step == 0;
+    noise.push_back(pair.step(2, 1, {first, first}));
+    EXPECT_TRUE(torch::equal(noise.back(), alone.step(1, 0, {first}))) << step;
   }
   EXPECT_FALSE(torch::equal(noise[0], noise[1])) << "plans of an episode differ";
 }
@@ -217,10 +215,10 @@ TEST(Planner, NoTwoPlansOfThreeSeedsShareNoise) {
   std::vector<torch::Tensor> noise;
   for (const std::uint64_t seed : {0, 1, 2}) {
     Planner planner(model, {.sampler = "ddim", .steps = 1, .seed = seed}, {});
-    for (int episode = 0; episode < 3; ++episode, planner.reset({}))
+    for (int episode = 0; episode < 3; ++episode)
       for (int plan = 0; plan < 3; ++plan) {
         model.seen.clear();
-        act(planner, {0, 0, 0});
+        act(planner, {0, 0, 0}, std::vector<std::uint8_t>(3, plan == 0));
         for (int i = 0; i < 3; ++i) noise.push_back(model.seen[0][i].clone());
       }
   }
@@ -234,9 +232,7 @@ TEST(Planner, ConditionsReachTheirInstances) {
   planner.set_conditions({{kHorizon - 1, {7, 8, 9}}});
   act(planner, {10, 20, 30});
   EXPECT_EQ(planner.plan(1)[2 * (kHorizon - 1) + 1], 8);
-  const std::vector<unsigned char> mask = {0, 0, 1};
-  planner.reset(mask);
-  act(planner, {0, 0, 50});
+  act(planner, {0, 0, 50}, {0, 0, 1});
   EXPECT_EQ(planner.plan(2)[2 * (kHorizon - 1) + 1], 9) << "also when it is planned alone";
   EXPECT_EQ(planner.plan(2)[0], 50);
 }
@@ -253,11 +249,11 @@ TEST(Planner, RefusesWhatItCannotDo) {
   Planner planner(model, {}, {});
   EXPECT_THAT(message_of<InvalidArgument>([&] { planner.set_conditions({{0, {1}}}); }), HasSubstr("row 0"));
   std::vector<double> obs(3), actions(2);
-  EXPECT_THAT(message_of<InvalidArgument>([&] { planner.act(obs, actions); }),
+  EXPECT_THAT(message_of<InvalidArgument>([&] { planner.act({.obs = obs}, actions); }),
               HasSubstr("got 3 and 2 numbers"));
   planner.set_conditions({{1, {1, 2}}});
   actions.resize(3);
-  EXPECT_THAT(message_of<InvalidArgument>([&] { planner.act(obs, actions); }),
+  EXPECT_THAT(message_of<InvalidArgument>([&] { planner.act({.obs = obs}, actions); }),
               HasSubstr("for 1 or 3 instances, got 2 numbers"));
 }
 

@@ -159,16 +159,14 @@ TEST(Ppo, ActHoldsDecisionsPerInstanceUntilTheirReset) {
   const auto env = make_toy({.count = 1, .step = [](double& x, double a) { return x += a; }});
   Ppo agent(*env, {.decisions = 64, .action_repeat = 2, .epochs = 3});
   agent.train(640);
-  const auto act = [&](std::vector<double> obs) {
+  const auto act = [&](std::vector<double> obs, std::vector<std::uint8_t> begin) {
     std::vector<double> actions(obs.size());
-    agent.act(obs, actions);
+    agent.act({.obs = obs, .reset = begin}, actions);
     return actions;
   };
-  agent.reset({});
-  const auto first = act({-1, 1});
+  const auto first = act({-1, 1}, {1, 1});
   EXPECT_NE(first[0], first[1]);
-  agent.reset(std::vector<unsigned char>{0, 1});
-  const auto second = act({0.5, -1});
+  const auto second = act({0.5, -1}, {0, 1});
   EXPECT_EQ(second[0], first[0]) << "still held";
   EXPECT_NEAR(second[1], first[0], 1e-6) << "decides afresh after its reset";
 }
@@ -180,8 +178,7 @@ TEST(Ppo, MovesThePolicyTowardsReward) {
     Ppo agent(*env, {.decisions = 32});
     const auto mean_action = [&] {
       double action = 0;
-      agent.reset({});
-      agent.act(std::vector<double>{0}, {&action, 1});
+      agent.act({.obs = std::array{0.0}}, {&action, 1});
       return action;
     };
     const double before = mean_action();
@@ -203,8 +200,8 @@ ToyTask point_task(int count) {
 
 class Best final : public Agent {
  public:
-  void act(std::span<const double> obs, std::span<double> actions) override {
-    for (std::size_t i = 0; i < obs.size(); ++i) actions[i] = std::clamp(-obs[i] / 0.2, -1.0, 1.0);
+  void act(const StepView& view, std::span<double> actions) override {
+    for (std::size_t i = 0; i < view.obs.size(); ++i) actions[i] = std::clamp(-view.obs[i] / 0.2, -1.0, 1.0);
   }
 };
 
@@ -220,7 +217,8 @@ TEST(Ppo, LearnsToBringAPointToRest) {
   Ppo agent(*env, {.decisions = 40, .lr = 3e-3});
   const double untrained = mean_return(*env, agent);
   std::vector<double> learned;
-  agent.train(40 * 32 * 20, [&](const PpoMetrics& metrics) { learned.push_back(metrics.episode_return); });
+  agent.train(40 * 32 * 20,
+              [&](const TrainingMetrics& metrics) { learned.push_back(metrics.episode_return); });
   Best best;
   const double optimum = mean_return(*env, best), trained = mean_return(*env, agent);
   EXPECT_LT(untrained, optimum - 3);
@@ -236,7 +234,7 @@ TEST(Ppo, EqualSeedsGiveEqualAgentsForAnyNumberOfThreads) {
     Ppo agent(*env, {.decisions = 10, .seed = seed});
     agent.train(240);
     std::vector<double> actions(3);
-    agent.act(std::vector<double>{-1, 0, 1}, actions);
+    agent.act({.obs = std::array{-1.0, 0.0, 1.0}}, actions);
     return actions;
   };
   EXPECT_EQ(actions_of(1, 1), actions_of(1, 3));
@@ -269,17 +267,17 @@ TEST_F(PpoFile, ResumesAsIfItHadNeverStopped) {
   const auto resumed = Ppo::load(path_, *other);
   EXPECT_EQ(to_json(resumed->config()), to_json(config));
   std::vector<double> expected(4), found(4);
-  agent.act(obs_, expected);
-  resumed->act(obs_, found);
+  agent.act({.obs = obs_}, expected);
+  resumed->act({.obs = obs_}, found);
   EXPECT_EQ(found, expected);
 
   std::int64_t expected_steps = 0, found_steps = 0;
-  agent.train(800, [&](const PpoMetrics& m) { expected_steps = m.env_steps; });
-  resumed->train(800, [&](const PpoMetrics& m) { found_steps = m.env_steps; });
+  agent.train(800, [&](const TrainingMetrics& m) { expected_steps = m.env_steps; });
+  resumed->train(800, [&](const TrainingMetrics& m) { found_steps = m.env_steps; });
   EXPECT_EQ(found_steps, expected_steps);
   EXPECT_EQ(found_steps, 1600);
-  agent.act(obs_, expected);
-  resumed->act(obs_, found);
+  agent.act({.obs = obs_}, expected);
+  resumed->act({.obs = obs_}, found);
   EXPECT_EQ(found, expected);
 }
 
@@ -351,13 +349,13 @@ TEST(Ppo, RefusesBadSettingsAndSizes) {
   EXPECT_THROW(Ppo(*env, {.device = "tpu"}), InvalidArgument);
   Ppo agent(*env, {});
   std::vector<double> actions(3);
-  EXPECT_THROW(agent.act(std::vector<double>(2), actions), InvalidArgument);
+  EXPECT_THROW(agent.act({.obs = std::array{0.0, 0.0}}, actions), InvalidArgument);
   EXPECT_THROW(evaluate_agent(*env, agent, 0, 0), InvalidArgument);
 }
 
 class Idle final : public Agent {
  public:
-  void act(std::span<const double>, std::span<double> actions) override { std::ranges::fill(actions, 0.0); }
+  void act(const StepView&, std::span<double> actions) override { std::ranges::fill(actions, 0.0); }
 };
 
 TEST(EvaluateAgent, TakesOneWholeEpisodePerInstanceAndRound) {

@@ -21,7 +21,7 @@ constexpr int kCount = 64;
 
 class Still final : public Agent {
  public:
-  void act(std::span<const double>, std::span<double> actions) override {
+  void act(const StepView&, std::span<double> actions) override {
     std::fill(actions.begin(), actions.end(), 0.0);
   }
 };
@@ -45,11 +45,8 @@ TEST(IndependentStreams, NoTwoUsesOfThreeSeedsShareAStart) {
     for (const Recording recording :
          {Recording::kBase, Recording::kExpert, Recording::kHeldOutBase, Recording::kHeldOutExpert}) {
       const auto envs = testing::make_toy(task);
-      const PolicyFn still = [](VectorEnv&, const StepView&, std::span<double> actions, std::span<double>) {
-        std::fill(actions.begin(), actions.end(), 0.0);
-      };
-      collect(*envs, still, kCount * 4,
-              {.behaviour = "still", .seed = seed, .recording = recording, .extra_fields = {}},
+      Still still;
+      collect(*envs, still, kCount * 4, {.behaviour = "still", .seed = seed, .recording = recording},
               folder / "data.hdf5");
       EXPECT_EQ(note(*envs, concat("recording ", int(recording), " of seed ", seed)), std::size_t(kCount));
     }

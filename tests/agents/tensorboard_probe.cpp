@@ -2,7 +2,7 @@
 #include <exception>
 #include <iostream>
 
-#include "agents/diffusion/training_log.h"
+#include "agents/nets/training_log.h"
 
 int main(int argc, char** argv) {
   if (argc != 3) return 2;

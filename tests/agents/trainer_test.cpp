@@ -10,8 +10,9 @@
 #include <sstream>
 
 #include "agents/diffusion/diffusion_model.h"
-#include "agents/diffusion/diffusion_model_net.h"
-#include "agents/diffusion/training_batch_net.h"
+#include "agents/diffusion/diffusion_model_torch.h"
+#include "agents/diffusion/training_batch_torch.h"
+#include "agents/nets/loss_torch.h"
 #include "agents/kernels/enabled.h"
 #include "core/error.h"
 #include "core/file.h"
@@ -408,8 +409,8 @@ TEST_F(Training, BatchesComeFromTheirEpisodesAndAreNoisedByTheSchedule) {
   EXPECT_TRUE(torch::equal(batch.x_t, again.x_t));
   EXPECT_FALSE(torch::equal(batch.x_t, batches.make(some, 400, 4).x_t));
   const torch::Tensor residual =
-      (batch.x_t - at_timesteps(model.impl().levels.signal, batch.t) * batch.target) /
-      at_timesteps(model.impl().levels.noise, batch.t);  // the noise; target is x_0
+      (batch.x_t - at_timesteps(model.impl().levels.signal, batch.t, 3) * batch.target) /
+      at_timesteps(model.impl().levels.noise, batch.t, 3);  // the noise; target is x_0
   EXPECT_NEAR(residual.narrow(1, 1, 3).std().item<double>(), 1, 0.05);
   EXPECT_EQ(batch.t.min().item<std::int64_t>(), 0);
   EXPECT_EQ(batch.t.max().item<std::int64_t>(), 19);

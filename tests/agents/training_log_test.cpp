@@ -1,4 +1,4 @@
-#include "agents/diffusion/training_log.h"
+#include "agents/nets/training_log.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "agents/diffusion/crc32c.h"
+#include "agents/nets/crc32c.h"
 #include "core/error.h"
 #include "core/file.h"
 

@@ -9,11 +9,14 @@
 
 #include "envs/catalog.h"
 #include "envs/maze2d/maze2d.h"
+#include "tests/core/temporary_folder.h"
 
 namespace diffreward {
 namespace {
 
 using ::testing::HasSubstr;
+
+constexpr Streams kNoise(Purpose::kController, 0);
 
 /// Resets every instance to a random start and goal cell.
 const StepView& random_tasks(VectorEnv& envs, const MazeMap& map, std::uint64_t seed) {
@@ -52,15 +55,15 @@ Walk walk(const std::string& id, const WaypointConfig& config, int n, bool stay)
   const auto envs = make_vector(id, {.count = n, .threads = 2, .autoreset = "disabled", .max_steps = 0});
   const MazeMap& map = dynamic_cast<Maze2D&>(envs->env(0)).map();
   const int budget = 100 + 30 * diameter(map);  // a straight cell takes about 20 steps
-  const PolicyFn policy = waypoint_policy(config);
+  const auto walker = make_agent(config, *envs, kNoise);
   const StepView* view = &random_tasks(*envs, map, 7);
   const auto count = static_cast<std::size_t>(n);
   std::vector<Point> goals;
   for (int i = 0; i < n; ++i) goals.push_back(dynamic_cast<Maze2D&>(envs->env(i)).goal());
-  std::vector<double> actions(2 * count), extra(count);
+  std::vector<double> actions(2 * count);
   std::vector<char> solved(count), left(count);
   for (int t = 0; t < budget + (stay ? 100 : 0); ++t) {
-    policy(*envs, *view, actions, extra);
+    walker->act(*view, actions);
     view = &envs->step(actions);
     for (std::size_t i = 0; i < count; ++i) {
       const bool there = std::hypot(view->obs[4 * i] - goals[i][0], view->obs[4 * i + 1] - goals[i][1]) <=
@@ -88,28 +91,28 @@ TEST_P(EveryMaze, IsSolvedWithD4rlsGainsAndHeldWithNoise) {
 INSTANTIATE_TEST_SUITE_P(Mazes, EveryMaze, testing::Values("Open-v0", "UMaze-v0", "Medium-v0", "Large-v0"),
                          [](const auto& maze) { return maze.param.substr(0, maze.param.size() - 3); });
 
-/// Observations, actions and the extra column of a short walk with autoreset.
-std::vector<double> record(VectorEnv& envs, const PolicyFn& policy, int steps) {
-  const auto n = static_cast<std::size_t>(envs.size());
-  std::vector<double> actions(2 * n), extra(n), out;
+/// Observations and actions of a short walk with autoreset.
+std::vector<double> record(VectorEnv& envs, const WaypointConfig& config, int steps,
+                           const Streams& noise = kNoise) {
+  const auto walker = make_agent(config, envs, noise);
+  std::vector<double> actions(2 * static_cast<std::size_t>(envs.size())), out;
   const StepView* view = &envs.reset(3);
   for (int t = 0; t < steps; ++t) {
-    std::fill(extra.begin(), extra.end(), 0.0);
-    policy(envs, *view, actions, extra);
+    walker->act(*view, actions);
     out.insert(out.end(), view->obs.begin(), view->obs.end());
     out.insert(out.end(), actions.begin(), actions.end());
-    out.insert(out.end(), extra.begin(), extra.end());
     view = &envs.step(actions);
   }
   return out;
 }
 
+const Json kMovingGoals = {{"random_goal", true}, {"at_goal", "new_goal"}};
+
 TEST(Waypoints, AreEqualForEqualSeedsAndAnyNumberOfThreads) {
   const auto walk_with = [](std::uint64_t seed, int threads) {
-    const auto envs =
-        make_vector("Maze2D-UMaze-v0", {.count = 6, .threads = threads, .autoreset = "same_step"},
-                    {{"random_goal", true}});
-    return record(*envs, waypoint_policy({.action_noise = 0.3, .at_goal = "new_goal", .seed = seed}), 400);
+    const auto envs = make_vector("Maze2D-UMaze-v0",
+                                  {.count = 6, .threads = threads, .autoreset = "same_step"}, kMovingGoals);
+    return record(*envs, {.action_noise = 0.3}, 400, Streams(Purpose::kController, seed));
   };
   EXPECT_EQ(walk_with(1, 1), walk_with(1, 1));
   EXPECT_EQ(walk_with(1, 1), walk_with(1, 3));
@@ -119,61 +122,62 @@ TEST(Waypoints, AreEqualForEqualSeedsAndAnyNumberOfThreads) {
 TEST(Waypoints, AnInstancesWalkDoesNotDependOnItsNeighbours) {
   const auto first = [](int count) {
     const auto envs =
-        make_vector("Maze2D-UMaze-v0", {.count = count, .autoreset = "same_step"}, {{"random_goal", true}});
-    const std::vector<double> all =
-        record(*envs, waypoint_policy({.action_noise = 0.3, .at_goal = "new_goal"}), 300);
+        make_vector("Maze2D-UMaze-v0", {.count = count, .autoreset = "same_step"}, kMovingGoals);
+    const std::vector<double> all = record(*envs, {.action_noise = 0.3}, 300);
     std::vector<double> one;
-    for (std::size_t t = 0; t < 300; ++t) one.push_back(all[t * static_cast<std::size_t>(7 * count)]);
+    for (std::size_t t = 0; t < 300; ++t) one.push_back(all[t * static_cast<std::size_t>(6 * count)]);
     return one;
   };
   EXPECT_EQ(first(1), first(5));
 }
 
-TEST(Waypoints, NewGoalMarksTheFirstRowOfEachGoal) {
-  const auto envs = make_vector("Maze2D-UMaze-v0", {.count = 1, .autoreset = "same_step", .max_steps = 0});
-  const PolicyFn policy = waypoint_policy({.at_goal = "new_goal"});
+TEST(Waypoints, NumberedEpisodesHaveTheSameNoiseOnAnyInstance) {
+  const auto actions_of = [](int count, std::vector<std::uint64_t> numbers) {
+    const auto envs = make_vector("Maze2D-UMaze-v0", {.count = count, .autoreset = "same_step"});
+    const auto walker = make_agent(WaypointConfig{.action_noise = 0.3}, *envs, kNoise);
+    walker->number_episodes(numbers);
+    const std::vector<Seed> seeds(static_cast<std::size_t>(count), Seed(9));
+    std::vector<double> actions(2 * static_cast<std::size_t>(count));
+    walker->act(envs->reset({}, seeds, {}), actions);
+    return std::vector<double>(actions.end() - 2, actions.end());
+  };
+  EXPECT_EQ(actions_of(1, {7}), actions_of(3, {5, 6, 7}));
+  EXPECT_NE(actions_of(1, {7}), actions_of(1, {8}));
+}
+
+TEST(Waypoints, FollowAGoalThatMoves) {
+  const auto envs = make_vector("Maze2D-UMaze-v0", {.count = 1, .autoreset = "same_step", .max_steps = 0},
+                                {{"at_goal", "new_goal"}});
   Maze2D& maze = dynamic_cast<Maze2D&>(envs->env(0));
-  std::vector<double> actions(2), extra(1);
+  const auto walker = make_agent(WaypointConfig{}, *envs, kNoise);
+  const std::size_t told = envs->spec().info_offset("goal_switched").value();
+  std::vector<double> actions(2);
   const StepView* view = &envs->reset(0);
   int switches = 0;
   for (int t = 0; t < 3000; ++t) {
     const Point before = maze.goal();
-    extra[0] = 0;
-    policy(*envs, *view, actions, extra);
-    ASSERT_TRUE(extra[0] != 0 || maze.goal() == before) << "a goal moved and no row tells";
-    switches += extra[0] != 0;
+    walker->act(*view, actions);
     view = &envs->step(actions);
+    ASSERT_TRUE(view->info[told] != 0 || maze.goal() == before) << "a goal moved and no info tells";
+    switches += view->info[told] != 0;
   }
   EXPECT_GT(switches, 10);
 }
 
-TEST(Waypoints, StayNeverMovesTheGoal) {
+TEST(Waypoints, StandStillAtTheGoal) {
   const auto envs = make_vector("Maze2D-Open-v0", {.count = 1, .autoreset = "same_step", .max_steps = 0});
-  const std::vector<double> rows = record(*envs, waypoint_policy({}), 500);
-  for (std::size_t t = 0; t < 500; ++t) ASSERT_EQ(rows[t * 7 + 6], 0);
-  const double speed = std::hypot(rows[499 * 7 + 2], rows[499 * 7 + 3]);
+  EXPECT_FALSE(envs->spec().info_offset("goal_switched"));
+  const std::vector<double> rows = record(*envs, {}, 500);
+  const double speed = std::hypot(rows[499 * 6 + 2], rows[499 * 6 + 3]);
   EXPECT_LT(speed, 0.01) << "the ball still moves after 5 s";
-}
-
-TEST(Waypoints, OnePolicyServesSeveralBatches) {
-  const PolicyFn policy = waypoint_policy({});
-  for (const char* id : {"Maze2D-UMaze-v0", "Maze2D-Large-v0", "Maze2D-Medium-v0"}) {
-    const auto envs = make_vector(id, {.count = 3, .autoreset = "same_step", .max_steps = 0});
-    const std::vector<double> rows = record(*envs, policy, 1000);
-    for (int i = 0; i < 3; ++i) {
-      const Point goal = dynamic_cast<Maze2D&>(envs->env(i)).goal();
-      const double* last = rows.data() + 999 * 21 + 4 * i;
-      EXPECT_LT(std::hypot(last[0] - goal[0], last[1] - goal[1]), 0.5) << id << " " << i;
-    }
-  }
 }
 
 TEST(Waypoints, WalksTheCallersMap) {
   const std::string map = "#######\n#OOOOO#\n#O###O#\n#O#OOO#\n#O#O###\n#OOOOG#\n#######\n";
   const auto envs =
       make_vector("Maze2D-UMaze-v0", {.count = 50, .autoreset = "disabled", .max_steps = 0}, {{"map", map}});
-  const std::vector<double> rows = record(*envs, waypoint_policy({}), 600);
-  const double* last = rows.data() + 599 * 50 * 7;
+  const std::vector<double> rows = record(*envs, {}, 600);
+  const double* last = rows.data() + 599 * 50 * 6;
   for (int i = 0; i < 50; ++i) EXPECT_LT(std::hypot(last[4 * i] - 5, last[4 * i + 1] - 5), 0.5) << i;
 }
 
@@ -193,14 +197,10 @@ TEST(Waypoints, RefusesWhatIsNoMaze) {
   std::vector<std::unique_ptr<Env>> list;
   list.push_back(std::make_unique<Elsewhere>());
   const auto envs = make_vector(std::move(list), {});
-  std::vector<double> action(1);
-  try {
-    waypoint_policy({})(*envs, envs->reset(0), action, {});
-    FAIL() << "expected an error";
-  } catch (const InvalidArgument& error) {
-    EXPECT_THAT(error.what(), HasSubstr("waypoints: expected a maze environment, got Elsewhere-v0"));
-  }
-  EXPECT_THROW(waypoint_policy({.at_goal = "run away"}), InvalidArgument);
+  EXPECT_THAT(message_of<InvalidArgument>([&] { make_agent(WaypointConfig{}, *envs, kNoise); }),
+              HasSubstr("waypoints: expected a maze environment, got Elsewhere-v0"));
+  const auto maze = make_vector("Maze2D-UMaze-v0", {});
+  EXPECT_THROW(make_agent(WaypointConfig{.reach = -1}, *maze, kNoise), InvalidArgument);
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ command = "generate"
 env = { id = "${place.env}", options = { map = "${place.map}" } }
 steps = 400
 count = 2
-waypoints.seed = "${seed}"
+seed = "${seed}"
 
 [[steps]]
 name = "expert_data"

@@ -147,7 +147,7 @@ TEST_P(RewardContract, SurvivesItsFile) {
   std::filesystem::create_directories(folder);
   const Model loaded = GetParam().reload(*reward_, folder / "reward.safetensors");
   EXPECT_EQ(loaded->layout(), reward_->layout());
-  EXPECT_EQ(loaded->reads_actions(), reward_->reads_actions());
+  EXPECT_EQ(loaded->reads(), reward_->reads());
   EXPECT_EQ(score(*loaded, windows_), score(windows_));
   std::filesystem::remove_all(folder);
 }

@@ -21,11 +21,12 @@ using Rows = std::vector<std::size_t>;
 /// Episodes of 200 rows, 4 instances of 2000 rows, walking from goal to goal.
 Dataset::Columns good_columns(const TemporaryFolder& folder, const char* reward = "sparse") {
   Progress::silence();
-  const Json options = {{"random_goal", true}, {"reward", reward}};
+  const Json options = {{"random_goal", true}, {"reward", reward}, {"at_goal", "new_goal"}};
   const auto envs =
       make_vector("Maze2D-UMaze-v0", {.count = 4, .autoreset = "same_step", .max_steps = 200}, options);
-  const Dataset data = collect(*envs, waypoint_policy({.action_noise = 0.1, .at_goal = "new_goal"}), 8000,
-                               {.extra_fields = waypoint_extra_fields()}, folder / "source.hdf5");
+  const auto walker = make_agent(WaypointConfig{.action_noise = 0.1}, *envs,
+                                 streams_of(Recording::kBase, 0, Purpose::kController));
+  const Dataset data = collect(*envs, *walker, 8000, {}, folder / "source.hdf5");
   Dataset::Columns c{.observation_dim = 4, .action_dim = 2};
   const auto copy = [](auto& to, auto from) { to.assign(from.begin(), from.end()); };
   copy(c.observations, data.observations()), copy(c.next_observations, data.next_observations());

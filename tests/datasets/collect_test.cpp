@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <functional>
 
 #include "agents/scripted/waypoints.h"
 #include "core/interrupt.h"
@@ -21,18 +22,30 @@ namespace {
 using ::testing::HasSubstr;
 
 const Json kRandomGoals = {{"random_goal", true}};
+const Json kMovingGoals = {{"random_goal", true}, {"at_goal", "new_goal"}};
+
+Streams noise_of(std::uint64_t seed) {
+  return streams_of(Recording::kBase, seed, Purpose::kController);
+}
+
+/// An agent that is a function.
+class Doing final : public Agent {
+ public:
+  explicit Doing(std::function<void(std::span<double>)> act) : act_(std::move(act)) {}
+  void act(const StepView&, std::span<double> actions) override { act_(actions); }
+
+ private:
+  std::function<void(std::span<double>)> act_;
+};
 
 Dataset record(const std::filesystem::path& path, int count, int threads, std::size_t steps, int max_steps,
-               const WaypointConfig& walker = {.action_noise = 0.1}, std::uint64_t seed = 5) {
+               const Json& options = kRandomGoals, std::uint64_t seed = 5) {
   const auto envs = make_vector(
       "Maze2D-UMaze-v0",
-      {.count = count, .threads = threads, .autoreset = "same_step", .max_steps = max_steps}, kRandomGoals);
-  return collect(*envs, waypoint_policy(walker), steps,
-                 {.behaviour = "walk",
-                  .seed = seed,
-                  .env_options = kRandomGoals,
-                  .extra = {{"why", "test"}},
-                  .extra_fields = waypoint_extra_fields()},
+      {.count = count, .threads = threads, .autoreset = "same_step", .max_steps = max_steps}, options);
+  const auto walker = make_agent(WaypointConfig{.action_noise = 0.1}, *envs, noise_of(seed));
+  return collect(*envs, *walker, steps,
+                 {.behaviour = "walk", .seed = seed, .env_options = options, .extra = {{"why", "test"}}},
                  path);
 }
 
@@ -48,11 +61,11 @@ TEST_F(Collect, RowsAreWhatTheEnvironmentDid) {
   ASSERT_EQ(data.size(), 900u);
   const auto envs =
       make_vector("Maze2D-UMaze-v0", {.count = n, .autoreset = "same_step", .max_steps = 70}, kRandomGoals);
-  const PolicyFn policy = waypoint_policy({.action_noise = 0.1});
-  std::vector<double> actions(2 * n), extra(n), info(envs->spec().info_size());
+  const auto walker = make_agent(WaypointConfig{.action_noise = 0.1}, *envs, noise_of(5));
+  std::vector<double> actions(2 * n), info(envs->spec().info_size());
   const StepView* view = &envs->reset(streams_of(Recording::kBase, 5));
   for (std::size_t t = 0; t < 300; ++t) {
-    policy(*envs, *view, actions, extra);
+    walker->act(*view, actions);
     for (std::size_t i = 0; i < n; ++i) {
       const std::size_t row = i * 300 + t;  // one contiguous block an instance
       for (std::size_t k = 0; k < 4; ++k)
@@ -79,18 +92,18 @@ TEST_F(Collect, RowsAreWhatTheEnvironmentDid) {
 }
 
 TEST_F(Collect, GivesEqualBytesForAnyNumberOfThreads) {
-  record(folder_ / "1.hdf5", 16, 1, 20'000, 150, {.action_noise = 0.2, .at_goal = "new_goal"});
+  record(folder_ / "1.hdf5", 16, 1, 20'000, 150, kMovingGoals);
   for (const int threads : {2, 3, 8}) {
-    record(folder_ / "n.hdf5", 16, threads, 20'000, 150, {.action_noise = 0.2, .at_goal = "new_goal"});
+    record(folder_ / "n.hdf5", 16, threads, 20'000, 150, kMovingGoals);
     ASSERT_TRUE(bytes_of(folder_ / "1.hdf5") == bytes_of(folder_ / "n.hdf5")) << threads << " threads";
   }
-  record(folder_ / "n.hdf5", 16, 1, 20'000, 150, {.action_noise = 0.2, .at_goal = "new_goal"}, 6);
+  record(folder_ / "n.hdf5", 16, 1, 20'000, 150, kMovingGoals, 6);
   EXPECT_FALSE(bytes_of(folder_ / "1.hdf5") == bytes_of(folder_ / "n.hdf5")) << "the seed does nothing";
 }
 
 TEST_F(Collect, HasNoFaults) {
-  for (const char* at_goal : {"stay", "new_goal"}) {
-    record(folder_ / "a.hdf5", 20, 2, 30'000, 200, {.action_noise = 0.2, .at_goal = at_goal});
+  for (const Json& options : {kRandomGoals, kMovingGoals}) {
+    record(folder_ / "a.hdf5", 20, 2, 30'000, 200, options);
     for (const Fault& fault : check_data(folder_ / "a.hdf5"))
       ADD_FAILURE() << fault.name << ": " << fault.message;
   }
@@ -105,9 +118,9 @@ TEST_F(Collect, RoundsUpToWholeBlocks) {
 
 TEST_F(Collect, RefusesWrongUse) {
   const auto envs = make_vector("Maze2D-UMaze-v0", {.count = 2});
-  EXPECT_THAT(
-      message_of<InvalidArgument>([&] { collect(*envs, waypoint_policy({}), 10, {}, folder_ / "a.hdf5"); }),
-      HasSubstr("same_step"));
+  Doing nothing([](std::span<double> actions) { std::ranges::fill(actions, 0.0); });
+  EXPECT_THAT(message_of<InvalidArgument>([&] { collect(*envs, nothing, 10, {}, folder_ / "a.hdf5"); }),
+              HasSubstr("same_step"));
   EXPECT_THROW(record(folder_ / "a.hdf5", 2, 1, 0, 0), InvalidArgument);
   EXPECT_TRUE(folder_.empty());
 }
@@ -121,9 +134,7 @@ TEST_F(Collect, LeavesNothingOnAFullDiskOrAnError) {
   }
   const auto envs = make_vector("Maze2D-UMaze-v0", {.count = 2, .autoreset = "same_step"});
   int calls = 0;
-  const PolicyFn breaks = [&](VectorEnv&, const StepView&, std::span<double> actions, std::span<double>) {
-    std::fill(actions.begin(), actions.end(), ++calls == 500 ? NAN : 0.0);
-  };
+  Doing breaks([&](std::span<double> actions) { std::ranges::fill(actions, ++calls == 500 ? NAN : 0.0); });
   EXPECT_THROW(collect(*envs, breaks, 10'000, {}, folder_ / "a.hdf5"), InvalidArgument);
   EXPECT_TRUE(folder_.empty());
 }
@@ -135,10 +146,10 @@ TEST_F(Collect, AnInterruptLeavesNothing) {
     catch_interrupts();
     const auto envs = make_vector("Maze2D-UMaze-v0", {.count = 2, .autoreset = "same_step"});
     int calls = 0;
-    const PolicyFn pushes = [&](VectorEnv&, const StepView&, std::span<double> actions, std::span<double>) {
-      std::fill(actions.begin(), actions.end(), 0.5);
+    Doing pushes([&](std::span<double> actions) {
+      std::ranges::fill(actions, 0.5);
       if (++calls == 300) ::raise(SIGINT);
-    };
+    });
     try {
       collect(*envs, pushes, 1'000'000, {}, folder_ / "a.hdf5");
     } catch (const Interrupted&) {

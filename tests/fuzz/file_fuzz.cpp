@@ -14,7 +14,7 @@
 #include "core/progress.h"
 #include "envs/catalog.h"
 #include "leaderboard/results.h"
-#include "rewards/learned_reward.h"
+#include "rewards/catalog.h"
 #include "tests/fuzz/mutation.h"
 
 using namespace diffreward;

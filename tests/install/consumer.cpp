@@ -1,9 +1,13 @@
 // Twenty lines against the installed headers: step a maze, and ask a library that needs LibTorch.
 #include <cstdio>
 
-#include "agents/diffusion/schedule.h"
+#include "agents/catalog.h"
+#include "agents/diffusion/diffusion_model.h"
+#include "datasets/collect.h"
 #include "envs/vector_env.h"
-#include "rewards/reward_model.h"
+#include "rewards/catalog.h"
+#include "rewards/evaluate/evaluate.h"
+#include "rewards/rewarded_env.h"
 
 int main() {
   const auto envs = diffreward::make_vector("Maze2D-UMaze-v0", {.count = 4, .threads = 2});
@@ -12,6 +16,7 @@ int main() {
   double total = 0;
   for (int i = 0; i < 100; ++i)
     for (const double reward : envs->step(push).reward) total += reward;
+  std::printf("%zu kinds of rewards\n", diffreward::reward_catalog().size());
   const diffreward::NoiseSchedule schedule("cosine", 100);
   std::printf("%s: %g reward; alpha_bar falls to %g\n", envs->spec().id.c_str(), total,
               schedule.alpha_bar.back());

@@ -1,4 +1,4 @@
-"""Fails on an #include against the chain: core < envs < datasets < agents < rewards < leaderboard < the rest; and on
+"""Fails on an #include against the chain: core < envs < report < datasets < agents < rewards < leaderboard < the rest; and on
 JSON that is parsed without parse_json().
 
 usage: layering_test.py SOURCE_DIR
@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 
-CHAIN = ["core", "envs", "datasets", "agents", "rewards", "leaderboard"]
+CHAIN = ["core", "envs", "report", "datasets", "agents", "rewards", "leaderboard"]
 TOP = ["cli", "bindings", "tests", "benchmarks", "examples"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
@@ -32,8 +32,8 @@ def violations(root: pathlib.Path) -> list[str]:
                     found.append(f"{where}: {folder} may not use {below}")
                 if folder in CHAIN and below in CHAIN and CHAIN.index(below) > CHAIN.index(folder):
                     found.append(f"{where}: {folder} stands below {below} in the chain")
-                if path.suffix == ".h" and not path.name.endswith("_net.h") and folder in CHAIN and (
-                    target.startswith(("torch/", "ATen/", "c10/")) or target.endswith("_net.h")
+                if path.suffix == ".h" and not path.name.endswith("_torch.h") and folder in CHAIN and (
+                    target.startswith(("torch/", "ATen/", "c10/")) or target.endswith("_torch.h")
                 ):
                     found.append(f"{where}: headers must not include LibTorch (see agents/tensor.h)")
                 if folder in {"core", "envs", "datasets"} and target.startswith(("torch/", "ATen/")):

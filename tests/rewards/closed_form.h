@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "agents/diffusion/denoising_model.h"
+#include "agents/diffusion/window_model.h"
 #include "core/statistics.h"
 
 namespace diffreward::testing {
@@ -30,7 +30,7 @@ inline Normalizer identity_normalizer(int columns) {
           std::vector<double>(static_cast<std::size_t>(columns), 1.0)};
 }
 
-class MixtureModel : public DenoisingModel {
+class MixtureModel : public WindowModel {
  public:
   MixtureModel(const std::vector<Gaussian>& components, int horizon, const NoiseSchedule& schedule)
       : layout_{horizon, 1, 0, static_cast<int>(components.at(0).mean.size())},

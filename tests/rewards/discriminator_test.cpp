@@ -8,7 +8,7 @@
 
 #include "core/progress.h"
 #include "core/statistics.h"
-#include "rewards/learned_reward.h"
+#include "rewards/catalog.h"
 #include "tests/rewards/closed_form.h"
 
 namespace diffreward {
@@ -71,7 +71,7 @@ TEST(Discriminator, SaveLoadAndForeignFiles) {
   logit->score_at(logit->config().read_t, windows, more);
   EXPECT_EQ(scores, more);
   EXPECT_EQ(loaded->layout().horizon, 1);
-  EXPECT_FALSE(loaded->reads_actions());
+  EXPECT_EQ(loaded->reads(), Reads::kReached);
   try {
     RelativeReward::load(folder / "reward.safetensors");
     FAIL() << "a discriminator is no relative reward";

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/rng.h"
+#include "rewards/evaluate/maze_task.h"
 #include "tests/rewards/toy_data.h"
 
 namespace diffreward {
@@ -221,20 +222,26 @@ TEST(Epic, ModelsArePaidAsTheRewardedEnvPays) {
     }
   };
   double paid = 0;
-  const FunctionReward of_state({.horizon = 2, .stride = 1, .action_dim = 0, .observation_dim = 4}, false,
-                                sum);
+  const FunctionReward of_state({.horizon = 2, .stride = 1, .action_dim = 0, .observation_dim = 4},
+                                Reads::kReached, sum);
   transition_reward(of_state)(s, a, next, {&paid, 1});
   EXPECT_DOUBLE_EQ(paid, 68);
-  const FunctionReward of_action({.horizon = 1, .stride = 1, .action_dim = 2, .observation_dim = 4}, true,
-                                 sum);
+  const FunctionReward of_action({.horizon = 1, .stride = 1, .action_dim = 2, .observation_dim = 4},
+                                 Reads::kStateAction, sum);
   transition_reward(of_action)(s, a, next, {&paid, 1});
   EXPECT_DOUBLE_EQ(paid, 21);
-  maze_reward({7, 7}, true)(s, a, next, {&paid, 1});
-  EXPECT_DOUBLE_EQ(paid, std::exp(-1));
-  maze_reward({7, 7.6}, false)(s, a, next, {&paid, 1});
-  EXPECT_DOUBLE_EQ(paid, 1);
-  maze_reward({7, 7.4}, false)(s, a, next, {&paid, 1});
-  EXPECT_DOUBLE_EQ(paid, 0);
+  const FunctionReward of_all(
+      {.horizon = 1, .stride = 1, .action_dim = 2, .observation_dim = 4, .reached = true}, Reads::kTransition,
+      sum);
+  transition_reward(of_all)(s, a, next, {&paid, 1});
+  EXPECT_DOUBLE_EQ(paid, 55);
+  const auto own = [&](Point goal, bool dense) {
+    transition_reward (*maze_reward(goal, dense))(s, a, next, {&paid, 1});
+    return paid;
+  };
+  EXPECT_NEAR(own({7, 7}, true), std::exp(-1), 1e-7);
+  EXPECT_EQ(own({7, 7.6}, false), 1);
+  EXPECT_EQ(own({7, 7.4}, false), 0);
 }
 
 /// Walks: the expert heads for (1, 1) of the U and stays, the base ends anywhere.

@@ -91,7 +91,7 @@ TEST_F(ExtractOracle, MixturePair) {
 /// A model whose denoiser is an isotropic zero-mean Gaussian's plus `turn` times the difference to another
 /// such model, turned by 90 degrees: a rotation field, which is orthogonal to every gradient field under a
 /// round density.
-class TurnedModel final : public DenoisingModel {
+class TurnedModel final : public WindowModel {
  public:
   TurnedModel(const MixtureModel& model, const MixtureModel& other, double turn)
       : model_(model), other_(other), turn_(turn) {}

@@ -130,7 +130,7 @@ TEST_F(ReadingTest, SupportPaysNothingWhereTheBaseHasNoMass) {
 TEST_F(ReadingTest, ForwardsWhatTheRewardReads) {
   const auto reading = read_reward(reward_, {.reading = "support"});
   EXPECT_EQ(reading->layout(), reward_->layout());
-  EXPECT_EQ(reading->reads_actions(), reward_->reads_actions());
+  EXPECT_EQ(reading->reads(), reward_->reads());
 }
 
 TEST_F(ReadingTest, RefusesWhatItCannotMean) {

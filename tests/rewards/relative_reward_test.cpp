@@ -12,7 +12,7 @@
 #include "core/file.h"
 #include "core/progress.h"
 #include "core/safetensors.h"
-#include "rewards/relative/reward_net.h"
+#include "rewards/relative/reward_net_torch.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/rewards/closed_form.h"
 
@@ -250,7 +250,7 @@ TEST_F(RelativeRewardTest, BatchEqualsOneByOneAndThreads) {
 
 TEST_F(RelativeRewardTest, ReadsOnlyItsChannelsAndClipsOnlyScores) {
   // Rows [action, observation 0, observation 1] with a limits normaliser.
-  class LimitsModel final : public DenoisingModel {
+  class LimitsModel final : public WindowModel {
    public:
     explicit LimitsModel(double pull) : pull_(pull) {}
     const WindowLayout& layout() const override { return layout_; }
@@ -278,7 +278,7 @@ TEST_F(RelativeRewardTest, ReadsOnlyItsChannelsAndClipsOnlyScores) {
   ExtractConfig config = small();
   config.channels = {1};
   const auto rho = extract(LimitsModel(0.1), LimitsModel(0), data, data, config);
-  EXPECT_FALSE(rho->reads_actions());
+  EXPECT_EQ(rho->reads(), Reads::kReached);
   const auto score = [&](std::vector<float> window) {
     float out = 0;
     rho->score(window, {&out, 1});
@@ -293,7 +293,7 @@ TEST_F(RelativeRewardTest, ReadsOnlyItsChannelsAndClipsOnlyScores) {
   EXPECT_GT(inside, 0.1f);
   EXPECT_LT(outside, 0.001f);
   config.channels = {1, 0};
-  EXPECT_TRUE(extract(LimitsModel(0.1), LimitsModel(0), data, data, config)->reads_actions());
+  EXPECT_EQ(extract(LimitsModel(0.1), LimitsModel(0), data, data, config)->reads(), Reads::kStateAction);
   EXPECT_THAT(message_of([&] { extract(LimitsModel(0), LimitsModel(0), data, data, config); }),
               HasSubstr("expected models that differ"));
 }
@@ -301,7 +301,7 @@ TEST_F(RelativeRewardTest, ReadsOnlyItsChannelsAndClipsOnlyScores) {
 TEST_F(RelativeRewardTest, NamesTheFirstDifferenceOfTheModels) {
   const MixtureModel base = base_model(4);
   const Dataset data = base.data(40, 1);
-  const auto error_with = [&](const DenoisingModel& expert) {
+  const auto error_with = [&](const WindowModel& expert) {
     return message_of([&] { extract(expert, base, data, data, small()); });
   };
   EXPECT_EQ(error_with(expert_model(8)),

@@ -1,6 +1,4 @@
 // The nets behind learned rewards by the kernels against plain ATen.
-#include "rewards/relative/reward_net.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -8,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "rewards/relative/reward_net_torch.h"
 #include "tests/agents/against_aten.h"
 
 namespace diffreward {

@@ -21,9 +21,9 @@ using testing::ToyTask;
 /// Pays sum_k 10^k (x_k + a_k / 10) over the rows of a window, newest last: the digits tell the rows apart.
 class Digits final : public RewardModel {
  public:
-  Digits(WindowLayout layout, bool reads_actions) : layout_(layout), reads_actions_(reads_actions) {}
+  Digits(WindowLayout layout, Reads reads) : layout_(layout), reads_(reads) {}
   const WindowLayout& layout() const override { return layout_; }
-  bool reads_actions() const override { return reads_actions_; }
+  Reads reads() const override { return reads_; }
   void score(std::span<const float> windows, std::span<float> out) const override {
     calls_.push_back(out.size());
     const auto width = std::size_t(layout_.width()), size = std::size_t(layout_.size());
@@ -32,7 +32,7 @@ class Digits final : public RewardModel {
       for (std::size_t k = 0; k < std::size_t(layout_.horizon); ++k, weight *= 10) {
         const float* row = windows.data() + i * size + k * width;
         sum += weight * row[width - 1];
-        if (reads_actions_) sum += weight * row[0] / 10;
+        if (reads_ == Reads::kStateAction) sum += weight * row[0] / 10;
       }
       out[i] = sum;
     }
@@ -42,7 +42,7 @@ class Digits final : public RewardModel {
 
  private:
   WindowLayout layout_;
-  bool reads_actions_;
+  Reads reads_;
   mutable std::vector<std::size_t> calls_;
 };
 
@@ -59,9 +59,9 @@ ToyTask counting(const char* autoreset, int count = 1, int max_steps = 4) {
               }};
 }
 
-std::unique_ptr<RewardedEnv> pay(const ToyTask& task, WindowLayout layout, bool reads_actions = false) {
+std::unique_ptr<RewardedEnv> pay(const ToyTask& task, WindowLayout layout, Reads reads = Reads::kReached) {
   layout.observation_dim = 1;
-  return std::make_unique<RewardedEnv>(make_toy(task), std::make_shared<Digits>(layout, reads_actions));
+  return std::make_unique<RewardedEnv>(make_toy(task), std::make_shared<Digits>(layout, reads));
 }
 
 /// Rewards of the first instance over some steps with actions 0.1, 0.2, ...
@@ -101,7 +101,7 @@ TEST(RewardedEnv, TakesRowsStrideStepsApart) {
 }
 
 TEST(RewardedEnv, PairsEachActionWithTheStateItWasTakenIn) {
-  const auto env = pay(counting("same_step"), {.horizon = 2, .action_dim = 1}, true);
+  const auto env = pay(counting("same_step"), {.horizon = 2, .action_dim = 1}, Reads::kStateAction);
   env->reset(0);
   // Rows x + a / 10: 1.01, 2.02, 3.03, 4.04, then a new episode with 1.05, 2.06; the first row pads.
   EXPECT_THAT(rewards(*env, 6), near({11.11, 21.21, 32.32, 43.43, 11.55, 21.65}));
@@ -111,7 +111,7 @@ TEST(RewardedEnv, PaysNothingForTheStepThatResets) {
   const auto env = pay(counting("next_step"), {.horizon = 2});
   env->reset(0);
   EXPECT_THAT(rewards(*env, 7), near({21, 32, 43, 54, 0, 21, 32}));
-  const auto acting = pay(counting("next_step"), {.horizon = 2, .action_dim = 1}, true);
+  const auto acting = pay(counting("next_step"), {.horizon = 2, .action_dim = 1}, Reads::kStateAction);
   acting->reset(0);
   EXPECT_THAT(rewards(*acting, 7), near({11.11, 21.21, 32.32, 43.43, 0, 11.66, 21.76}));
 }
@@ -135,12 +135,12 @@ TEST(RewardedEnv, ScoresTheWholeBatchInOneCallAsItWouldEachAlone) {
   task.start = [](Rng& rng) { return rng.uniform(); };
   task.step = [](double& x, double a) { return x = 0.9 * x + a; };
   const WindowLayout layout{.horizon = 2, .stride = 3, .action_dim = 1};
-  const auto batch = pay(task, layout, true);
+  const auto batch = pay(task, layout, Reads::kStateAction);
   batch->reset(40);
   std::vector<std::unique_ptr<RewardedEnv>> alone;
   task.count = 1;
   for (std::uint64_t i = 0; i < 5; ++i) {
-    alone.push_back(pay(task, layout, true));
+    alone.push_back(pay(task, layout, Reads::kStateAction));
     alone.back()->reset(Streams(40).skip(i));
   }
   Rng rng(1);
@@ -157,15 +157,15 @@ TEST(RewardedEnv, ScoresTheWholeBatchInOneCallAsItWouldEachAlone) {
 
 TEST(RewardedEnv, StateResumesWithItsHistory) {
   for (const char* autoreset : {"same_step", "next_step"})
-    for (const bool reads_actions : {false, true}) {
+    for (const Reads reads : {Reads::kReached, Reads::kStateAction}) {
       const WindowLayout layout{.horizon = 3, .stride = 2, .action_dim = 1};
-      const auto env = pay(counting(autoreset, 2, 6), layout, reads_actions);
+      const auto env = pay(counting(autoreset, 2, 6), layout, reads);
       env->reset(0);
       rewards(*env, 9);  // inside the second episode, past the ring's wrap
       const std::vector<double> saved = env->state();
       const double paid = env->view().reward[0];
       const std::vector<double> expected = rewards(*env, 8);
-      const auto other = pay(counting(autoreset, 2, 6), layout, reads_actions);
+      const auto other = pay(counting(autoreset, 2, 6), layout, reads);
       EXPECT_EQ(other->set_state(saved).reward[0], paid);
       EXPECT_EQ(other->state(), saved);
       EXPECT_EQ(rewards(*other, 8), expected);
@@ -174,9 +174,40 @@ TEST(RewardedEnv, StateResumesWithItsHistory) {
     }
 }
 
+/// s, a and s' of every row, at weights that tell them apart.
+TEST(RewardedEnv, AWholeTransitionIsTheStateLeftTheActionAndTheStateReached) {
+  class Parts final : public RewardModel {
+   public:
+    const WindowLayout& layout() const override { return layout_; }
+    Reads reads() const override { return Reads::kTransition; }
+    void score(std::span<const float> windows, std::span<float> out) const override {
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        const float* row = windows.data() + 6 * i;  // [2 rows, a, s, s']
+        out[i] = row[3] + 100 * row[4] + 10'000 * row[5] + 1'000'000 * row[2];
+      }
+    }
+
+   private:
+    WindowLayout layout_{.horizon = 2, .action_dim = 1, .observation_dim = 1, .reached = true};
+  };
+  for (const char* autoreset : {"same_step", "next_step"}) {
+    RewardedEnv env(make_toy(counting(autoreset, 1, 2)), std::make_shared<Parts>());
+    env.reset(0);
+    const auto paid = [&](double action) {
+      return std::round(env.step(std::vector<double>{action}).reward[0]);
+    };
+    EXPECT_EQ(paid(0), 0 + 100 * 1 + 10'000 * 2 + 1'000'000 * 2) << "the first row is repeated";
+    EXPECT_EQ(paid(1), 1 + 100 * 2 + 10'000 * 3 + 1'000'000 * 2) << "and its end";
+    if (std::string(autoreset) == "next_step") {
+      EXPECT_EQ(paid(0), 0) << "a reset";
+    }
+    EXPECT_EQ(paid(0), 0 + 100 * 1 + 10'000 * 2 + 1'000'000 * 2) << "a new episode";
+  }
+}
+
 TEST(RewardedEnv, ARefusedActionLeavesTheEpisodeAsItWas) {
-  for (const bool reads_actions : {false, true}) {
-    const auto env = pay(counting("same_step"), {.horizon = 2, .action_dim = 1}, reads_actions);
+  for (const Reads reads : {Reads::kReached, Reads::kStateAction}) {
+    const auto env = pay(counting("same_step"), {.horizon = 2, .action_dim = 1}, reads);
     EXPECT_THROW(env->step(std::vector<double>{0}), Error);  // never reset
     env->reset(0);
     const std::vector<double> expected = rewards(*env, 3);
@@ -209,7 +240,7 @@ TEST(RewardedEnv, AStepAllocatesNothing) {
   class Constant final : public RewardModel {
    public:
     const WindowLayout& layout() const override { return layout_; }
-    bool reads_actions() const override { return true; }
+    Reads reads() const override { return Reads::kStateAction; }
     void score(std::span<const float>, std::span<float> out) const override { std::ranges::fill(out, 1.0f); }
 
    private:
@@ -227,8 +258,8 @@ TEST(RewardedEnv, AStepAllocatesNothing) {
 
 TEST(RewardedEnv, CanBeWrappedAgainAndStillTellsTheTasksReward) {
   auto inner = pay(counting("same_step"), {});
-  RewardedEnv outer(std::move(inner),
-                    std::make_shared<Digits>(WindowLayout{.horizon = 2, .observation_dim = 1}, false));
+  RewardedEnv outer(std::move(inner), std::make_shared<Digits>(
+                                          WindowLayout{.horizon = 2, .observation_dim = 1}, Reads::kReached));
   outer.reset(0);
   const StepView& view = outer.step(std::vector<double>{0});
   EXPECT_FLOAT_EQ(float(view.reward[0]), 21);
@@ -236,13 +267,13 @@ TEST(RewardedEnv, CanBeWrappedAgainAndStillTellsTheTasksReward) {
 }
 
 TEST(RewardedEnv, RefusesRewardsOfOtherDimensions) {
-  const auto made = [](WindowLayout layout, bool reads_actions) {
-    RewardedEnv(make_toy({}), std::make_shared<Digits>(layout, reads_actions));
+  const auto made = [](WindowLayout layout, Reads reads) {
+    RewardedEnv(make_toy({}), std::make_shared<Digits>(layout, reads));
   };
-  EXPECT_THROW(made({.observation_dim = 2}, false), InvalidArgument);
-  EXPECT_THROW(made({.action_dim = 2, .observation_dim = 1}, false), InvalidArgument);
-  EXPECT_THROW(made({.action_dim = 0, .observation_dim = 1}, true), InvalidArgument);
-  EXPECT_NO_THROW(made({.action_dim = 0, .observation_dim = 1}, false));
+  EXPECT_THROW(made({.observation_dim = 2}, Reads::kReached), InvalidArgument);
+  EXPECT_THROW(made({.action_dim = 2, .observation_dim = 1}, Reads::kReached), InvalidArgument);
+  EXPECT_THROW(made({.action_dim = 0, .observation_dim = 1}, Reads::kStateAction), InvalidArgument);
+  EXPECT_NO_THROW(made({.action_dim = 0, .observation_dim = 1}, Reads::kReached));
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ TEST(RandomStarts, LieInFreeSpaceAwayFromTheGoal) {
 
 /// Rows are independent Gaussians around one position, so the denoiser is known:
 /// E[x_0 | x_t] = m + sqrt(abar) s^2 / (abar s^2 + 1 - abar) (x_t - sqrt(abar) m).
-class GaussianModel final : public DenoisingModel {
+class GaussianModel final : public WindowModel {
  public:
   explicit GaussianModel(Point mean) : mean_(mean) {}
   const WindowLayout& layout() const override { return kLayout; }

@@ -33,7 +33,7 @@ inline Dataset dataset_of(const std::vector<std::vector<std::array<float, 4>>>& 
 /// A reward of one observation (x, y, vx, vy).
 inline FunctionReward state_reward(const std::function<double(const float* observation)>& value) {
   return {{.horizon = 1, .stride = 1, .action_dim = 0, .observation_dim = 4},
-          false,
+          Reads::kReached,
           [value](std::span<const float> windows, std::span<float> out) {
             for (std::size_t i = 0; i < out.size(); ++i) out[i] = float(value(windows.data() + 4 * i));
           }};

@@ -57,9 +57,9 @@ class Reward:
         return self._model.stride
 
     @property
-    def reads_actions(self) -> bool:
-        """Whether any action enters the score."""
-        return self._model.reads_actions
+    def reads(self) -> str:
+        """What it depends on: the state "reached", "state_action", or the whole "transition"."""
+        return self._model.reads
 
     def score(self, windows: np.ndarray) -> np.ndarray:
         """Scores [n] float32 of windows [n, horizon, action_dim + observation_dim], higher is preferred."""
@@ -91,11 +91,8 @@ class Reward:
     def __call__(
         self, obs: np.ndarray, actions: np.ndarray, next_obs: np.ndarray, dones: np.ndarray | None = None
     ) -> np.ndarray:
-        model = self._model
-        rows = np.zeros((len(next_obs), model.action_dim + model.observation_dim), dtype=np.float32)
-        rows[:, : model.action_dim] = actions
-        rows[:, model.action_dim :] = obs if model.reads_actions else next_obs
-        return self.score(np.repeat(rows[:, None], model.horizon, axis=1))
+        obs, actions, next_obs = (np.asarray(x, dtype=np.float32) for x in (obs, actions, next_obs))
+        return self._model.score_transitions(obs, actions, next_obs)
 
     def pay(self, batch: _envs.Batch) -> _envs.Batch:
         """The native batch with its reward replaced by this one."""

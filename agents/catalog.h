@@ -1,0 +1,78 @@
+// Every agent there is: the one list, two structs whose fields are agents' configs.
+//
+// An agent is a config and, in its header, the functions that make it from one: make_agent() where it acts by a rule;
+// make_learner(), load_agent() and kind_of() (what its files say they are) where it learns. A line here makes it an
+// agent of the command line, of jobs and of Python.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agents/agent.h"
+#include "agents/diffusion/sampler.h"
+#include "agents/planner.h"
+#include "agents/ppo/ppo.h"
+#include "agents/scripted/random.h"
+#include "agents/scripted/waypoints.h"
+#include "core/config.h"
+
+namespace diffreward {
+
+/// Agents that act by a rule.
+struct ScriptedAgents {
+  WaypointConfig waypoints{.action_noise = 0.1};
+  RandomConfig random;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("waypoints", self.waypoints, "walks through a maze to its goal");
+    field("random", self.random, "actions drawn uniformly");
+  }
+};
+
+/// Agents that learn.
+struct LearningAgents {
+  PpoConfig ppo{.action_repeat = 4};
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("ppo", self.ppo, "proximal policy optimisation");
+  }
+};
+
+/// How a saved diffusion model acts.
+struct PlanningConfig {
+  PlannerConfig planner;
+  SampleConfig sample;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("planner", self.planner, "how a diffusion model's plans are followed");
+    field("sample", self.sample, "how they are sampled");
+  }
+};
+
+struct AgentInfo {
+  std::string name, summary;
+};
+std::vector<AgentInfo> scripted_agents();
+std::vector<AgentInfo> learning_agents();
+
+/// The scripted agent of this name for `env`, which must outlive it; what instance i draws comes from stream i. Throws
+/// InvalidArgument for an unknown name (naming the nearest) and where the agent cannot act in `env`.
+std::unique_ptr<Agent> make_agent(const std::string& name, const ScriptedAgents& configs, VectorEnv& env,
+                                  const Streams& streams);
+
+/// A fresh agent that learns by this algorithm in `env`, which must outlive it. Throws InvalidArgument for an unknown
+/// name (naming the nearest) and settings that do not fit.
+std::unique_ptr<LearningAgent> make_learner(const std::string& algorithm, const LearningAgents& configs,
+                                            VectorEnv& env, std::uint64_t seed, const std::string& device);
+
+/// A saved agent for `env`, which must outlive it, by the kind of its file: one that learned, or a diffusion model, which
+/// plans as configured (sample.seed gives way to `streams`). Throws Error naming the file, what was expected and found.
+std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& env, const Streams& streams,
+                                  const PlanningConfig& planning = {}, const std::string& device = "cpu");
+
+}  // namespace diffreward

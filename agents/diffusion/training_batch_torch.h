@@ -1,0 +1,46 @@
+// Training batches: windows of chosen episodes, normalised, noised, and with their loss weights.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "agents/diffusion/diffusion_model_torch.h"
+#include "agents/nets/optimizer_torch.h"
+#include "datasets/windows.h"
+
+namespace diffreward {
+
+/// How the optimiser is told what a training's config says.
+inline OptimizerSettings optimizer_settings(const DiffusionTrainConfig& config) {
+  return {config.lr, config.weight_decay, config.ema, config.gradient_clip};
+}
+
+struct Batch {
+  torch::Tensor x_t, t, target;  // [n, horizon, width], [n] int64, [n, horizon, width]
+  torch::Tensor weights;         // [n or 1, horizon, width] loss weights
+};
+
+class BatchMaker {
+ public:
+  BatchMaker(const DiffusionModel::Impl& model, const WindowSampler& windows,
+             const DiffusionTrainConfig& config);
+  /// The batch of a seed: a pure function of it, so a resumed run needs no generator state, and drawn on the
+  /// CPU, so it is the same on every device.
+  Batch make(const EpisodeWindows& from, int size, Seed seed);
+
+ private:
+  const DiffusionModel::Impl& model_;
+  const WindowSampler& windows_;
+  const DiffusionTrainConfig& config_;
+  torch::Tensor weights_;  // [1, horizon, width]
+  std::vector<float> rows_;
+};
+
+/// Adds the gradient of a batch's mean loss to the net's parameters and returns that loss. The batch goes
+/// through the net in `passes` parts (at most its windows), of which one at a time keeps its activations: the
+/// same gradient but for rounding.
+double add_loss_gradient(const DenoiserNet& net, const Batch& batch, int passes);
+
+}  // namespace diffreward

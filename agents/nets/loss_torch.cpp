@@ -1,0 +1,14 @@
+#include "agents/nets/loss_torch.h"
+
+namespace diffreward {
+
+Loss weighted_square_error(const torch::Tensor& output, const torch::Tensor& target,
+                           const torch::Tensor& weights) {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor residual = output - target;
+  const torch::Tensor gradient = residual * weights * (2.0 / static_cast<double>(residual.numel()));
+  const double value = 0.5 * gradient.flatten().dot(residual.flatten()).item<double>();
+  return {value, gradient};
+}
+
+}  // namespace diffreward

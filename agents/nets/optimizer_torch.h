@@ -1,0 +1,43 @@
+// AdamW (Loshchilov and Hutter 2019) and the exponential moving average of the weights, over all parameters
+// of a net as one vector: one pass over it a step, and four tensors that say everything a checkpoint needs.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "agents/nets/parameters_torch.h"
+#include "agents/nets/tensor_file_torch.h"
+
+namespace diffreward {
+
+struct OptimizerSettings {
+  double lr = 1e-3;
+  double weight_decay = 1e-4;
+  double ema = 0.995;        // decay of the averaged weights
+  double gradient_clip = 1;  // largest gradient norm; 0 for none
+};
+
+class Optimizer {
+ public:
+  /// Flattens both nets; gradients of `net` collect in one vector. `average` ends up with the averaged
+  /// weights.
+  Optimizer(Parameters& net, Parameters& average);
+
+  /// Euclidean norm of the gradient.
+  double gradient_norm() const;
+  /// One step with the gradient, of the norm given, scaled down to gradient_clip. The
+  /// gradient is zero afterwards, ready for the next backward().
+  void step(const OptimizerSettings& settings, double norm);
+
+  std::int64_t steps() const { return steps_; }
+  /// weights, ema, adam_m, adam_v: each [count].
+  NamedTensors state() const;
+  /// Restores that. Throws Error naming `file` and the tensor that does not fit.
+  void restore(const Safetensors& state, std::int64_t steps, const std::filesystem::path& file);
+
+ private:
+  torch::Tensor weights_, average_;  // views into the nets
+  torch::Tensor gradient_, m_, v_;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace diffreward

@@ -1,0 +1,87 @@
+// The parameters of a net: by name, and as one vector.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/rng.h"
+#include "core/safetensors.h"
+
+namespace diffreward {
+
+/// The named parameters of a net in order of creation. Values come from a generator of its own, drawn on the
+/// CPU, so that one seed gives the same net on every device and leaves LibTorch's global generator alone.
+class Parameters {
+ public:
+  Parameters(Seed seed, const torch::Device& device);
+  /// Values of a file's tensors `prefix` + name, each compared with what the net asks for before anything is
+  /// allocated: what a file's settings claim costs no memory that the file does not hold. `values` must live
+  /// until finish().
+  Parameters(const Safetensors& values, const std::filesystem::path& file, std::string prefix,
+             const torch::Device& device);
+  /// Of a complete net. Throws Error where the file holds more tensors of that prefix than the net asked for.
+  void finish();
+
+  /// U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for linear and convolution layers.
+  torch::Tensor uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in);
+  torch::Tensor constant(const std::string& name, at::IntArrayRef shape, double value);
+
+  const std::vector<std::pair<std::string, torch::Tensor>>& named() const { return named_; }
+  const torch::Device& device() const { return device_; }
+  std::int64_t count() const;
+
+  /// Copies every parameter from a file's tensors of equal names. Throws Error naming `file`, the parameter,
+  /// what was expected and what was found; the parameters are then unchanged.
+  void read(const Safetensors& tensors, const std::filesystem::path& file);
+  /// Moves all values into one contiguous vector of which the parameters become views, so that an optimiser
+  /// and an average over all of them cost one pass. Weights of convolutions lie there tap by tap, [taps, in,
+  /// out], as their kernels read them. Calling it again returns the same vector.
+  const torch::Tensor& flatten();  // [count()]
+  /// The same for gradients: from now on backward() adds to this vector, of which every parameter's grad is a
+  /// view, and some nets do so without telling LibTorch, so that torch::autograd::grad() in the parameters is
+  /// not available.
+  const torch::Tensor& collect_gradients();  // [count()]
+  bool collects_gradients() const { return gradient_.defined(); }
+  /// Another number after every change in place of values, through the parameters or their flat vector.
+  std::int64_t version() const;
+
+ private:
+  struct Source {
+    const Safetensors* values;
+    std::filesystem::path file;
+    std::string prefix;
+    /// The tensor of a parameter. Throws Error naming the file and the tensor.
+    torch::Tensor at(const std::string& name, at::IntArrayRef shape) const;
+    void refuse_others(const std::vector<std::pair<std::string, torch::Tensor>>& known) const;
+  };
+  template <class Make>
+  torch::Tensor add(const std::string& name, at::IntArrayRef shape, const Make& make);
+
+  torch::Device device_;
+  Rng rng_;
+  std::optional<Source> source_;  // until finish()
+  /// Calls body(i, part) for every parameter with its part of a flat vector, shaped as the parameter.
+  template <class Body>
+  void for_parts(const torch::Tensor& flat, const Body& body);
+
+  std::vector<std::pair<std::string, torch::Tensor>> named_;
+  torch::Tensor flat_, gradient_;
+};
+
+struct Linear {
+  torch::Tensor weight, bias;  // [out, in], [out]
+  Linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out);
+  torch::Tensor operator()(const torch::Tensor& x) const { return torch::linear(x, weight, bias); }
+};
+
+/// [sin(t w_k), cos(t w_k)] with w_k = 10000^(-k / (size / 2 - 1)), Diffuser's time embedding.  t: [n] -> [n,
+/// size]
+torch::Tensor sinusoidal_embedding(const torch::Tensor& t, std::int64_t size);
+
+}  // namespace diffreward

@@ -1,0 +1,72 @@
+#include "rewards/catalog.h"
+
+#include <algorithm>
+
+#include "core/safetensors.h"
+#include "rewards/discriminator/discriminator.h"
+#include "rewards/relative/sample_source.h"
+
+namespace diffreward {
+namespace {
+
+LearnedReward of_any(const std::shared_ptr<RelativeReward>& reward) {
+  return {reward, reward, reward};
+}
+LearnedReward of_any(const std::shared_ptr<Discriminator>& reward) {
+  return {reward, reward, nullptr};
+}
+
+template <class Reward>
+LearnedReward load(const std::filesystem::path& path, const std::string& device) {
+  return of_any(Reward::load(path, device));
+}
+
+}  // namespace
+
+const std::vector<RewardEntry>& reward_catalog() {
+  static const std::vector<RewardEntry> entries = {
+      {"relative", "the difference of two diffusion models, by gradient matching", RelativeReward::kKind,
+       true,
+       [](const RewardSources& from, const ExtractConfig& config, const std::filesystem::path& folder) {
+         return of_any(extract(*from.expert, from.base, from.windows, config, folder));
+       },
+       load<RelativeReward>},
+      {"discriminator", "the logit of a classifier of expert against base data, the baseline",
+       Discriminator::kKind, false,
+       [](const RewardSources& from, const ExtractConfig& config, const std::filesystem::path& folder) {
+         return of_any(train_discriminator(from.base, from.windows, config, folder));
+       },
+       load<Discriminator>},
+  };
+  return entries;
+}
+
+const RewardEntry& reward_entry(const std::string& name) {
+  std::vector<std::string> names;
+  for (const RewardEntry& entry : reward_catalog()) {
+    if (entry.name == name) return entry;
+    names.push_back(entry.name);
+  }
+  throw InvalidArgument(concat("method: ", unknown_name("reward", name, names)));
+}
+
+LearnedReward load_reward(const std::filesystem::path& path, const std::string& device) {
+  const std::string kind = Safetensors::open(path).metadata_at("kind");
+  std::string known;
+  for (const RewardEntry& entry : reward_catalog()) {
+    if (entry.kind == kind) return entry.load(path, device);
+    known += concat(known.empty() ? "" : ", ", entry.kind);
+  }
+  throw Error(concat(path.string(), ": metadata 'kind': expected one of ", known, ", found '", kind, "'"));
+}
+
+std::shared_ptr<const RewardModel> read_reward(const LearnedReward& reward, const ReadingConfig& config) {
+  if (reward.relative != nullptr) return read_reward(reward.relative, config);
+  validate(config);
+  require(config.reading == "plain" && config.t < 0,
+          "reading: expected plain at the reward's own timestep for other rewards than relative ones, got ",
+          config.reading, " at ", config.t);
+  return reward.model;
+}
+
+}  // namespace diffreward

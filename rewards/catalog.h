@@ -1,0 +1,52 @@
+// Every learned reward there is: what it is called, how it is trained and how it is loaded. Adding one: a header and a
+// source, an entry in catalog.cpp, a test.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agents/guide.h"
+#include "rewards/reading.h"
+#include "rewards/relative/relative_reward.h"
+
+namespace diffreward {
+
+/// A learned reward of any kind, for those who do not care which.
+struct LearnedReward {
+  std::shared_ptr<const RewardModel> model;        ///< pays windows
+  std::shared_ptr<const Guide> guide;              ///< steers samples; the same object; null where it cannot
+  std::shared_ptr<const RelativeReward> relative;  ///< null for other kinds
+};
+
+/// What a reward is learned from.
+struct RewardSources {
+  const WindowModel* expert = nullptr;  ///< null where RewardEntry::reads_expert is false
+  const WindowModel& base;
+  const WindowSource& windows;  ///< of expert and base
+};
+
+struct RewardEntry {
+  std::string name;     ///< "relative"
+  std::string summary;  ///< one line for people
+  std::string kind;     ///< what its files say they are
+  bool reads_expert;    ///< whether it needs the expert's model; all need the base's, whose units they are in
+  /// Trains it; writes metrics.jsonl and reward.safetensors into the folder.
+  LearnedReward (*train)(const RewardSources& sources, const ExtractConfig& config,
+                         const std::filesystem::path& folder);
+  LearnedReward (*load)(const std::filesystem::path& path, const std::string& device);
+};
+
+const std::vector<RewardEntry>& reward_catalog();
+/// Throws InvalidArgument for an unknown name, naming the nearest.
+const RewardEntry& reward_entry(const std::string& name);
+
+/// Loads a reward by the kind of its file. Throws Error naming the file, the field, what was expected and found.
+LearnedReward load_reward(const std::filesystem::path& path, const std::string& device = "cpu");
+
+/// The reward paid out as configured. Only a relative reward has other readings than the plain one at its own timestep;
+/// throws InvalidArgument for another.
+std::shared_ptr<const RewardModel> read_reward(const LearnedReward& reward, const ReadingConfig& config);
+
+}  // namespace diffreward

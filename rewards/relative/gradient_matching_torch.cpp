@@ -1,0 +1,126 @@
+#include "rewards/relative/gradient_matching_torch.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "agents/diffusion/noise_levels_torch.h"
+#include "core/error.h"
+#include "rewards/relative/learner_torch.h"
+
+namespace diffreward {
+namespace {
+
+constexpr int kPool = 512;            // samples per question to the diffusion models
+constexpr int kScaleTimesteps = 100;  // at which s_t is measured; between them log s_t is linear
+constexpr int kScaleSamples = 64;     // the same at every timestep
+constexpr int kReportTimesteps = 10;
+constexpr int kReportSamples = 256;  // per timestep
+
+}  // namespace
+
+GradientMatching::GradientMatching(const DenoisingModel& expert, const DenoisingModel& base,
+                                   const SampleSource& source, const ExtractConfig& config, MatchedNets nets)
+    : expert_(expert),
+      base_(base),
+      config_(config),
+      nets_(std::move(nets)),
+      noised_(source, base, config),
+      device_(config.device),
+      ceiling_(nets_.make(Head::kField)) {
+  require(expert.schedule() == base.schedule(),
+          "schedule: expected the expert model to have the base model's ", base.schedule().kind, " one of ",
+          base.schedule().timesteps, " timesteps, found ", expert.schedule().kind, " of ",
+          expert.schedule().timesteps);
+}
+
+void GradientMatching::run(const std::filesystem::path& folder) {
+  measure_scales();
+  train(folder);
+}
+
+GradientMatching::Field GradientMatching::field_at(const NoisedBatch& batch) const {
+  const torch::Tensor base = base_.posterior_mean(batch.x_t, batch.t).to(device_);
+  const torch::Device there(expert_.device());
+  const torch::Tensor expert = expert_.posterior_mean(batch.x_t.to(there), batch.t.to(there)).to(device_);
+  return {config_.gradient_at == "base" ? base : batch.x_t.to(device_), batch.t.to(device_), expert - base};
+}
+
+/// s_t in the channels read, from both data sets. Samples and noise are the same at every t, so that s_t is as
+/// smooth in t as the models are; fresh ones would give the net targets that jump from t to t.
+void GradientMatching::measure_scales() {
+  const int last = base_.schedule().timesteps - 1;
+  const int intervals = std::min(last, kScaleTimesteps);
+  int from = 0;
+  difference_rms_ = {measure_rms(0)};
+  for (int i = 1; i <= intervals; ++i) {
+    const int to = last * i / intervals;
+    const double low = std::log(difference_rms_.back()), high = std::log(measure_rms(to));
+    for (int t = from + 1; t <= to; ++t)
+      difference_rms_.push_back(std::exp(low + (high - low) * (t - from) / (to - from)));
+    from = to;
+  }
+  std::vector<double> units = difference_rms_;
+  if (!config_.normalize_targets) std::ranges::fill(units, 1.0);
+  units_ = torch::tensor(units, torch::kDouble).to(torch::kFloat).to(device_);
+}
+
+double GradientMatching::measure_rms(int t) const {
+  const Field field = field_at(noised_.draw(kScaleSamples, Part::kTrain, Draw::kScales, 0, t));
+  const double rms = nets_.select(field.difference).square().mean().sqrt().item<double>();
+  if (!std::isfinite(rms))
+    throw Error(concat("extract: timestep ", t, ": expected a finite difference of the models, found ", rms));
+  require(rms > 0, "extract: timestep ", t, ": expected models that differ, found equal outputs");
+  return rms;
+}
+
+void GradientMatching::train(const std::filesystem::path& folder) {
+  Learner rho(config_, nets_.make(Head::kScalar), *nets_.rho);
+  Learner rival(config_, nets_.make(Head::kField), *ceiling_);
+  const torch::Tensor weights = timestep_weights(config_, base_.schedule());
+  const int per_pool = std::max(1, kPool / config_.batch);  // steps
+  torch::Tensor pool_x, pool_t, pool_target, pool_weight;
+  train_loop("extract", config_, folder, [&](std::int64_t step) -> Json {
+    const std::int64_t row = step % per_pool * config_.batch;
+    if (row == 0) {
+      const auto number = static_cast<std::uint64_t>(step / per_pool);
+      const Field field =
+          field_at(noised_.draw(per_pool * config_.batch, Part::kTrain, Draw::kTraining, number));
+      pool_x = nets_.select(field.x);
+      pool_t = field.t;
+      pool_target = nets_.select(field.difference) / at_timesteps(units_, pool_t, pool_x.dim());
+      pool_weight = at_timesteps(weights, pool_t, pool_x.dim());
+    }
+    const auto part = [&](const torch::Tensor& all) { return all.narrow(0, row, config_.batch); };
+    const torch::Tensor x = part(pool_x), t = part(pool_t), target = part(pool_target),
+                        weight = part(pool_weight);
+    const double rho_loss = rho.match(rho.net().gradient(x, t), target, weight);
+    return {{"loss", rho_loss}, {"ceiling_loss", rival.match(rival.net().forward(x, t), target, weight)}};
+  });
+}
+
+std::vector<FieldReport> GradientMatching::report() const {
+  const torch::NoGradGuard no_grad;
+  const int last = base_.schedule().timesteps - 1;
+  std::set<int> timesteps;
+  for (int i = 0; i < kReportTimesteps; ++i) timesteps.insert(last * i / (kReportTimesteps - 1));
+  std::vector<FieldReport> report;
+  for (const int t : timesteps) {
+    const Field field = field_at(
+        noised_.draw(kReportSamples, Part::kHeldOut, Draw::kReport, static_cast<std::uint64_t>(t), t));
+    const torch::Tensor x = nets_.select(field.x), read = nets_.select(field.difference);
+    const double all = field.difference.square().sum().item<double>();
+    const double energy = read.square().sum().item<double>();
+    const auto explained = [&](const torch::Tensor& net_output) {
+      return (energy - (net_output * units_[t] - read).square().sum().item<double>()) / all;
+    };
+    report.push_back({t, std::sqrt(energy / static_cast<double>(read.numel())), energy / all,
+                      explained(nets_.rho->gradient(x, field.t)), explained(ceiling_->forward(x, field.t))});
+  }
+  return report;
+}
+
+}  // namespace diffreward

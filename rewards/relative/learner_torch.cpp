@@ -1,0 +1,71 @@
+#include "rewards/relative/learner_torch.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "agents/nets/loss_torch.h"
+#include "agents/nets/training_log.h"
+#include "core/error.h"
+#include "core/progress.h"
+
+namespace diffreward {
+namespace {
+
+constexpr double kAverage = 0.99;       // decay of the averaged weights
+constexpr double kLargestWeight = 5;    // of a timestep with t_weight = snr, before they are scaled to mean 1
+constexpr std::int64_t kLogEvery = 50;  // steps
+
+}  // namespace
+
+Learner::Learner(const ExtractConfig& config, std::unique_ptr<RewardNet> net, RewardNet& kept)
+    : net_(std::move(net)),
+      optimizer_(net_->parameters, kept.parameters),
+      settings_{.lr = config.lr, .weight_decay = config.weight_decay, .ema = kAverage, .gradient_clip = 0} {}
+
+double Learner::step(const torch::Tensor& loss) {
+  loss.backward();
+  optimizer_.step(settings_, 0);
+  return loss.item<double>();
+}
+
+double Learner::match(const torch::Tensor& output, const torch::Tensor& target,
+                      const torch::Tensor& weights) {
+  const Loss loss = weighted_square_error(output, target, weights);
+  torch::autograd::backward({output}, {loss.gradient});
+  optimizer_.step(settings_, 0);
+  return loss.value;
+}
+
+torch::Tensor timestep_weights(const ExtractConfig& config, const NoiseSchedule& schedule) {
+  torch::Tensor weights = torch::ones({schedule.timesteps});
+  if (config.t_weight == "snr") {
+    for (int t = 0; t < schedule.timesteps; ++t) {
+      const double abar = schedule.alpha_bar[static_cast<std::size_t>(t)];
+      weights[t] = std::min(abar / (1 - abar), kLargestWeight);
+    }
+    weights /= weights.mean();
+  }
+  return weights.to(torch::Device(config.device));
+}
+
+void train_loop(const std::string& name, const ExtractConfig& config, const std::filesystem::path& folder,
+                const std::function<Json(std::int64_t)>& step) {
+  TrainingLog log(folder.empty() ? "" : folder / "metrics.jsonl", 0);
+  Progress progress(name, config.steps, "steps");
+  for (std::int64_t k = 0; k < config.steps; ++k) {
+    const Json losses = step(k);
+    for (const auto& [key, value] : losses.items())
+      if (!std::isfinite(value.get<double>()))
+        throw Error(concat(name, ": step ", k, ": expected a finite ", key, ", found ", value.get<double>()));
+    if ((k + 1) % kLogEvery == 0 || k + 1 == config.steps) {
+      Json line = {{"step", k + 1}};
+      line.update(losses);
+      log.write(line);
+    }
+    progress.advance(1, concat("loss ", std::round(1e4 * losses.front().get<double>()) / 1e4));
+  }
+}
+
+}  // namespace diffreward

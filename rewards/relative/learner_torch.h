@@ -1,0 +1,41 @@
+// The training loop that extract() and train_discriminator() share.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "agents/nets/optimizer_torch.h"
+#include "rewards/relative/reward_net_torch.h"
+
+namespace diffreward {
+
+/// A net in training: the weights that move, and `kept`, whose weights become their average.
+class Learner {
+ public:
+  Learner(const ExtractConfig& config, std::unique_ptr<RewardNet> net, RewardNet& kept);
+  const RewardNet& net() const { return *net_; }
+  /// One optimiser step on `loss`, a function of net(); returns its value.
+  double step(const torch::Tensor& loss);
+  /// The same for the mean of weights (output - target)^2, with less of a graph.
+  double match(const torch::Tensor& output, const torch::Tensor& target, const torch::Tensor& weights);
+
+ private:
+  std::unique_ptr<RewardNet> net_;
+  Optimizer optimizer_;
+  OptimizerSettings settings_;
+};
+
+/// Loss weights over t with mean 1, [timesteps], on the config's device.
+torch::Tensor timestep_weights(const ExtractConfig& config, const NoiseSchedule& schedule);
+
+/// Calls step(k) for k = 0 ... config.steps - 1. It returns losses by name, "loss" first, which are written
+/// to folder/metrics.jsonl (unless `folder` is empty) and shown. Throws Error naming the step at which one is
+/// not finite.
+void train_loop(const std::string& name, const ExtractConfig& config, const std::filesystem::path& folder,
+                const std::function<Json(std::int64_t)>& step);
+
+}  // namespace diffreward

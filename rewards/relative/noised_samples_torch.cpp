@@ -1,0 +1,38 @@
+#include "rewards/relative/noised_samples_torch.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <functional>
+#include <numeric>
+
+#include "agents/nets/noise_torch.h"
+
+namespace diffreward {
+
+NoisedBatch NoisedSamples::draw(int n, Part part, Draw stream, std::uint64_t index,
+                                std::optional<int> fixed_t) const {
+  std::vector<std::int64_t> shape = source_.shape();
+  const auto size = static_cast<std::size_t>(
+      std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>()));
+  shape.insert(shape.begin(), n);
+  Rng rng(Streams(Purpose::kExtraction, config_.seed, static_cast<std::uint64_t>(stream))[index]);
+
+  torch::Tensor x_0 = torch::empty(shape), t = torch::empty({n}, torch::kLong),
+                from_expert = torch::empty({n});
+  const std::span<float> numbers(x_0.data_ptr<float>(), static_cast<std::size_t>(n) * size);
+  for (int i = 0; i < n; ++i) {
+    const bool expert =
+        std::floor((i + 1) * config_.expert_share + 1e-9) > std::floor(i * config_.expert_share + 1e-9);
+    source_.draw(expert ? Side::kExpert : Side::kBase, part, rng,
+                 numbers.subspan(static_cast<std::size_t>(i) * size, size));
+    const auto drawn = static_cast<int>(rng.below(static_cast<std::uint64_t>(model_.schedule().timesteps)));
+    t.data_ptr<std::int64_t>()[i] = fixed_t.value_or(drawn);
+    from_expert.data_ptr<float>()[i] = expert ? 1.0f : 0.0f;
+  }
+  const torch::Device device(model_.device());
+  const torch::Tensor noise = normal({&rng, 1}, shape).to(device), t_there = t.to(device);
+  return {model_.add_noise(x_0.to(device), t_there, noise), t_there, from_expert.to(device)};
+}
+
+}  // namespace diffreward

@@ -1,0 +1,48 @@
+// Noised samples of expert and base data: what extraction and the discriminator learn from.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "agents/diffusion/denoising_model.h"
+#include "rewards/relative/relative_reward.h"
+#include "rewards/relative/sample_source.h"
+
+namespace diffreward {
+
+/// Streams of random numbers of an extraction, for different uses (Purpose::kExtraction).
+enum class Draw : std::uint64_t {
+  kTraining = 0,
+  kScales = 1,
+  kReport = 2,
+  kStatistics = 3,
+  kBaseRows = 4,
+  kCalibration = 5
+};
+
+struct NoisedBatch {
+  torch::Tensor x_t;          // [n, ...] model units
+  torch::Tensor t;            // [n] int64
+  torch::Tensor from_expert;  // [n] 1 for expert data, 0 for base data
+};
+
+class NoisedSamples {
+ public:
+  /// All three must live as long.
+  NoisedSamples(const SampleSource& source, const DenoisingModel& model, const ExtractConfig& config)
+      : source_(source), model_(model), config_(config) {}
+
+  /// Batch number `index` of a stream: x_0 from expert data in the configured share, evenly interleaved,
+  /// noised to `t` or to timesteps drawn uniformly. A pure function of its arguments and the seed, drawn on
+  /// the CPU, so equal on every device.
+  NoisedBatch draw(int n, Part part, Draw stream, std::uint64_t index, std::optional<int> t = {}) const;
+
+ private:
+  const SampleSource& source_;
+  const DenoisingModel& model_;
+  const ExtractConfig& config_;
+};
+
+}  // namespace diffreward

@@ -1,0 +1,22 @@
+// The inside of a RelativeReward, shared by its own source and extract().
+#pragma once
+
+#include <torch/torch.h>
+
+#include <vector>
+
+#include "rewards/relative/relative_reward.h"
+#include "rewards/relative/support.h"
+#include "rewards/relative/window_reward_torch.h"
+
+namespace diffreward {
+
+struct RelativeReward::Impl {
+  WindowReward windows;
+  std::vector<double> difference_rms;  // [timesteps]
+  std::vector<FieldReport> report;
+  BaseStatistics base;
+  SupportModel support;
+};
+
+}  // namespace diffreward

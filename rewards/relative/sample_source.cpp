@@ -1,0 +1,148 @@
+#include "rewards/relative/sample_source.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/error.h"
+
+namespace diffreward {
+namespace {
+
+/// Throws InvalidArgument naming the data set and the columns that do not fit.
+const Dataset& fitting(const char* name, const Dataset& data, const WindowLayout& layout) {
+  require(static_cast<int>(data.observation_dim()) == layout.observation_dim, name, ": expected ",
+          layout.observation_dim, " observation columns as in the models, found ", data.observation_dim());
+  require(layout.action_dim == 0 || static_cast<int>(data.action_dim()) == layout.action_dim, name,
+          ": expected ", layout.action_dim, " action columns as in the models, found ", data.action_dim());
+  return data;
+}
+
+class RecordedWindows final : public WindowSource {
+ public:
+  RecordedWindows(const Dataset& expert_data, const Dataset& base_data, const WindowLayout& layout,
+                  const Normalizer& normalizer, double held_out, std::uint64_t seed)
+      : layout_(layout),
+        normalizer_(normalizer),
+        base_data_(base_data),
+        base_split_(split_episodes(base_data, held_out, seed)),
+        expert_("expert_data", expert_data, layout, split_episodes(expert_data, held_out, seed)),
+        base_("base_data", base_data, layout, base_split_) {}
+
+  std::vector<std::int64_t> shape() const override { return {layout_.horizon, layout_.width()}; }
+
+  void draw(Side side, Part part, Rng& rng, std::span<float> out) const override {
+    const Episodes& from = side == Side::kExpert ? expert_ : base_;
+    from.windows.copy(from.part(part).draw(rng), out);
+    normalizer_.normalize(out, out);
+  }
+
+  std::vector<float> base_windows(int n, int rows, Part part, Rng& rng) const override {
+    WindowLayout layout = layout_;
+    layout.horizon = rows;
+    const WindowSampler windows(base_data_, layout, false);
+    const EpisodeWindows from(windows, part == Part::kTrain ? base_split_.train : base_split_.test);
+    const auto size = static_cast<std::size_t>(layout.size());
+    std::vector<float> out(static_cast<std::size_t>(n) * size);
+    for (std::size_t at = 0; at < out.size(); at += size)
+      windows.copy(from.draw(rng), std::span(out).subspan(at, size));
+    return out;
+  }
+
+ private:
+  struct Episodes {
+    WindowSampler windows;
+    EpisodeWindows train, held_out;
+    Episodes(const char* name, const Dataset& data, const WindowLayout& layout, const Split& split)
+        : windows(fitting(name, data, layout), layout, false),
+          train(windows, split.train),
+          held_out(windows, split.test) {
+      require(train.count() > 0 && held_out.count() > 0, name,
+              ": expected windows in training and in held-out episodes, found ", train.count(), " and ",
+              held_out.count(), " in ", data.episodes().size(), " episodes");
+    }
+    const EpisodeWindows& part(Part part) const { return part == Part::kTrain ? train : held_out; }
+  };
+
+  const WindowLayout layout_;
+  const Normalizer normalizer_;
+  Dataset base_data_;
+  Split base_split_;
+  Episodes expert_, base_;
+};
+
+class WindowsInMemory final : public WindowSource {
+ public:
+  WindowsInMemory(std::vector<float> expert, std::vector<float> base, const WindowLayout& layout,
+                  const Normalizer& normalizer, double held_out)
+      : layout_(layout), normalizer_(normalizer) {
+    require(held_out > 0 && held_out < 1, "held_out: expected a share between 0 and 1, got ", held_out);
+    expert_ = checked("expert windows", std::move(expert), held_out);
+    base_ = checked("base windows", std::move(base), held_out);
+  }
+
+  std::vector<std::int64_t> shape() const override { return {layout_.horizon, layout_.width()}; }
+
+  void draw(Side side, Part part, Rng& rng, std::span<float> out) const override {
+    std::ranges::copy(window(side == Side::kExpert ? expert_ : base_, part, rng), out.begin());
+    normalizer_.normalize(out, out);
+  }
+
+  std::vector<float> base_windows(int n, int rows, Part part, Rng& rng) const override {
+    require(rows >= 1 && rows <= layout_.horizon, "base_windows: expected at most ", layout_.horizon,
+            " rows, got ", rows);
+    const auto width = static_cast<std::size_t>(layout_.width());
+    std::vector<float> out;
+    for (int i = 0; i < n; ++i) {
+      const std::span<const float> from = window(base_, part, rng);
+      const auto first = rng.below(static_cast<std::uint64_t>(layout_.horizon - rows + 1)) * width;
+      const auto stretch = from.subspan(first, static_cast<std::size_t>(rows) * width);
+      out.insert(out.end(), stretch.begin(), stretch.end());
+    }
+    return out;
+  }
+
+ private:
+  struct Windows {
+    std::vector<float> values;  // [n, horizon, width]
+    std::size_t train = 0, held_out = 0;
+  };
+
+  Windows checked(const char* name, std::vector<float> values, double held_out) const {
+    const auto size = static_cast<std::size_t>(layout_.size());
+    require(values.size() % size == 0, name, ": expected windows of ", size, " numbers, got ", values.size(),
+            " numbers");
+    for (const float value : values)
+      require(std::isfinite(value), name, ": expected finite numbers, got ", value);
+    const std::size_t n = values.size() / size;
+    const auto kept = static_cast<std::size_t>(std::lround(held_out * static_cast<double>(n)));
+    require(kept >= 1 && kept < n, name, ": expected windows to train on and held out, found ", n, " in all");
+    return {std::move(values), n - kept, kept};
+  }
+
+  std::span<const float> window(const Windows& of, Part part, Rng& rng) const {
+    const auto size = static_cast<std::size_t>(layout_.size());
+    const std::size_t index = part == Part::kTrain ? rng.below(of.train) : of.train + rng.below(of.held_out);
+    return std::span(of.values).subspan(index * size, size);
+  }
+
+  const WindowLayout layout_;
+  const Normalizer normalizer_;
+  Windows expert_, base_;
+};
+
+}  // namespace
+
+std::unique_ptr<WindowSource> windows_of(const Dataset& expert_data, const Dataset& base_data,
+                                         const WindowLayout& layout, const Normalizer& normalizer,
+                                         double held_out, std::uint64_t seed) {
+  return std::make_unique<RecordedWindows>(expert_data, base_data, layout, normalizer, held_out, seed);
+}
+
+std::unique_ptr<WindowSource> windows_of(std::vector<float> expert, std::vector<float> base,
+                                         const WindowLayout& layout, const Normalizer& normalizer,
+                                         double held_out) {
+  return std::make_unique<WindowsInMemory>(std::move(expert), std::move(base), layout, normalizer, held_out);
+}
+
+}  // namespace diffreward

@@ -1,0 +1,46 @@
+// Where extraction draws clean samples x_0: of the expert's data and of the base's, to train on and held out.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/rng.h"
+#include "datasets/normalizer.h"
+#include "datasets/windows.h"
+
+namespace diffreward {
+
+enum class Side { kExpert, kBase };
+enum class Part { kTrain, kHeldOut };
+
+class SampleSource {
+ public:
+  virtual ~SampleSource() = default;
+  /// Of one sample.
+  virtual std::vector<std::int64_t> shape() const = 0;
+  /// Writes one sample, drawn uniformly, in model units.  out: numbers of one shape()
+  virtual void draw(Side side, Part part, Rng& rng, std::span<float> out) const = 0;
+};
+
+/// Samples that are windows of behaviour.
+class WindowSource : public SampleSource {
+ public:
+  /// n windows of base data of another number of rows, in data units, [n, rows, width].
+  virtual std::vector<float> base_windows(int n, int rows, Part part, Rng& rng) const = 0;
+};
+
+/// Windows of two data sets, of which a share of the episodes is held out. Throws InvalidArgument naming the data
+/// set whose columns do not fit the layout, or that has no window in one of the parts.
+std::unique_ptr<WindowSource> windows_of(const Dataset& expert_data, const Dataset& base_data,
+                                         const WindowLayout& layout, const Normalizer& normalizer,
+                                         double held_out, std::uint64_t seed);
+
+/// Windows that lie in memory, [n, horizon, width] each, in data units, of which the last share is held out.
+/// Throws InvalidArgument naming the side that has none in one of the parts, or another size.
+std::unique_ptr<WindowSource> windows_of(std::vector<float> expert, std::vector<float> base,
+                                         const WindowLayout& layout, const Normalizer& normalizer,
+                                         double held_out);
+
+}  // namespace diffreward
