@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <future>
+#include <iostream>
 
 #include "agents/device.h"
 #include "agents/diffusion/diffusion_model.h"
@@ -80,6 +81,13 @@ std::string run_command(const std::string& name, const std::string& config, bool
   const Json values = expand_names(parse_json(config, name), command.fields());
   Progress::silence(!progress);
   return interruptible([&] { return command.run(values).dump(); });
+}
+
+/// The native program: its signal handlers, its output, its exit code.
+int run_cli(const std::vector<std::string>& args) {
+  const py::gil_scoped_release unlocked;
+  catch_interrupts();
+  return cli::run_cli(args, std::cout, std::cerr);
 }
 
 /// Windows as a tensor; `rows` 0: any number of them.
@@ -216,6 +224,9 @@ void bind_chain(py::module_& m) {
   m.def("describe_commands", describe_commands, "Every command with its fields, as JSON text.");
   m.def("run_command", run_command, py::arg("name"), py::arg("config"), py::arg("progress"),
         "Runs a command with a config as JSON text; returns its result as JSON text.");
+  m.def("run_cli", run_cli, py::arg("args"),
+        "Runs `diffreward <args>` and returns its exit code. Takes over the signals of the process: for "
+        "programs.");
 
   py::class_<GuideModel>(m, "Guide", "A reward of noised windows, in model units.")
       .def(py::init<const std::filesystem::path&, const std::string&>(), py::arg("path"),

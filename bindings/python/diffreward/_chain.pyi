@@ -7,7 +7,7 @@ import numpy
 import numpy.typing
 import os
 import typing
-__all__: list[str] = ['Agent', 'Guide', 'Model', 'describe_commands', 'run_command']
+__all__: list[str] = ['Agent', 'Guide', 'Model', 'describe_commands', 'run_cli', 'run_command']
 class Guide:
     """
     A reward of noised windows, in model units.
@@ -74,6 +74,10 @@ class Agent:
 def describe_commands() -> str:
     """
     Every command with its fields, as JSON text.
+    """
+def run_cli(args: collections.abc.Sequence[str]) -> int:
+    """
+    Runs `diffreward <args>` and returns its exit code. Takes over the signals of the process: for programs.
     """
 def run_command(name: str, config: str, progress: bool) -> str:
     """
