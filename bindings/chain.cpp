@@ -90,12 +90,12 @@ int run_cli(const std::vector<std::string>& args) {
   return cli::run_cli(args, std::cout, std::cerr);
 }
 
-/// Windows as a tensor; `rows` 0: any number of them.
+/// Windows as a tensor, which shares memory with x; `rows` 0: any number of them.
 at::Tensor windows_tensor(const Floats& x, const WindowLayout& layout, int rows, const char* what) {
   require(x.ndim() == 3 && (rows == 0 ? x.shape(1) > 0 : x.shape(1) == rows) && x.shape(2) == layout.width(),
           what, ": expected windows [n, ", rows == 0 ? std::string("rows") : std::to_string(rows), ", ",
           layout.width(), "]");
-  return torch::from_blob(const_cast<float*>(x.data()), {x.shape(0), x.shape(1), x.shape(2)}).clone();
+  return torch::from_blob(const_cast<float*>(x.data()), {x.shape(0), x.shape(1), x.shape(2)});
 }
 
 at::Tensor timestep_tensor(const Timesteps& t, std::int64_t n, int timesteps) {
@@ -109,11 +109,13 @@ at::Tensor timestep_tensor(const Timesteps& t, std::int64_t n, int timesteps) {
   return out;
 }
 
+/// An array that owns the tensor, which nothing else does.
 py::array_t<float> to_numpy(const at::Tensor& tensor) {
-  const at::Tensor flat = tensor.detach().to(torch::kCPU, torch::kFloat).contiguous();
-  py::array_t<float> out(std::vector<py::ssize_t>(flat.sizes().begin(), flat.sizes().end()));
-  std::copy_n(flat.data_ptr<float>(), flat.numel(), out.mutable_data());
-  return out;
+  auto flat = std::make_unique<at::Tensor>(tensor.detach().to(torch::kCPU, torch::kFloat).contiguous());
+  const py::capsule owner(flat.get(), [](void* kept) { delete static_cast<at::Tensor*>(kept); });
+  const at::Tensor& kept = *flat.release();
+  const std::vector<py::ssize_t> shape(kept.sizes().begin(), kept.sizes().end());
+  return py::array_t<float>(shape, kept.data_ptr<float>(), owner);
 }
 
 /// A reward as a guide: of noised windows, in model units.

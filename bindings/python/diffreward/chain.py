@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from diffreward._arrays import Array, like, native, timesteps
 from diffreward.data import Dataset, open_dataset
 from diffreward.registration import env_options
 from diffreward.reward import Reward, reward_file
@@ -94,7 +95,7 @@ class DiffusionModel(Stage):
         return json.loads(self._model.config)
 
     def sample(self, n: int, conditions: Mapping[int, Any] | None = None, *, guide: Any = None,
-               **sampler: Any) -> np.ndarray:
+               **sampler: Any) -> Any:
         """n windows [n, horizon, action_dim + observation_dim] float32 in data units.
 
         Args:
@@ -109,25 +110,26 @@ class DiffusionModel(Stage):
         """
         fixed = {}
         for row, observation in (conditions or {}).items():
-            observation = np.asarray(observation, dtype=np.float32)
+            observation = native(observation, "conditions")
             if observation.shape not in {(self._model.observation_dim,), (1, self._model.observation_dim),
                                          (n, self._model.observation_dim)}:
                 raise ValueError(f"conditions: expected [{self._model.observation_dim}] or [{n}, "
                                  f"{self._model.observation_dim}] at row {row}, got {list(observation.shape)}")
             fixed[row] = observation
-        return self._model.sample(n, fixed, json.dumps(sampler), None if guide is None else guide_of(guide))
+        windows = self._model.sample(n, fixed, json.dumps(sampler), None if guide is None else guide_of(guide))
+        return like(windows, *(conditions or {}).values())
 
-    def predict_x0(self, x: Any, t: Any) -> np.ndarray:
+    def predict_x0(self, x: Array, t: Array) -> Any:
         """E[x_0 | x_t] of windows x [n, horizon, width] at timesteps t [n] or one for all."""
-        return self._model.predict_x0(np.asarray(x), np.asarray(t))
+        return like(self._model.predict_x0(native(x, "x"), timesteps(t)), x)
 
-    def posterior_mean(self, x: Any, t: Any) -> np.ndarray:
+    def posterior_mean(self, x: Array, t: Array) -> Any:
         """Mean of p(x_{t-1} | x_t), shaped as x."""
-        return self._model.posterior_mean(np.asarray(x), np.asarray(t))
+        return like(self._model.posterior_mean(native(x, "x"), timesteps(t)), x)
 
-    def score(self, x: Any, t: Any) -> np.ndarray:
+    def score(self, x: Array, t: Array) -> Any:
         """grad_x log p_t(x), shaped as x."""
-        return self._model.score(np.asarray(x), np.asarray(t))
+        return like(self._model.score(native(x, "x"), timesteps(t)), x)
 
 
 class ExtractedReward(Stage, Reward):
@@ -156,8 +158,8 @@ class Agent(Stage):
         """
         return cls(os.fspath(path))
 
-    def predict(self, obs: Any, state: Any = None, episode_start: Any = None,
-                deterministic: bool = True) -> tuple[np.ndarray, None]:
+    def predict(self, obs: Array, state: Any = None, episode_start: Any = None,
+                deterministic: bool = True) -> tuple[Any, None]:
         """Mean actions for observations [observation_dim] or [n, observation_dim], as Stable-Baselines3's ``predict``.
 
         Returns:
@@ -165,9 +167,9 @@ class Agent(Stage):
         """
         if not deterministic:
             raise ValueError("deterministic: expected True, the mean action is all that an agent gives")
-        obs = np.asarray(obs, dtype=np.float64)
-        actions = self._agent.act(obs[None] if obs.ndim == 1 else obs).astype(np.float32)
-        return (actions[0] if obs.ndim == 1 else actions), None
+        rows = native(obs, "obs", np.float64)
+        actions = self._agent.act(np.atleast_2d(rows)).astype(np.float32)
+        return like(actions[0] if rows.ndim == 1 else actions, obs), None
 
 
 def guide_of(reward: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Union
 import numpy as np
 
 from diffreward import _envs
+from diffreward._arrays import Array, like, native, timesteps
 
 RewardLike = Union[str, "os.PathLike[str]", "Reward", Callable[..., Any]]
 
@@ -61,9 +62,9 @@ class Reward:
         """Whether any action enters the score."""
         return self._model.reads_actions
 
-    def score(self, windows: np.ndarray) -> np.ndarray:
+    def score(self, windows: Array) -> Any:
         """Scores [n] float32 of windows [n, horizon, action_dim + observation_dim], higher is preferred."""
-        return self._model.score(np.ascontiguousarray(windows, dtype=np.float32))
+        return like(self._model.score(native(windows, "windows")), windows)
 
     @property
     def guide(self) -> Any:
@@ -74,28 +75,27 @@ class Reward:
             self._guide = _chain.Guide(self._made_of[0], self._made_of[1])
         return self._guide
 
-    def value(self, x: Any, t: Any) -> np.ndarray:
+    def value(self, x: Array, t: Array) -> Any:
         """rho(x, t) [n] of noised windows x [n, rows, width], those of the models, in model units at timesteps t [n] or one for all."""
-        return self.guide.value(np.asarray(x), np.asarray(t))
+        return like(self.guide.value(native(x, "x"), timesteps(t)), x)
 
-    def gradient(self, x: Any, t: Any) -> np.ndarray:
+    def gradient(self, x: Array, t: Array) -> Any:
         """grad_x rho(x, t), shaped as x: what steers samples."""
-        return self.guide.gradient(np.asarray(x), np.asarray(t))
+        return like(self.guide.gradient(native(x, "x"), timesteps(t)), x)
 
-    def support(self, windows: np.ndarray) -> np.ndarray:
+    def support(self, windows: Array) -> Any:
         """Conformal p-values [n] of windows [n, horizon, width] in data units under the base data: near 0 where the base
         has no mass and the reward extrapolates.
         """
-        return self.guide.support(np.ascontiguousarray(windows, dtype=np.float32))
+        return like(self.guide.support(native(windows, "windows")), windows)
 
-    def __call__(
-        self, obs: np.ndarray, actions: np.ndarray, next_obs: np.ndarray, dones: np.ndarray | None = None
-    ) -> np.ndarray:
+    def __call__(self, obs: Array, actions: Array, next_obs: Array, dones: Array | None = None) -> Any:
         model = self._model
-        rows = np.zeros((len(next_obs), model.action_dim + model.observation_dim), dtype=np.float32)
-        rows[:, : model.action_dim] = actions
-        rows[:, model.action_dim :] = obs if model.reads_actions else next_obs
-        return self.score(np.repeat(rows[:, None], model.horizon, axis=1))
+        reached = native(obs, "obs") if model.reads_actions else native(next_obs, "next_obs")
+        rows = np.zeros((len(reached), model.action_dim + model.observation_dim), dtype=np.float32)
+        rows[:, : model.action_dim] = native(actions, "actions")
+        rows[:, model.action_dim :] = reached
+        return like(model.score(np.repeat(rows[:, None], model.horizon, axis=1)), obs, next_obs)
 
     def pay(self, batch: _envs.Batch) -> _envs.Batch:
         """The native batch with its reward replaced by this one."""
