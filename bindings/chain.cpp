@@ -9,9 +9,12 @@
 #include <chrono>
 #include <future>
 #include <iostream>
+#include <limits>
+#include <mutex>
 
 #include "agents/device.h"
 #include "agents/diffusion/diffusion_model.h"
+#include "agents/planner.h"
 #include "agents/ppo/ppo.h"
 #include "bindings/module.h"
 #include "cli/command.h"
@@ -222,6 +225,66 @@ class TrainedAgent {
   std::unique_ptr<Ppo> agent_;
 };
 
+struct PlanSettings {
+  PlannerConfig planner;
+  SampleConfig sample;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    PlannerConfig::visit(self.planner, field);
+    SampleConfig::visit(self.sample, field);
+  }
+};
+
+/// A planner over any number of instances, which keeps their plans from one call to the next.
+class ModelPlanner {
+ public:
+  ModelPlanner(const Model& model, const GuideModel* guide, const std::string& config)
+      : layout_(model.model.layout()),
+        planner_(make(model.model, settings(config, guide != nullptr),
+                      guide != nullptr ? guide->reward.guide.get() : nullptr)) {}
+
+  py::array_t<double> act(const Doubles& obs, const std::vector<std::uint8_t>& episode_start) {
+    require(obs.ndim() == 2 && obs.shape(0) > 0 && obs.shape(1) == layout_.observation_dim,
+            "obs: expected observations [n, ", layout_.observation_dim, "] of at least one instance");
+    const auto n = static_cast<std::size_t>(obs.shape(0));
+    require(episode_start.empty() || episode_start.size() == n, "episode_start: expected [", n,
+            "] flags, got [", episode_start.size(), "]");
+    py::array_t<double> actions({py::ssize_t(n), py::ssize_t(layout_.action_dim)});
+    const std::span<const double> in(obs.data(), std::size_t(obs.size()));
+    const std::span<double> out(actions.mutable_data(), std::size_t(actions.size()));
+    const py::gil_scoped_release unlocked;
+    const std::lock_guard alone(mutex_);
+    if (n == count_ && !episode_start.empty()) planner_.reset(episode_start);
+    count_ = n;  // another number of instances: all of them plan anew
+    planner_.act(in, out);
+    return actions;
+  }
+
+  py::array_t<float> plan() const {
+    const std::lock_guard alone(mutex_);
+    py::array_t<float> out({py::ssize_t(count_), py::ssize_t(layout_.horizon), py::ssize_t(layout_.width())});
+    std::fill_n(out.mutable_data(), out.size(), std::numeric_limits<float>::quiet_NaN());
+    for (std::size_t i = 0; i < count_; ++i) std::ranges::copy(planner_.plan(i), out.mutable_data(i));
+    return out;
+  }
+
+ private:
+  static PlanSettings settings(const std::string& config, bool guided) {
+    PlanSettings settings{.planner = {}, .sample = {.scale = guided ? 1.0 : 0.0}};
+    update(settings, parse_json(config, "planner"));
+    return settings;
+  }
+  static Planner make(const DenoisingModel& model, const PlanSettings& settings, const Guide* guide) {
+    return {model, settings.sample, settings.planner, guide};
+  }
+
+  WindowLayout layout_;
+  Planner planner_;
+  std::size_t count_ = 0;
+  mutable std::mutex mutex_;
+};
+
 void bind_chain(py::module_& m) {
   m.def("describe_commands", describe_commands, "Every command with its fields, as JSON text.");
   m.def("run_command", run_command, py::arg("name"), py::arg("config"), py::arg("progress"),
@@ -287,6 +350,15 @@ void bind_chain(py::module_& m) {
           py::arg("x"), py::arg("t"))
       .def("sample", &Model::sample, py::arg("n"), py::arg("conditions"), py::arg("config"),
            py::arg("guide") = static_cast<const GuideModel*>(nullptr));
+
+  py::class_<ModelPlanner>(m, "Planner", "A model that acts, by itself or led by a reward.")
+      .def(py::init<const Model&, const GuideModel*, const std::string&>(), py::arg("model"),
+           py::arg("guide") = static_cast<const GuideModel*>(nullptr), py::arg("config") = "{}",
+           py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
+      .def("act", &ModelPlanner::act, py::arg("obs"), py::arg("episode_start"),
+           "Actions [n, action_dim] for observations [n, observation_dim]; plans of instances whose flag is "
+           "set are made anew.")
+      .def("plan", &ModelPlanner::plan, "The present plans [n, horizon, width], data units.");
 
   py::class_<TrainedAgent>(m, "Agent", "A trained agent, from the folder of rl.")
       .def(py::init<const std::filesystem::path&>(), py::arg("folder"))

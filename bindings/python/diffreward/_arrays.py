@@ -38,6 +38,15 @@ def timesteps(t: Any) -> np.ndarray:
     return _converted(_as_numpy(t), "t", np.int64, "iu", "integers")
 
 
+def flags(x: Any, name: str) -> np.ndarray:
+    """Flags as bool.
+
+    Raises:
+        TypeError: not bool, naming ``name`` and what was found.
+    """
+    return _converted(_as_numpy(x), name, np.bool_, "b", "flags")
+
+
 def like(result: np.ndarray, *given: Any) -> Any:
     """The result as the caller has arrays: where one of ``given`` is a tensor, one on its device, of equal memory on a CPU."""
     for one in given:

@@ -7,7 +7,7 @@ import numpy
 import numpy.typing
 import os
 import typing
-__all__: list[str] = ['Agent', 'Guide', 'Model', 'describe_commands', 'run_cli', 'run_command']
+__all__: list[str] = ['Agent', 'Guide', 'Model', 'Planner', 'describe_commands', 'run_cli', 'run_command']
 class Guide:
     """
     A reward of noised windows, in model units.
@@ -61,6 +61,20 @@ class Model:
     @property
     def timesteps(self) -> int:
         ...
+class Planner:
+    """
+    A model that acts, by itself or led by a reward.
+    """
+    def __init__(self, model: Model, guide: Guide = None, config: str = '{}') -> None:
+        ...
+    def act(self, obs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], episode_start: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Actions [n, action_dim] for observations [n, observation_dim]; plans of instances whose flag is set are made anew.
+        """
+    def plan(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The present plans [n, horizon, width], data units.
+        """
 class Agent:
     """
     A trained agent, from the folder of rl.

@@ -116,7 +116,7 @@ class DiffusionModel(Stage):
                 raise ValueError(f"conditions: expected [{self._model.observation_dim}] or [{n}, "
                                  f"{self._model.observation_dim}] at row {row}, got {list(observation.shape)}")
             fixed[row] = observation
-        windows = self._model.sample(n, fixed, json.dumps(sampler), None if guide is None else guide_of(guide))
+        windows = self._model.sample(n, fixed, json.dumps(plain(sampler)), None if guide is None else guide_of(guide))
         return like(windows, *(conditions or {}).values())
 
     def predict_x0(self, x: Array, t: Array) -> Any:
@@ -184,20 +184,20 @@ def guide_of(reward: Any) -> Any:
 _PRODUCTS = {"generate": Recording, "train": DiffusionModel, "extract": ExtractedReward, "rl": Agent}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """As JSON has it; stages by their folders."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Reward):
         return value.file
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
@@ -205,9 +205,9 @@ def run_stage(command: str, given: Mapping[str, Any], more: Mapping[str, Any]) -
     """Runs a command with the keywords that were given; ``more`` are options of its environment, or short names."""
     from diffreward import _chain
 
-    config = {name: _plain(value) for name, value in given.items() if value is not None}
+    config = {name: plain(value) for name, value in given.items() if value is not None}
     progress = config.pop("progress", True)
-    extra = {name: _plain(value) for name, value in more.items()}
+    extra = {name: plain(value) for name, value in more.items()}
     env = config.get("env")
     if "env" in given and (env is not None or extra):
         env = {} if env is None else env
