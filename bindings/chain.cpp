@@ -22,6 +22,8 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "envs/catalog.h"
+#include "envs/maze2d/maze2d.h"
+#include "rewards/evaluate/heatmap.h"
 #include "rewards/learned_reward.h"
 
 namespace diffreward::python {
@@ -121,6 +123,16 @@ py::array_t<float> to_numpy(const at::Tensor& tensor) {
   return py::array_t<float>(shape, kept.data_ptr<float>(), owner);
 }
 
+/// Numbers at a grid's positions as [rows, columns] of its raster, not-a-number in walls.
+template <class Value>
+py::array_t<double> raster(const MazeGrid& grid, const MazeMap& map, const std::vector<Value>& values) {
+  py::array_t<double> out(
+      {py::ssize_t(map.rows()) * grid.per_cell, py::ssize_t(map.columns()) * grid.per_cell});
+  std::fill_n(out.mutable_data(), out.size(), std::numeric_limits<double>::quiet_NaN());
+  for (std::size_t i = 0; i < values.size(); ++i) out.mutable_data()[grid.index[i]] = values[i];
+  return out;
+}
+
 /// A reward as a guide: of noised windows, in model units.
 struct GuideModel {
   LearnedReward reward;
@@ -137,6 +149,36 @@ struct GuideModel {
     const std::span<float> values(out.mutable_data(), std::size_t(out.size()));
     const py::gil_scoped_release unlocked;
     reward.relative->support(in, values);
+    return out;
+  }
+
+  /// See Reward.heatmap.
+  py::dict heatmap(const std::string& maze, std::optional<Point> goal, int per_cell, double ball_radius,
+                   const std::string& reading) const {
+    const MazeMap map = maze_of(maze);
+    if (!goal && map.goal()) goal = MazeMap::point_of(*map.goal());
+    require(!goal || map.free(map.cell_at(*goal)), "goal: expected a position in a free cell, got a wall");
+    ReadingConfig config;
+    update(config, parse_json(reading, "reading"));
+    Heatmap heatmap;
+    std::vector<float> support;
+    {
+      const py::gil_scoped_release unlocked;
+      heatmap = reward_heatmap(*read_reward(reward, config), map,
+                               goal.value_or(MazeMap::point_of(map.free_cells().front())),
+                               {.per_cell = per_cell, .ball_radius = ball_radius});
+      if (reward.relative != nullptr) {
+        support.resize(heatmap.grid.points.size());
+        reward.relative->support(standing_windows(reward.relative->layout(), heatmap.grid.points), support);
+      }
+    }
+    py::dict out;
+    out["values"] = raster(heatmap.grid, map, heatmap.values);
+    out["support"] = support.empty() ? py::object(py::none()) : raster(heatmap.grid, map, support);
+    out["peak"] = py::make_tuple(heatmap.peak[0], heatmap.peak[1]);
+    out["goal"] = goal ? py::object(py::make_tuple((*goal)[0], (*goal)[1])) : py::none();
+    out["peak_to_goal"] = goal ? py::object(py::float_(heatmap.peak_to_goal)) : py::none();
+    out["rank_correlation"] = goal ? py::object(py::float_(heatmap.rank_correlation)) : py::none();
     return out;
   }
 
@@ -314,7 +356,10 @@ void bind_chain(py::module_& m) {
           },
           py::arg("x"), py::arg("t"), "grad_x rho(x, t) [n, rows, width].")
       .def("support", &GuideModel::support, py::arg("windows"),
-           "p-values [n] of windows in data units under the base data.");
+           "p-values [n] of windows in data units under the base data.")
+      .def("heatmap", &GuideModel::heatmap, py::arg("maze"), py::arg("goal"), py::arg("per_cell"),
+           py::arg("ball_radius"), py::arg("reading"),
+           "The reward, read as JSON text says, of standing at positions of a maze.");
 
   py::class_<Model>(m, "Model", "A denoising diffusion model of windows of behaviour.")
       .def(py::init([](const std::filesystem::path& path, const std::string& device) {

@@ -22,6 +22,7 @@ from diffreward.commands import evaluate, extract, generate, plan, rl, run, stee
 from diffreward.asynchronous import AsyncBatch, AsyncEnv
 from diffreward.data import Dataset, open_dataset
 from diffreward.environment import Env
+from diffreward.heatmap import Heatmap
 from diffreward.planner import Planner
 from diffreward.registration import env_ids, env_options, register_envs
 from diffreward.reward import Reward, load_reward
@@ -35,6 +36,7 @@ __all__ = [
     "DiffusionModel",
     "Env",
     "ExtractedReward",
+    "Heatmap",
     "Planner",
     "Recording",
     "Reward",

@@ -18,6 +18,10 @@ class Guide:
         """
         grad_x rho(x, t) [n, rows, width].
         """
+    def heatmap(self, maze: str, goal: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"] | None, per_cell: typing.SupportsInt | typing.SupportsIndex, ball_radius: typing.SupportsFloat | typing.SupportsIndex, reading: str) -> dict:
+        """
+        The reward, read as JSON text says, of standing at positions of a maze.
+        """
     def support(self, windows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
         """
         p-values [n] of windows in data units under the base data.

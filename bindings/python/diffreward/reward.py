@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
 import numpy as np
 
-from diffreward import _envs
+from diffreward import _envs, _native
 from diffreward._arrays import Array, like, native, timesteps
+from diffreward.heatmap import Heatmap
 
 RewardLike = Union[str, "os.PathLike[str]", "Reward", Callable[..., Any]]
 
@@ -88,6 +89,35 @@ class Reward:
         has no mass and the reward extrapolates.
         """
         return like(self.guide.support(native(windows, "windows")), windows)
+
+    def heatmap(
+        self,
+        maze: str | os.PathLike[str] | Sequence[Sequence[Any]] = "umaze",
+        goal: Sequence[float] | None = None,
+        *,
+        per_cell: int = 16,
+        ball_radius: float = 0.1,
+    ) -> Heatmap:
+        """The reward of standing at each position of a maze: of windows whose rows all have that position, velocity 0
+        and action 0. (In the reading "shaped" it is 0: who stands still gains nothing.)
+
+        Args:
+            maze: "open", "umaze", "medium" or "large", a map's text, its file, or Gymnasium-Robotics' lists.
+            goal: position (x, y) that the peak and the ranks are compared with; the map's own where it has one.
+            per_cell: positions per cell and axis, 1 to 256.
+            ball_radius: cells; positions nearer to a wall count neither for the peak nor for the ranks.
+
+        Raises:
+            ValueError: an unknown or faulty map, a goal in a wall, a value out of range.
+        """
+        text = _native.map_text("maze", maze) if isinstance(maze, (list, tuple, np.ndarray)) else os.fspath(maze)
+        if goal is not None and np.shape(goal) != (2,):
+            raise ValueError(f"goal: expected a position (x, y), got {goal!r}")
+        place = None if goal is None else (float(goal[0]), float(goal[1]))
+        drawn = self.guide.heatmap(text, place, per_cell, ball_radius, json.dumps(self._made_of[2]))
+        x, y = ((np.arange(size) + 0.5) / per_cell - 0.7 for size in drawn["values"].shape)
+        right, bottom = len(y) / per_cell - 0.7, len(x) / per_cell - 0.7
+        return Heatmap(x=x, y=y, extent=(-0.7, right, bottom, -0.7), **drawn)
 
     def __call__(self, obs: Array, actions: Array, next_obs: Array, dones: Array | None = None) -> Any:
         model = self._model
