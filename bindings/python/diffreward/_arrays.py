@@ -48,7 +48,7 @@ def flags(x: Any, name: str) -> np.ndarray:
 
 
 def like(result: np.ndarray, *given: Any) -> Any:
-    """The result as the caller has arrays: where one of ``given`` is a tensor, one on its device, of equal memory on a CPU."""
+    """The result as the caller has arrays: a tensor where one of ``given`` is, on its device, which shares memory on a CPU."""
     for one in given:
         if is_tensor(one):
             return sys.modules["torch"].from_numpy(result).to(one.device)

@@ -201,6 +201,28 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _with_reading(command: str, reward: Reward, config: dict[str, Any], extra: dict[str, Any]) -> None:
+    """Has a command pay a reward as it was loaded; what is given beside, in ``config`` or by short names, must agree.
+
+    Raises:
+        ValueError: it does not.
+    """
+    from diffreward import _chain
+
+    fields = next(one for one in json.loads(_chain.describe_commands()) if one["name"] == command)["fields"]
+    loaded = {field["name"].removeprefix("reading."): field["default"] for field in fields
+              if field["name"].startswith("reading.")} | reward.reading
+    given = config.get("reading", {})
+    given = dict(given) if isinstance(given, Mapping) else {"reading": given}
+    for key in list(extra):
+        if (name := key.removeprefix("reading.")) in loaded:
+            given[name] = extra.pop(key)
+    for name, value in given.items():
+        if value != loaded.get(name, value):
+            raise ValueError(f"reading: expected the reward's own, {name} = {loaded[name]!r}, got {value!r}")
+    config["reading"] = reward.reading | given
+
+
 def run_stage(command: str, given: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
     """Runs a command with the keywords that were given; ``more`` are options of its environment, or short names."""
     from diffreward import _chain
@@ -217,6 +239,9 @@ def run_stage(command: str, given: Mapping[str, Any], more: Mapping[str, Any]) -
         if options:
             env["options"] = {**env.get("options", {}), **options}
         config["env"] = env
+    reward = given.get("reward")
+    if "reading" in given and isinstance(reward, Reward) and reward.reading:
+        _with_reading(command, reward, config, extra)
     config.update(extra)
     temporary = None
     if not config.get("out"):

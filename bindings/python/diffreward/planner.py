@@ -29,8 +29,8 @@ class Planner:
         guide: a reward, or its path, that leads the plans with strength ``scale`` (1 where there is a guide).
         **settings: ``replan_every`` (environment steps that a plan is followed for), ``warm_level`` (noise level from
             which a plan starts out of the one before; -1: pure noise), ``follow`` ("actions", or "states" by a PD
-            controller of ``gain``, action per distance, and ``damping``, action per difference in velocity), and those of
-            ``DiffusionModel.sample``: ``sampler``, ``steps``, ``scale``, ``seed`` ... ``diffreward plan --help`` lists all.
+            controller of ``gain``, action per distance, and ``damping``, action per difference in velocity), and those
+            of ``DiffusionModel.sample``: ``sampler``, ``steps``, ``scale``, ``seed`` ... (``diffreward plan --help``).
 
     Raises:
         ValueError: a setting that does not exist, naming the nearest, is out of range, or that the model cannot follow.

@@ -49,6 +49,11 @@ class Reward:
         return self._made_of[0]
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """How it is paid out, as ``load_reward`` was told; empty for the plain reading by default."""
+        return dict(self._made_of[2])
+
+    @property
     def horizon(self) -> int:
         """Rows of a window."""
         return self._model.horizon
@@ -77,7 +82,7 @@ class Reward:
         return self._guide
 
     def value(self, x: Array, t: Array) -> Any:
-        """rho(x, t) [n] of noised windows x [n, rows, width], those of the models, in model units at timesteps t [n] or one for all."""
+        """rho(x, t) [n] of noised windows x [n, rows, width], those of the models, in model units; t: timesteps [n] or one."""
         return like(self.guide.value(native(x, "x"), timesteps(t)), x)
 
     def gradient(self, x: Array, t: Array) -> Any:
@@ -114,7 +119,7 @@ class Reward:
         if goal is not None and np.shape(goal) != (2,):
             raise ValueError(f"goal: expected a position (x, y), got {goal!r}")
         place = None if goal is None else (float(goal[0]), float(goal[1]))
-        drawn = self.guide.heatmap(text, place, per_cell, ball_radius, json.dumps(self._made_of[2]))
+        drawn = self.guide.heatmap(text, place, per_cell, ball_radius, json.dumps(self.reading))
         x, y = ((np.arange(size) + 0.5) / per_cell - 0.7 for size in drawn["values"].shape)
         right, bottom = len(y) / per_cell - 0.7, len(x) / per_cell - 0.7
         return Heatmap(x=x, y=y, extent=(-0.7, right, bottom, -0.7), **drawn)
