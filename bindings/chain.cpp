@@ -8,26 +8,32 @@
 
 #include <chrono>
 #include <future>
+#include <iostream>
+#include <limits>
+#include <mutex>
 
+#include "agents/catalog.h"
 #include "agents/device.h"
 #include "agents/diffusion/diffusion_model.h"
-#include "agents/ppo/ppo.h"
 #include "bindings/module.h"
+#include "bindings/own.h"
+#include "bindings/tensors.h"
 #include "cli/command.h"
 #include "cli/stages.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "envs/catalog.h"
+#include "envs/maze2d/maze2d.h"
 #include "rewards/catalog.h"
+#include "rewards/evaluate/heatmap.h"
+#include "rewards/relative/sample_source.h"
 
 namespace diffreward::python {
 namespace {
 
 namespace py = pybind11;
 
-using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
-using Timesteps = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 
 /// Runs `work` on a thread of its own while this one answers Ctrl-C. Called with Python's lock.
 template <class Work>
@@ -82,12 +88,19 @@ std::string run_command(const std::string& name, const std::string& config, bool
   return interruptible([&] { return command.run(values).dump(); });
 }
 
-/// Windows as a tensor; `rows` 0: any number of them.
+/// The native program: its signal handlers, its output, its exit code.
+int run_cli(const std::vector<std::string>& args) {
+  const py::gil_scoped_release unlocked;
+  catch_interrupts();
+  return cli::run_cli(args, std::cout, std::cerr);
+}
+
+/// Windows as a tensor, which shares memory with x; `rows` 0: any number of them.
 at::Tensor windows_tensor(const Floats& x, const WindowLayout& layout, int rows, const char* what) {
   require(x.ndim() == 3 && (rows == 0 ? x.shape(1) > 0 : x.shape(1) == rows) && x.shape(2) == layout.width(),
           what, ": expected windows [n, ", rows == 0 ? std::string("rows") : std::to_string(rows), ", ",
           layout.width(), "]");
-  return torch::from_blob(const_cast<float*>(x.data()), {x.shape(0), x.shape(1), x.shape(2)}).clone();
+  return from_numpy(x);
 }
 
 at::Tensor timestep_tensor(const Timesteps& t, std::int64_t n, int timesteps) {
@@ -101,20 +114,30 @@ at::Tensor timestep_tensor(const Timesteps& t, std::int64_t n, int timesteps) {
   return out;
 }
 
-py::array_t<float> to_numpy(const at::Tensor& tensor) {
-  const at::Tensor flat = tensor.detach().to(torch::kCPU, torch::kFloat).contiguous();
-  py::array_t<float> out(std::vector<py::ssize_t>(flat.sizes().begin(), flat.sizes().end()));
-  std::copy_n(flat.data_ptr<float>(), flat.numel(), out.mutable_data());
+/// Numbers at a grid's positions as [rows, columns] of its raster, not-a-number in walls.
+template <class Value>
+py::array_t<double> raster(const MazeGrid& grid, const MazeMap& map, const std::vector<Value>& values) {
+  py::array_t<double> out(
+      {py::ssize_t(map.rows()) * grid.per_cell, py::ssize_t(map.columns()) * grid.per_cell});
+  std::fill_n(out.mutable_data(), out.size(), std::numeric_limits<double>::quiet_NaN());
+  for (std::size_t i = 0; i < values.size(); ++i) out.mutable_data()[grid.index[i]] = values[i];
   return out;
 }
 
+/// What leads samples.
+struct AnyGuide {
+  std::shared_ptr<const Guide> guide;
+};
+
 /// A reward as a guide: of noised windows, in model units.
-struct GuideModel {
+struct GuideModel : AnyGuide {
   LearnedReward reward;
   std::string device;
 
   GuideModel(const std::filesystem::path& path, const std::string& on)
-      : reward(load_reward(path, on)), device(on) {}
+      : reward(load_reward(path, on)), device(on) {
+    guide = reward.guide;
+  }
 
   py::array_t<float> support(const Floats& windows) const {
     require(reward.relative != nullptr, "expected a relative reward, got another kind");
@@ -127,6 +150,36 @@ struct GuideModel {
     return out;
   }
 
+  /// See Reward.heatmap.
+  py::dict heatmap(const std::string& maze, std::optional<Point> goal, int per_cell, double ball_radius,
+                   const std::string& reading) const {
+    const MazeMap map = maze_of(maze);
+    if (!goal && map.goal()) goal = MazeMap::point_of(*map.goal());
+    require(!goal || map.free(map.cell_at(*goal)), "goal: expected a position in a free cell, got a wall");
+    ReadingConfig config;
+    update(config, parse_json(reading, "reading"));
+    Heatmap heatmap;
+    std::vector<float> support;
+    {
+      const py::gil_scoped_release unlocked;
+      heatmap = reward_heatmap(*read_reward(reward, config), map,
+                               goal.value_or(MazeMap::point_of(map.free_cells().front())),
+                               {.per_cell = per_cell, .ball_radius = ball_radius});
+      if (reward.relative != nullptr) {
+        support.resize(heatmap.grid.points.size());
+        reward.relative->support(standing_windows(reward.relative->layout(), heatmap.grid.points), support);
+      }
+    }
+    py::dict out;
+    out["values"] = raster(heatmap.grid, map, heatmap.values);
+    out["support"] = support.empty() ? py::object(py::none()) : raster(heatmap.grid, map, support);
+    out["peak"] = py::make_tuple(heatmap.peak[0], heatmap.peak[1]);
+    out["goal"] = goal ? py::object(py::make_tuple((*goal)[0], (*goal)[1])) : py::none();
+    out["peak_to_goal"] = goal ? py::object(py::float_(heatmap.peak_to_goal)) : py::none();
+    out["rank_correlation"] = goal ? py::object(py::float_(heatmap.rank_correlation)) : py::none();
+    return out;
+  }
+
   template <class Of>
   py::array_t<float> of(const Floats& x, const Timesteps& t, const Of& function) const {
     const at::Tensor windows = windows_tensor(x, reward.model->layout(), 0, "x").to(device);
@@ -135,32 +188,32 @@ struct GuideModel {
     at::Tensor out;
     {
       const py::gil_scoped_release unlocked;
-      out = function(*reward.guide, windows, steps);
+      out = function(*guide, windows, steps);
     }
     return to_numpy(out);
   }
 };
 
 struct Model {
-  DiffusionModel model;
+  std::shared_ptr<const WindowModel> model;  // a DiffusionModel, or somebody's own
 
   py::array_t<float> of(const Floats& x, const Timesteps& t,
                         at::Tensor (WindowModel::*function)(const at::Tensor&, const at::Tensor&)
                             const) const {
     const at::Tensor windows =
-        windows_tensor(x, model.layout(), model.layout().horizon, "x").to(model.device());
-    const at::Tensor steps = timestep_tensor(t, x.shape(0), model.schedule().timesteps).to(model.device());
+        windows_tensor(x, model->layout(), model->layout().horizon, "x").to(model->device());
+    const at::Tensor steps = timestep_tensor(t, x.shape(0), model->schedule().timesteps).to(model->device());
     at::Tensor out;
     {
       const py::gil_scoped_release unlocked;
       const torch::NoGradGuard no_gradients;
-      out = (model.*function)(windows, steps);
+      out = ((*model).*function)(windows, steps);
     }
     return to_numpy(out);
   }
 
   py::array_t<float> sample(int n, const std::map<int, Floats>& conditions, const std::string& config,
-                            const GuideModel* guide) const {
+                            const AnyGuide* guide) const {
     SampleConfig settings{.scale = guide != nullptr ? 1.0 : 0.0};
     update(settings, parse_json(config, "sample"));
     std::vector<Condition> fixed;
@@ -169,14 +222,44 @@ struct Model {
     std::vector<float> windows;
     {
       const py::gil_scoped_release unlocked;
-      windows = model.sample(n, fixed, settings, guide != nullptr ? guide->reward.guide.get() : nullptr);
+      windows = model->sample(n, fixed, settings, guide != nullptr ? guide->guide.get() : nullptr);
     }
     py::array_t<float> out(
-        {py::ssize_t(n), py::ssize_t(model.layout().horizon), py::ssize_t(model.layout().width())});
+        {py::ssize_t(n), py::ssize_t(model->layout().horizon), py::ssize_t(model->layout().width())});
     std::copy(windows.begin(), windows.end(), out.mutable_data());
     return out;
   }
 };
+
+const DiffusionModel& native_of(const Model& model) {
+  const auto* native = dynamic_cast<const DiffusionModel*>(model.model.get());
+  require(native != nullptr, "expected a model of this package, got one of your own");
+  return *native;
+}
+
+/// Extraction from models and windows that are no files; returns its report as JSON text.
+std::string extract_models(const Model* expert, const Model& base, const Floats& expert_windows,
+                           const Floats& base_windows, const std::string& method, const std::string& config,
+                           const std::filesystem::path& folder) {
+  ExtractConfig settings;
+  update(settings, parse_json(config, "extract"));
+  validate(settings);
+  const WindowLayout& layout = base.model->layout();
+  const auto windows = [&](const Floats& x, const char* what) {
+    windows_tensor(x, layout, layout.horizon, what);
+    return std::vector<float>(x.data(), x.data() + x.size());
+  };
+  const auto source = windows_of(windows(expert_windows, "expert_data"), windows(base_windows, "base_data"),
+                                 layout, base.model->normalizer(), settings.held_out);
+  const py::gil_scoped_release unlocked;
+  std::filesystem::create_directories(folder);
+  const LearnedReward reward = reward_entry(method).train(
+      {expert != nullptr ? expert->model.get() : nullptr, *base.model, *source}, settings, folder);
+  Json report = Json::array();
+  if (reward.relative != nullptr)
+    for (const FieldReport& at : reward.relative->field_report()) report.push_back(at.json());
+  return Json{{"method", method}, {"field", report}}.dump();
+}
 
 /// A trained agent that remembers nothing from one call to the next.
 class TrainedAgent {
@@ -213,12 +296,76 @@ class TrainedAgent {
   std::unique_ptr<Agent> agent_;
 };
 
+struct PlanSettings {
+  PlannerConfig planner;
+  SampleConfig sample;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    PlannerConfig::visit(self.planner, field);
+    SampleConfig::visit(self.sample, field);
+  }
+};
+
+/// A planner over any number of instances, which keeps their plans from one call to the next.
+class ModelPlanner {
+ public:
+  ModelPlanner(const Model& model, const AnyGuide* guide, const std::string& config)
+      : layout_(model.model->layout()),
+        planner_(make(model.model, settings(config, guide != nullptr),
+                      guide != nullptr ? guide->guide.get() : nullptr)) {}
+
+  py::array_t<double> act(const Doubles& obs, const std::vector<std::uint8_t>& episode_start) {
+    require(obs.ndim() == 2 && obs.shape(0) > 0 && obs.shape(1) == layout_.observation_dim,
+            "obs: expected observations [n, ", layout_.observation_dim, "] of at least one instance");
+    const auto n = static_cast<std::size_t>(obs.shape(0));
+    require(episode_start.empty() || episode_start.size() == n, "episode_start: expected [", n,
+            "] flags, got [", episode_start.size(), "]");
+    py::array_t<double> actions({py::ssize_t(n), py::ssize_t(layout_.action_dim)});
+    const std::span<const double> in(obs.data(), std::size_t(obs.size()));
+    const std::span<double> out(actions.mutable_data(), std::size_t(actions.size()));
+    const py::gil_scoped_release unlocked;
+    const std::lock_guard alone(mutex_);
+    count_ = n;  // another number of instances: all of them plan anew
+    planner_.act({.obs = in, .reset = episode_start}, out);
+    return actions;
+  }
+
+  py::array_t<float> plan() const {
+    const std::lock_guard alone(mutex_);
+    py::array_t<float> out({py::ssize_t(count_), py::ssize_t(layout_.horizon), py::ssize_t(layout_.width())});
+    std::fill_n(out.mutable_data(), out.size(), std::numeric_limits<float>::quiet_NaN());
+    for (std::size_t i = 0; i < count_; ++i) std::ranges::copy(planner_.plan(i), out.mutable_data(i));
+    return out;
+  }
+
+ private:
+  static PlanSettings settings(const std::string& config, bool guided) {
+    PlanSettings settings{.planner = {}, .sample = {.scale = guided ? 1.0 : 0.0}};
+    update(settings, parse_json(config, "planner"));
+    return settings;
+  }
+  static Planner make(const std::shared_ptr<const WindowModel>& model, const PlanSettings& settings,
+                      const Guide* guide) {
+    return {model, settings.sample, settings.planner, guide};
+  }
+
+  WindowLayout layout_;
+  Planner planner_;
+  std::size_t count_ = 0;
+  mutable std::mutex mutex_;
+};
+
 void bind_chain(py::module_& m) {
   m.def("describe_commands", describe_commands, "Every command with its fields, as JSON text.");
   m.def("run_command", run_command, py::arg("name"), py::arg("config"), py::arg("progress"),
         "Runs a command with a config as JSON text; returns its result as JSON text.");
+  m.def("run_cli", run_cli, py::arg("args"),
+        "Runs `diffreward <args>` and returns its exit code. Takes over the signals of the process: for "
+        "programs.");
 
-  py::class_<GuideModel>(m, "Guide", "A reward of noised windows, in model units.")
+  py::class_<AnyGuide>(m, "AnyGuide", "What leads samples.");
+  py::class_<GuideModel, AnyGuide>(m, "Guide", "A reward of noised windows, in model units.")
       .def(py::init<const std::filesystem::path&, const std::string&>(), py::arg("path"),
            py::arg("device") = "cpu")
       .def(
@@ -239,22 +386,26 @@ void bind_chain(py::module_& m) {
           },
           py::arg("x"), py::arg("t"), "grad_x rho(x, t) [n, rows, width].")
       .def("support", &GuideModel::support, py::arg("windows"),
-           "p-values [n] of windows in data units under the base data.");
+           "p-values [n] of windows in data units under the base data.")
+      .def("heatmap", &GuideModel::heatmap, py::arg("maze"), py::arg("goal"), py::arg("per_cell"),
+           py::arg("ball_radius"), py::arg("reading"),
+           "The reward, read as JSON text says, of standing at positions of a maze.");
 
   py::class_<Model>(m, "Model", "A denoising diffusion model of windows of behaviour.")
       .def(py::init([](const std::filesystem::path& path, const std::string& device) {
              check_device(device);
-             return std::make_unique<Model>(DiffusionModel::load(path, device));
+             return Model{std::make_shared<DiffusionModel>(DiffusionModel::load(path, device))};
            }),
            py::arg("path"), py::arg("device") = "cpu")
-      .def_property_readonly("horizon", [](const Model& self) { return self.model.layout().horizon; })
-      .def_property_readonly("stride", [](const Model& self) { return self.model.layout().stride; })
-      .def_property_readonly("action_dim", [](const Model& self) { return self.model.layout().action_dim; })
+      .def_property_readonly("horizon", [](const Model& self) { return self.model->layout().horizon; })
+      .def_property_readonly("stride", [](const Model& self) { return self.model->layout().stride; })
+      .def_property_readonly("action_dim", [](const Model& self) { return self.model->layout().action_dim; })
       .def_property_readonly("observation_dim",
-                             [](const Model& self) { return self.model.layout().observation_dim; })
-      .def_property_readonly("timesteps", [](const Model& self) { return self.model.schedule().timesteps; })
-      .def_property_readonly("parameters", [](const Model& self) { return self.model.parameters(); })
-      .def_property_readonly("config", [](const Model& self) { return to_json(self.model.config()).dump(); })
+                             [](const Model& self) { return self.model->layout().observation_dim; })
+      .def_property_readonly("timesteps", [](const Model& self) { return self.model->schedule().timesteps; })
+      .def_property_readonly("parameters", [](const Model& self) { return native_of(self).parameters(); })
+      .def_property_readonly("config",
+                             [](const Model& self) { return to_json(native_of(self).config()).dump(); })
       .def(
           "predict_x0",
           [](const Model& self, const Floats& x, const Timesteps& t) {
@@ -274,7 +425,34 @@ void bind_chain(py::module_& m) {
           },
           py::arg("x"), py::arg("t"))
       .def("sample", &Model::sample, py::arg("n"), py::arg("conditions"), py::arg("config"),
-           py::arg("guide") = static_cast<const GuideModel*>(nullptr));
+           py::arg("guide") = static_cast<const AnyGuide*>(nullptr));
+
+  m.def(
+      "own_model",
+      [](py::object object, std::vector<double> betas, int horizon, int action_dim, int observation_dim) {
+        return Model{
+            own_model(std::move(object), std::move(betas),
+                      {.horizon = horizon, .action_dim = action_dim, .observation_dim = observation_dim})};
+      },
+      py::arg("object"), py::arg("betas"), py::arg("horizon"), py::arg("action_dim"),
+      py::arg("observation_dim"),
+      "A model written in Python: object.predict(x, t) and object.pull(x, t, gradient).");
+  m.def(
+      "own_guide", [](py::object object) { return AnyGuide{own_guide(std::move(object))}; },
+      py::arg("object"), "A guide written in Python: object.value(x, t) and object.gradient(x, t).");
+  m.def("extract_models", extract_models, py::arg("expert"), py::arg("base"), py::arg("expert_windows"),
+        py::arg("base_windows"), py::arg("method"), py::arg("config"), py::arg("folder"),
+        "Extracts a reward from models and windows [n, horizon, width] into a folder; returns its report as "
+        "JSON.");
+
+  py::class_<ModelPlanner>(m, "Planner", "A model that acts, by itself or led by a reward.")
+      .def(py::init<const Model&, const AnyGuide*, const std::string&>(), py::arg("model"),
+           py::arg("guide") = static_cast<const AnyGuide*>(nullptr), py::arg("config") = "{}",
+           py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
+      .def("act", &ModelPlanner::act, py::arg("obs"), py::arg("episode_start"),
+           "Actions [n, action_dim] for observations [n, observation_dim]; plans of instances whose flag is "
+           "set are made anew.")
+      .def("plan", &ModelPlanner::plan, "The present plans [n, horizon, width], data units.");
 
   py::class_<TrainedAgent>(m, "Agent", "A trained agent, from the folder of rl.")
       .def(py::init<const std::filesystem::path&>(), py::arg("folder"))

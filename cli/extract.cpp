@@ -44,12 +44,7 @@ Json run_extract(const ExtractStageConfig& config) {
     Json result = {{"reward", "reward.safetensors"}, {"method", config.method}};
     if (reward.relative == nullptr) return result;
     Json report = Json::array();
-    for (const FieldReport& at : reward.relative->field_report())
-      report.push_back({{"t", at.t},
-                        {"difference_rms", at.difference_rms},
-                        {"read_share", at.read_share},
-                        {"conservativeness", at.conservativeness},
-                        {"ceiling", at.ceiling}});
+    for (const FieldReport& at : reward.relative->field_report()) report.push_back(at.json());
     result["field"] = report;
     return result;
   });

@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "agents/scripted/waypoints.h"
+#include "datasets/collect.h"
 #include "envs/catalog.h"
 #include "envs/maze2d/maze2d.h"
 #include "envs/vector_env.h"

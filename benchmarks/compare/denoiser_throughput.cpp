@@ -106,7 +106,7 @@ class Matching {
       : config_{.net = net, .batch = c.batch},
         shape_{c.horizon, c.width(), c.timesteps},
         kept_(make_reward_net(config_, shape_, Head::kScalar)),
-        learner_(config_, shape_, Head::kScalar, *kept_),
+        learner_(config_, make_reward_net(config_, shape_, Head::kScalar), *kept_),
         x_(torch::randn({c.batch, c.horizon, c.width()})),
         target_(torch::randn_like(x_)),
         t_(torch::randint(0, c.timesteps, {c.batch}, torch::kLong)) {}

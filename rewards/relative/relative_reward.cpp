@@ -13,12 +13,7 @@ namespace {
 
 Json report_json(const std::vector<FieldReport>& report) {
   Json out = Json::array();
-  for (const FieldReport& at : report)
-    out.push_back({{"t", at.t},
-                   {"difference_rms", at.difference_rms},
-                   {"read_share", at.read_share},
-                   {"conservativeness", at.conservativeness},
-                   {"ceiling", at.ceiling}});
+  for (const FieldReport& at : report) out.push_back(at.json());
   return out;
 }
 
@@ -63,6 +58,14 @@ class DifferenceGuide final : public Guide {
 };
 
 }  // namespace
+
+Json FieldReport::json() const {
+  return {{"t", t},
+          {"difference_rms", difference_rms},
+          {"read_share", read_share},
+          {"conservativeness", conservativeness},
+          {"ceiling", ceiling}};
+}
 
 RelativeReward::RelativeReward(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RelativeReward::~RelativeReward() = default;

@@ -87,6 +87,7 @@ struct FieldReport {
   double read_share = 0;        ///< share of the channels that rho reads: no function of them explains more
   double conservativeness = 0;  ///< 1 - E||s_t grad rho - d||^2 / E||d||^2: share that rho explains
   double ceiling = 0;           ///< the same for a free vector net of equal inputs, size and training
+  Json json() const;
 };
 
 class RelativeReward final : public RewardModel, public Guide {

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 
 import numpy as np
 import pytest
@@ -152,6 +153,31 @@ def test_the_learned_reward_trains_an_agent(chain):
     agent = dr.rl(env=ENV, goal_cell=(1, 1), reward=chain[4], reading="shaped", count=2, env_steps=512, episodes=2,
                   episode_steps=20, progress=False)
     assert agent.figures["judges"]["task"]["success"]["value"] >= 0
+
+
+def test_an_agent_is_paid_as_its_reward_was_loaded(chain, tmp_path):
+    few = {"env": ENV, "goal_cell": (1, 1), "count": 2, "env_steps": 512, "episodes": 2, "episode_steps": 20,
+           "progress": False}
+
+    def paid(out, reward, **given):
+        dr.rl(reward=reward, out=tmp_path / out, **few, **given)
+        return tomllib.loads((tmp_path / out / "config.toml").read_text())["reading"]
+
+    ratio = dr.load_reward(chain[4], reading="density_ratio", beta=12)
+    expected = paid("by_path", chain[4].folder, reading={"reading": "density_ratio", "beta": 12})
+    assert (expected["reading"], expected["beta"]) == ("density_ratio", 12)
+    assert paid("by_reward", ratio) == expected
+    assert (tmp_path / "by_path/agent.safetensors").read_bytes() == (tmp_path / "by_reward/agent.safetensors").read_bytes()
+    assert paid("said_twice", ratio, reading={"reading": "density_ratio", "beta": 12.0}) == expected
+    assert paid("said_in_part", ratio, reading="density_ratio", t=-1) == expected
+    assert paid("not_loaded_with_one", dr.load_reward(chain[4]), reading="shaped")["reading"] == "shaped"
+    for given in ({"reading": "shaped"}, {"reading": {"beta": 3}}, {"beta": 3}, {"alpha": 0.5}, {"reading.beta": 3}):
+        with pytest.raises(ValueError, match="reading: expected the reward's own"):
+            paid("refused", ratio, **given)
+    with pytest.raises(ValueError, match="reading: expected the reward's own, reading = 'plain'"):
+        paid("refused", dr.load_reward(chain[4], reading="plain"), reading="shaped")
+    with pytest.raises(ValueError, match="did you mean 'reading.beta'"):
+        paid("refused", ratio, reading={"betta": 3})
 
 
 def test_a_job_runs(tmp_path):

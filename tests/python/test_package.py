@@ -62,7 +62,8 @@ def test_typed():
 
 @pytest.mark.skipif("DIFFREWARD_EDITABLE_PYTHON" not in os.environ, reason="opt-in: an interpreter after pip install -e .")
 def test_editable_installation(tmp_path):
-    """Python files are the source's own, libraries those of the interpreter's wheels, found from where the modules are."""
+    """Python files are the source's own, libraries those of the interpreter's wheels, found from where the modules are;
+    the program stands beside the interpreter."""
     code = """
 import pathlib, sys
 import diffreward, gymnasium
@@ -80,6 +81,9 @@ for library in ("libmujoco.so", "libtorch_cpu.so"):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([os.environ["DIFFREWARD_EDITABLE_PYTHON"], "-c", code, str(STUBS)], check=True, cwd=tmp_path,
                    env=environment)
+    program = pathlib.Path(os.environ["DIFFREWARD_EDITABLE_PYTHON"]).parent / "diffreward"
+    listed = subprocess.run([program, "envs"], check=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "HalfCheetah-v5" in listed.stdout
 
 
 def test_libraries_are_found_and_not_copied():

@@ -22,6 +22,9 @@ from diffreward.commands import evaluate, extract, generate, plan, rl, run, stee
 from diffreward.asynchronous import AsyncBatch, AsyncEnv
 from diffreward.data import Dataset, open_dataset
 from diffreward.environment import Env
+from diffreward.heatmap import Heatmap
+from diffreward.own import Denoiser, Guide
+from diffreward.planner import Planner
 from diffreward.registration import env_ids, env_options, register_envs
 from diffreward.reward import Reward, load_reward
 from diffreward.vector_environment import VectorEnv
@@ -31,9 +34,13 @@ __all__ = [
     "AsyncBatch",
     "AsyncEnv",
     "Dataset",
+    "Denoiser",
     "DiffusionModel",
     "Env",
     "ExtractedReward",
+    "Guide",
+    "Heatmap",
+    "Planner",
     "Recording",
     "Reward",
     "Stage",

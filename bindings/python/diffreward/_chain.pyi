@@ -7,7 +7,7 @@ import numpy
 import numpy.typing
 import os
 import typing
-__all__: list[str] = ['Agent', 'Guide', 'Model', 'describe_commands', 'run_command']
+__all__: list[str] = ['Agent', 'Guide', 'Model', 'Planner', 'describe_commands', 'run_cli', 'run_command']
 class Guide:
     """
     A reward of noised windows, in model units.
@@ -17,6 +17,10 @@ class Guide:
     def gradient(self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], t: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> numpy.typing.NDArray[numpy.float32]:
         """
         grad_x rho(x, t) [n, rows, width].
+        """
+    def heatmap(self, maze: str, goal: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"] | None, per_cell: typing.SupportsInt | typing.SupportsIndex, ball_radius: typing.SupportsFloat | typing.SupportsIndex, reading: str) -> dict:
+        """
+        The reward, read as JSON text says, of standing at positions of a maze.
         """
     def support(self, windows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
         """
@@ -61,6 +65,20 @@ class Model:
     @property
     def timesteps(self) -> int:
         ...
+class Planner:
+    """
+    A model that acts, by itself or led by a reward.
+    """
+    def __init__(self, model: Model, guide: Guide = None, config: str = '{}') -> None:
+        ...
+    def act(self, obs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], episode_start: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Actions [n, action_dim] for observations [n, observation_dim]; plans of instances whose flag is set are made anew.
+        """
+    def plan(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The present plans [n, horizon, width], data units.
+        """
 class Agent:
     """
     A trained agent, from the folder of rl.
@@ -74,6 +92,10 @@ class Agent:
 def describe_commands() -> str:
     """
     Every command with its fields, as JSON text.
+    """
+def run_cli(args: collections.abc.Sequence[str]) -> int:
+    """
+    Runs `diffreward <args>` and returns its exit code. Takes over the signals of the process: for programs.
     """
 def run_command(name: str, config: str, progress: bool) -> str:
     """

@@ -91,12 +91,12 @@ def _with_map_texts(options: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
     if not isinstance(options, Mapping):
         return [_with_map_texts(one) for one in options]
     return {
-        name: _map_text(name, value) if name in _MAPS and isinstance(value, (list, tuple, np.ndarray)) else value
+        name: map_text(name, value) if name in _MAPS and isinstance(value, (list, tuple, np.ndarray)) else value
         for name, value in options.items()
     }
 
 
-def _map_text(name: str, rows: Sequence[Sequence[Any]]) -> str:
+def map_text(name: str, rows: Sequence[Sequence[Any]]) -> str:
     """The text of a map that Gymnasium-Robotics writes as rows of 0, 1, "r", "g" and "c"."""
     lines = []
     for r, row in enumerate(rows):

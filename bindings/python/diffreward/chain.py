@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from diffreward._arrays import Array, like, native, timesteps
 from diffreward.data import Dataset, open_dataset
+from diffreward.own import Denoiser, extract_own, native_guide
 from diffreward.registration import env_options
 from diffreward.reward import Reward, reward_file
 
@@ -94,7 +96,7 @@ class DiffusionModel(Stage):
         return json.loads(self._model.config)
 
     def sample(self, n: int, conditions: Mapping[int, Any] | None = None, *, guide: Any = None,
-               **sampler: Any) -> np.ndarray:
+               **sampler: Any) -> Any:
         """n windows [n, horizon, action_dim + observation_dim] float32 in data units.
 
         Args:
@@ -109,25 +111,26 @@ class DiffusionModel(Stage):
         """
         fixed = {}
         for row, observation in (conditions or {}).items():
-            observation = np.asarray(observation, dtype=np.float32)
+            observation = native(observation, "conditions")
             if observation.shape not in {(self._model.observation_dim,), (1, self._model.observation_dim),
                                          (n, self._model.observation_dim)}:
                 raise ValueError(f"conditions: expected [{self._model.observation_dim}] or [{n}, "
                                  f"{self._model.observation_dim}] at row {row}, got {list(observation.shape)}")
             fixed[row] = observation
-        return self._model.sample(n, fixed, json.dumps(sampler), None if guide is None else guide_of(guide))
+        windows = self._model.sample(n, fixed, json.dumps(plain(sampler)), native_guide(guide))
+        return like(windows, *(conditions or {}).values())
 
-    def predict_x0(self, x: Any, t: Any) -> np.ndarray:
+    def predict_x0(self, x: Array, t: Array) -> Any:
         """E[x_0 | x_t] of windows x [n, horizon, width] at timesteps t [n] or one for all."""
-        return self._model.predict_x0(np.asarray(x), np.asarray(t))
+        return like(self._model.predict_x0(native(x, "x"), timesteps(t)), x)
 
-    def posterior_mean(self, x: Any, t: Any) -> np.ndarray:
+    def posterior_mean(self, x: Array, t: Array) -> Any:
         """Mean of p(x_{t-1} | x_t), shaped as x."""
-        return self._model.posterior_mean(np.asarray(x), np.asarray(t))
+        return like(self._model.posterior_mean(native(x, "x"), timesteps(t)), x)
 
-    def score(self, x: Any, t: Any) -> np.ndarray:
+    def score(self, x: Array, t: Array) -> Any:
         """grad_x log p_t(x), shaped as x."""
-        return self._model.score(np.asarray(x), np.asarray(t))
+        return like(self._model.score(native(x, "x"), timesteps(t)), x)
 
 
 class ExtractedReward(Stage, Reward):
@@ -156,8 +159,8 @@ class Agent(Stage):
         """
         return cls(os.fspath(path))
 
-    def predict(self, obs: Any, state: Any = None, episode_start: Any = None,
-                deterministic: bool = True) -> tuple[np.ndarray, None]:
+    def predict(self, obs: Array, state: Any = None, episode_start: Any = None,
+                deterministic: bool = True) -> tuple[Any, None]:
         """Mean actions for observations [observation_dim] or [n, observation_dim], as Stable-Baselines3's ``predict``.
 
         Returns:
@@ -165,47 +168,62 @@ class Agent(Stage):
         """
         if not deterministic:
             raise ValueError("deterministic: expected True, the mean action is all that an agent gives")
-        obs = np.asarray(obs, dtype=np.float64)
-        actions = self._agent.act(obs[None] if obs.ndim == 1 else obs).astype(np.float32)
-        return (actions[0] if obs.ndim == 1 else actions), None
-
-
-def guide_of(reward: Any) -> Any:
-    """The native guide of a reward or of its path."""
-    from diffreward import _chain
-
-    if isinstance(reward, Reward):
-        return reward.guide
-    return _chain.Guide(reward_file(reward))
+        rows = native(obs, "obs", np.float64)
+        actions = self._agent.act(np.atleast_2d(rows)).astype(np.float32)
+        return like(actions[0] if rows.ndim == 1 else actions, obs), None
 
 
 _PRODUCTS = {"generate": Recording, "train": DiffusionModel, "extract": ExtractedReward, "rl": Agent}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """As JSON has it; stages by their folders."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Reward):
         return value.file
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
+
+
+def _with_reading(command: str, reward: Reward, config: dict[str, Any], extra: dict[str, Any]) -> None:
+    """Has a command pay a reward as it was loaded; what is given beside, in ``config`` or by short names, must agree.
+
+    Raises:
+        ValueError: it does not.
+    """
+    from diffreward import _chain
+
+    fields = next(one for one in json.loads(_chain.describe_commands()) if one["name"] == command)["fields"]
+    loaded = {field["name"].removeprefix("reading."): field["default"] for field in fields
+              if field["name"].startswith("reading.")} | reward.reading
+    given = config.get("reading", {})
+    given = dict(given) if isinstance(given, Mapping) else {"reading": given}
+    for key in list(extra):
+        if (name := key.removeprefix("reading.")) in loaded:
+            given[name] = extra.pop(key)
+    for name, value in given.items():
+        if value != loaded.get(name, value):
+            raise ValueError(f"reading: expected the reward's own, {name} = {loaded[name]!r}, got {value!r}")
+    config["reading"] = reward.reading | given
 
 
 def run_stage(command: str, given: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
     """Runs a command with the keywords that were given; ``more`` are options of its environment, or short names."""
     from diffreward import _chain
 
-    config = {name: _plain(value) for name, value in given.items() if value is not None}
+    if command == "extract" and any(isinstance(given.get(model), Denoiser) for model in ("expert", "base")):
+        return ExtractedReward(*extract_own({**given, **more}))
+    config = {name: plain(value) for name, value in given.items() if value is not None}
     progress = config.pop("progress", True)
-    extra = {name: _plain(value) for name, value in more.items()}
+    extra = {name: plain(value) for name, value in more.items()}
     env = config.get("env")
     if "env" in given and (env is not None or extra):
         env = {} if env is None else env
@@ -215,6 +233,9 @@ def run_stage(command: str, given: Mapping[str, Any], more: Mapping[str, Any]) -
         if options:
             env["options"] = {**env.get("options", {}), **options}
         config["env"] = env
+    reward = given.get("reward")
+    if "reading" in given and isinstance(reward, Reward) and reward.reading:
+        _with_reading(command, reward, config, extra)
     config.update(extra)
     temporary = None
     if not config.get("out"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
 import numpy as np
 
-from diffreward import _envs
+from diffreward import _envs, _native
+from diffreward._arrays import Array, like, native, timesteps
+from diffreward.heatmap import Heatmap
 
 RewardLike = Union[str, "os.PathLike[str]", "Reward", Callable[..., Any]]
 
@@ -47,6 +49,11 @@ class Reward:
         return self._made_of[0]
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """How it is paid out, as ``load_reward`` was told; empty for the plain reading by default."""
+        return dict(self._made_of[2])
+
+    @property
     def horizon(self) -> int:
         """Rows of a window."""
         return self._model.horizon
@@ -61,9 +68,9 @@ class Reward:
         """What it depends on: the state "reached", "state_action", or the whole "transition"."""
         return self._model.reads
 
-    def score(self, windows: np.ndarray) -> np.ndarray:
+    def score(self, windows: Array) -> Any:
         """Scores [n] float32 of windows [n, horizon, action_dim + observation_dim], higher is preferred."""
-        return self._model.score(np.ascontiguousarray(windows, dtype=np.float32))
+        return like(self._model.score(native(windows, "windows")), windows)
 
     @property
     def guide(self) -> Any:
@@ -74,25 +81,53 @@ class Reward:
             self._guide = _chain.Guide(self._made_of[0], self._made_of[1])
         return self._guide
 
-    def value(self, x: Any, t: Any) -> np.ndarray:
-        """rho(x, t) [n] of noised windows x [n, rows, width], those of the models, in model units at timesteps t [n] or one for all."""
-        return self.guide.value(np.asarray(x), np.asarray(t))
+    def value(self, x: Array, t: Array) -> Any:
+        """rho(x, t) [n] of noised windows x [n, rows, width], those of the models, in model units; t: timesteps [n] or one."""
+        return like(self.guide.value(native(x, "x"), timesteps(t)), x)
 
-    def gradient(self, x: Any, t: Any) -> np.ndarray:
+    def gradient(self, x: Array, t: Array) -> Any:
         """grad_x rho(x, t), shaped as x: what steers samples."""
-        return self.guide.gradient(np.asarray(x), np.asarray(t))
+        return like(self.guide.gradient(native(x, "x"), timesteps(t)), x)
 
-    def support(self, windows: np.ndarray) -> np.ndarray:
+    def support(self, windows: Array) -> Any:
         """Conformal p-values [n] of windows [n, horizon, width] in data units under the base data: near 0 where the base
         has no mass and the reward extrapolates.
         """
-        return self.guide.support(np.ascontiguousarray(windows, dtype=np.float32))
+        return like(self.guide.support(native(windows, "windows")), windows)
 
-    def __call__(
-        self, obs: np.ndarray, actions: np.ndarray, next_obs: np.ndarray, dones: np.ndarray | None = None
-    ) -> np.ndarray:
-        obs, actions, next_obs = (np.asarray(x, dtype=np.float32) for x in (obs, actions, next_obs))
-        return self._model.score_transitions(obs, actions, next_obs)
+    def heatmap(
+        self,
+        maze: str | os.PathLike[str] | Sequence[Sequence[Any]] = "umaze",
+        goal: Sequence[float] | None = None,
+        *,
+        per_cell: int = 16,
+        ball_radius: float = 0.1,
+    ) -> Heatmap:
+        """The reward of standing at each position of a maze: of windows whose rows all have that position, velocity 0
+        and action 0. (In the reading "shaped" it is 0: who stands still gains nothing.)
+
+        Args:
+            maze: "open", "umaze", "medium" or "large", a map's text, its file, or Gymnasium-Robotics' lists.
+            goal: position (x, y) that the peak and the ranks are compared with; the map's own where it has one.
+            per_cell: positions per cell and axis, 1 to 256.
+            ball_radius: cells; positions nearer to a wall count neither for the peak nor for the ranks.
+
+        Raises:
+            ValueError: an unknown or faulty map, a goal in a wall, a value out of range.
+        """
+        text = _native.map_text("maze", maze) if isinstance(maze, (list, tuple, np.ndarray)) else os.fspath(maze)
+        if goal is not None and np.shape(goal) != (2,):
+            raise ValueError(f"goal: expected a position (x, y), got {goal!r}")
+        place = None if goal is None else (float(goal[0]), float(goal[1]))
+        drawn = self.guide.heatmap(text, place, per_cell, ball_radius, json.dumps(self.reading))
+        x, y = ((np.arange(size) + 0.5) / per_cell - 0.7 for size in drawn["values"].shape)
+        right, bottom = len(y) / per_cell - 0.7, len(x) / per_cell - 0.7
+        return Heatmap(x=x, y=y, extent=(-0.7, right, bottom, -0.7), **drawn)
+
+    def __call__(self, obs: Array, actions: Array, next_obs: Array, dones: Array | None = None) -> Any:
+        """Rewards [n] float32 of transitions: obs and next_obs [n, observation_dim], actions [n, action_dim]."""
+        rows = (native(obs, "obs"), native(actions, "actions"), native(next_obs, "next_obs"))
+        return like(self._model.score_transitions(*rows), obs, actions, next_obs)
 
     def pay(self, batch: _envs.Batch) -> _envs.Batch:
         """The native batch with its reward replaced by this one."""
