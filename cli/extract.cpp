@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "agents/device.h"
+#include "cli/command.h"
 #include "cli/section.h"
 #include "cli/stages.h"
 #include "rewards/catalog.h"
@@ -28,6 +29,8 @@ StageSpec stage_of(const ExtractStageConfig& config) {
 }
 
 Json run_extract(const ExtractStageConfig& config) {
+  if (config.expert.empty() && reward_entry(config.method).reads_expert)
+    throw UsageError(concat("extract: --expert is missing, which --method ", config.method, " reads"));
   return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     check_device(config.extract.device);
     set_torch_threads(config.run.threads);

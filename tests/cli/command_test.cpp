@@ -178,13 +178,13 @@ TEST_F(CommandTest, TablesWhereNoTableBelongsAreWrongUse) {
     EXPECT_EQ(outcome.code, 2) << text;
     EXPECT_THAT(outcome.err, HasSubstr("x.toml: " + message)) << text;
   };
-  refused("gain = {a = 1}\n", "unknown table 'gain'");
+  refused("reach = {a = 1}\n", "unknown table 'reach'");
   refused("[nothing]\nsteps = 3\n", "unknown table 'nothing'");
   refused("[generat]\nsteps = 3\n", "unknown table 'generat'; did you mean 'generate'?");
   refused("generate = 3\n", "unknown key 'generate'");
-  write_file(path("x.toml"), "[generate]\ngain = {a = 1}\n");
+  write_file(path("x.toml"), "[generate]\nreach = {a = 1}\n");
   EXPECT_THAT(run({"generate", "--config", path("x.toml"), "--out", path("x")}).err,
-              AllOf(HasSubstr("x.toml: "), HasSubstr("gain: expected float")));
+              AllOf(HasSubstr("x.toml: "), HasSubstr("reach: expected float")));
   write_file(path("x.toml"), std::string(100'000, '['));
   EXPECT_EQ(run({"generate", "--config", path("x.toml"), "--out", path("x")}).code, 2);
   write_file(path("x.toml"), "#" + std::string(2'000'000, 'x'));

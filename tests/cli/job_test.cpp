@@ -99,7 +99,7 @@ TEST_F(JobTest, VariablesInputsAndLikenessAreResolved) {
             Json::parse(R"({"id": "Maze2D-UMaze-v0", "options": {"goal_cell": [1, 1]}})"))
       << "an empty variable leaves its key out";
   EXPECT_EQ(expert.config.at("steps"), 400);
-  EXPECT_EQ(expert.config.at("waypoints").at("seed"), 3);
+  EXPECT_EQ(expert.config.at("seed"), 3);
   const JobStep& model = step(job.runs[0], "model");
   EXPECT_EQ(model.config.at("data"), path("out/expert_data"));
   EXPECT_THAT(model.needs, ElementsAre("expert_data"));
@@ -130,7 +130,7 @@ TEST_F(JobTest, ValuesAreSetInVariablesAndSteps) {
   const JobStep& expert = step(job.runs[0], "expert_data");
   EXPECT_EQ(expert.config.at("env").at("options").at("goal_cell"), Json({3, 1}));
   EXPECT_EQ(expert.config.at("waypoints").at("gain"), 5);
-  EXPECT_EQ(expert.config.at("waypoints").at("seed"), 8);
+  EXPECT_EQ(expert.config.at("seed"), 8);
   EXPECT_EQ(step(job.runs[0], "model").config.at("model").at("dim"), 16);
 }
 

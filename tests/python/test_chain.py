@@ -49,8 +49,8 @@ def test_keywords_are_the_keys_of_the_config(tmp_path):
 
 
 def test_wrong_keywords_are_named(tmp_path):
-    with pytest.raises(ValueError, match="did you mean 'waypoints.gain'|did you mean 'gain'"):
-        dr.generate(env=ENV, gian=3, progress=False)
+    with pytest.raises(ValueError, match="did you mean 'waypoints.reach'|did you mean 'reach'"):
+        dr.generate(env=ENV, raech=3, progress=False)
     with pytest.raises(ValueError, match="steps: expected"):
         dr.generate(env=ENV, steps=-1, progress=False)
     with pytest.raises(ValueError, match="ppo.lr|lr"):

@@ -7,8 +7,12 @@ import numpy
 import numpy.typing
 import os
 import typing
-__all__: list[str] = ['Agent', 'Guide', 'Model', 'Planner', 'describe_commands', 'run_cli', 'run_command']
-class Guide:
+__all__: list[str] = ['Agent', 'AnyGuide', 'Guide', 'Model', 'Planner', 'describe_commands', 'extract_models', 'own_guide', 'own_model', 'run_cli', 'run_command']
+class AnyGuide:
+    """
+    What leads samples.
+    """
+class Guide(AnyGuide):
     """
     A reward of noised windows, in model units.
     """
@@ -40,7 +44,7 @@ class Model:
         ...
     def predict_x0(self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], t: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> numpy.typing.NDArray[numpy.float32]:
         ...
-    def sample(self, n: typing.SupportsInt | typing.SupportsIndex, conditions: collections.abc.Mapping[typing.SupportsInt | typing.SupportsIndex, typing.Annotated[numpy.typing.ArrayLike, numpy.float32]], config: str, guide: Guide = None) -> numpy.typing.NDArray[numpy.float32]:
+    def sample(self, n: typing.SupportsInt | typing.SupportsIndex, conditions: collections.abc.Mapping[typing.SupportsInt | typing.SupportsIndex, typing.Annotated[numpy.typing.ArrayLike, numpy.float32]], config: str, guide: AnyGuide = None) -> numpy.typing.NDArray[numpy.float32]:
         ...
     def score(self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], t: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> numpy.typing.NDArray[numpy.float32]:
         ...
@@ -69,7 +73,7 @@ class Planner:
     """
     A model that acts, by itself or led by a reward.
     """
-    def __init__(self, model: Model, guide: Guide = None, config: str = '{}') -> None:
+    def __init__(self, model: Model, guide: AnyGuide = None, config: str = '{}') -> None:
         ...
     def act(self, obs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], episode_start: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> numpy.typing.NDArray[numpy.float64]:
         """
@@ -92,6 +96,18 @@ class Agent:
 def describe_commands() -> str:
     """
     Every command with its fields, as JSON text.
+    """
+def extract_models(expert: Model, base: Model, expert_windows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], base_windows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], method: str, config: str, folder: os.PathLike | str | bytes) -> str:
+    """
+    Extracts a reward from models and windows [n, horizon, width] into a folder; returns its report as JSON.
+    """
+def own_guide(object: typing.Any) -> AnyGuide:
+    """
+    A guide written in Python: object.value(x, t) and object.gradient(x, t).
+    """
+def own_model(object: typing.Any, betas: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], horizon: typing.SupportsInt | typing.SupportsIndex, action_dim: typing.SupportsInt | typing.SupportsIndex, observation_dim: typing.SupportsInt | typing.SupportsIndex) -> Model:
+    """
+    A model written in Python: object.predict(x, t) and object.pull(x, t, gradient).
     """
 def run_cli(args: collections.abc.Sequence[str]) -> int:
     """

@@ -16,6 +16,10 @@ class RewardModel:
         """
         Scores [n] of windows [n, horizon, action_dim + observation_dim], higher is preferred.
         """
+    def score_transitions(self, obs: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], actions: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], next_obs: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Scores [n] of transitions [n, ...], each alone: all rows of a longer window are the transition's.
+        """
     @property
     def action_dim(self) -> int:
         ...
@@ -28,9 +32,9 @@ class RewardModel:
     def observation_dim(self) -> int:
         ...
     @property
-    def reads_actions(self) -> bool:
+    def reads(self) -> str:
         """
-        Whether any action enters the score.
+        What of a transition a row holds: the state "reached", "state_action", or the whole "transition".
         """
     @property
     def stride(self) -> int:

@@ -28,6 +28,7 @@ __all__ = [
 def generate(
     *,
     env: Union[Path, Mapping[str, Any]] | None = None,
+    policy: Path = 'waypoints',
     role: Literal["", "base", "expert"] | None = None,
     steps: int = 600000,
     count: int = 512,
@@ -35,17 +36,23 @@ def generate(
     whole_episodes: bool = True,
     held_out: bool = False,
     format: Literal["d4rl", "minari"] = 'd4rl',
+    seed: int = 0,
     waypoints: Mapping[str, Any] | None = None,
+    random: Mapping[str, Any] | None = None,
+    planner: Mapping[str, Any] | None = None,
+    sample: Union[Path, Mapping[str, Any]] | None = None,
+    device: Literal["cpu", "cuda"] = 'cpu',
     out: Path | None = None,
     threads: int = 0,
     progress: bool = True,
     **options: Any,
 ) -> Recording:
-    """Record base or expert data with a controller.
+    """Let an agent act and record it as base or expert data.
 
     Args:
         env: a table of id: environment (diffreward envs) ["Maze2D-UMaze-v0"]; options: options of the environment, see
             its page [{}]
+        policy: who acts: waypoints, random, or a saved agent or diffusion model (file or folder) ["waypoints"]
         role: the side of a pair that is recorded; empty for expert where the options of the environment say which task
             is wanted, and base where they do not ("", "base", "expert") [""]
         steps: transitions to record [600000]
@@ -54,10 +61,21 @@ def generate(
         whole_episodes: round steps up to whole episodes, by fewer instances where these are too many [true]
         held_out: a recording to test on: it shares no random number with the one to train on [false]
         format: file format ("d4rl", "minari") ["d4rl"]
+        seed: seed of starts, goals and what the agent draws at random [0]
         waypoints: a table of gain: proportional gain, 1/cells [3.0]; damping: velocity gain, s/m [0.548]; reach: a
             waypoint counts as taken within this distance, cells [0.3]; waypoint_jitter: uniform shift of waypoints,
-            cells [0.2]; action_noise: standard deviation of noise added to actions [0.1]; at_goal: what to do at the
-            goal ("stay", "new_goal") ["stay"]; seed: seed of jitter and noise [0]
+            cells [0.2]; action_noise: standard deviation of noise added to actions [0.1]
+        random: a table of hold: environment steps that an action is kept [1]
+        planner: a table of replan_every: environment steps that a plan is followed for [1]; warm_level: noise level
+            from which a plan starts out of the one before, -1: pure noise [-1]; follow: the plan's actions, or its
+            states by a PD controller ("actions", "states") ["actions"]; gain: of the controller, action per distance
+            [10.0]; damping: of the controller, action per difference in velocity [1.0]
+        sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
+            denoising steps, 0 for all [0]; scale: strength of the guide [0.0]; scale_by_variance: multiply the guide by
+            the posterior variance [false]; guide_at: guide the noised sample, or the predicted clean one ("x_t", "x0")
+            ["x_t"]; guide_steps: guide updates per denoising step [1]; stop_guide_below: no guide at timesteps below
+            this [0]; clip: clip the predicted clean sample to [-1, 1] [true]; seed: seed of the noise [0]
+        device: of a saved agent, cpu or cuda ("cpu", "cuda") ["cpu"]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
         progress: show progress on standard error
@@ -70,6 +88,7 @@ def generate(
     """
     given = {
         "env": env,
+        "policy": policy,
         "role": role,
         "steps": steps,
         "count": count,
@@ -77,7 +96,12 @@ def generate(
         "whole_episodes": whole_episodes,
         "held_out": held_out,
         "format": format,
+        "seed": seed,
         "waypoints": waypoints,
+        "random": random,
+        "planner": planner,
+        "sample": sample,
+        "device": device,
         "out": out,
         "threads": threads,
         "progress": progress,
@@ -177,10 +201,10 @@ def train(
 
 def extract(
     *,
-    expert: Path,
     base: Path,
     expert_data: Path,
     base_data: Path,
+    expert: Path | None = None,
     method: Literal["relative", "discriminator"] = 'relative',
     net: Literal["mlp", "unet"] = 'mlp',
     window: int = 1,
@@ -297,7 +321,7 @@ def evaluate(
     """Say what rewards mean, side by side.
 
     Args:
-        rewards: rewards to evaluate, side by side [[]]
+        rewards: rewards to evaluate, side by side; task for the environment's own [[]]
         expert_data: recordings of the expert that nothing was fitted to: the task [""]
         base_data: recordings of the base that nothing was fitted to [""]
         per_cell: heatmap samples per cell and axis [16]
@@ -344,6 +368,7 @@ def evaluate(
 def rl(
     *,
     env: Union[Path, Mapping[str, Any]] | None = None,
+    algorithm: Literal["ppo"] = 'ppo',
     reward: Path | None = None,
     reading: Union[Path, Mapping[str, Any]] | None = None,
     judges: Mapping[str, Any] | None = None,
@@ -351,17 +376,20 @@ def rl(
     env_steps: int = 1310720,
     episodes: int = 256,
     episode_steps: int = 0,
+    seed: int = 0,
+    device: Literal["cpu", "cuda"] = 'cpu',
     ppo: Mapping[str, Any] | None = None,
     out: Path | None = None,
     threads: int = 0,
     progress: bool = True,
     **options: Any,
 ) -> Agent:
-    """Train PPO on an extracted or on the true reward.
+    """Train an agent on an extracted or on the true reward.
 
     Args:
         env: a table of id: environment (diffreward envs) ["Maze2D-UMaze-v0"]; options: options of the environment, see
             its page [{}]
+        algorithm: how it learns ("ppo") ["ppo"]
         reward: reward to train on; empty for the task's own [""]
         reading: a table of reading: how the reward is paid out ("plain", "shaped", "density_ratio", "support")
             ["plain"]; beta: inverse temperature of the density ratio [6.0]; alpha: smallest p-value under base data
@@ -372,6 +400,8 @@ def rl(
         env_steps: environment steps of training, all instances [1310720]
         episodes: evaluation episodes [256]
         episode_steps: steps per episode, 0 for the environment's own [0]
+        seed: seed of weights, actions and starts [0]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
         ppo: a table of decisions: decisions per instance and iteration [64]; action_repeat: environment steps per
             decision [4]; epochs: passes over each batch [10]; minibatches: minibatches per pass [8]; lr: learning rate
             of Adam, annealed linearly to 0 [0.001]; gamma: discount per decision [0.99]; lambda: of generalised
@@ -379,8 +409,7 @@ def rl(
             value loss [0.5]; entropy_weight: weight of the entropy bonus [0.0]; gradient_clip: largest gradient norm
             [0.5]; initial_log_std: initial log deviation of the action, half-boxes [0.0]; hidden: tanh units of policy
             and value nets [[64, 64]]; normalize_observations: running mean and deviation, clipped to 10 [true];
-            normalize_rewards: divide by the running deviation of the discounted return [true]; seed: seed of weights,
-            actions and minibatches [0]; device: cpu or cuda ("cpu", "cuda") ["cpu"]
+            normalize_rewards: divide by the running deviation of the discounted return [true]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
         progress: show progress on standard error
@@ -393,6 +422,7 @@ def rl(
     """
     given = {
         "env": env,
+        "algorithm": algorithm,
         "reward": reward,
         "reading": reading,
         "judges": judges,
@@ -400,6 +430,8 @@ def rl(
         "env_steps": env_steps,
         "episodes": episodes,
         "episode_steps": episode_steps,
+        "seed": seed,
+        "device": device,
         "ppo": ppo,
         "out": out,
         "threads": threads,
@@ -438,9 +470,9 @@ def steer(
         width: of pictures, pixels [480]
         sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
             denoising steps, 0 for all [0]; scale: strength of the guide [1.0]; scale_by_variance: multiply the guide by
-            the posterior variance [false]; guide_at: guide the noised window, or the predicted clean one ("x_t", "x0")
+            the posterior variance [false]; guide_at: guide the noised sample, or the predicted clean one ("x_t", "x0")
             ["x_t"]; guide_steps: guide updates per denoising step [1]; stop_guide_below: no guide at timesteps below
-            this [5]; clip: clip the predicted clean window to [-1, 1] [true]; seed: seed of the noise [0]
+            this [5]; clip: clip the predicted clean sample to [-1, 1] [true]; seed: seed of the noise [0]
         device: cpu or cuda ("cpu", "cuda") ["cpu"]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
@@ -500,9 +532,9 @@ def plan(
             [10.0]; damping: of the controller, action per difference in velocity [1.0]
         sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
             denoising steps, 0 for all [0]; scale: strength of the guide [1.0]; scale_by_variance: multiply the guide by
-            the posterior variance [false]; guide_at: guide the noised window, or the predicted clean one ("x_t", "x0")
+            the posterior variance [false]; guide_at: guide the noised sample, or the predicted clean one ("x_t", "x0")
             ["x_t"]; guide_steps: guide updates per denoising step [1]; stop_guide_below: no guide at timesteps below
-            this [0]; clip: clip the predicted clean window to [-1, 1] [true]; seed: seed of the noise [0]
+            this [0]; clip: clip the predicted clean sample to [-1, 1] [true]; seed: seed of the noise [0]
         device: cpu or cuda ("cpu", "cuda") ["cpu"]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
