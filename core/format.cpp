@@ -41,14 +41,14 @@ std::string to_decimals(double value, int decimals) {
   return out;
 }
 
-/// Decimals that an interval supports; nothing where it has no width or no bounds. Six digits at most: a
-/// width of rounding errors says nothing.
+constexpr double kNoWidth = 1e-5;  // of an interval, as a share of its numbers
+
+/// Decimals that an interval supports; nothing where it has no bounds, or no width but that of rounding errors.
 std::optional<int> decimals_of(const Estimate& e) {
   const double half = e.high / 2 - e.low / 2;
-  if (!std::isfinite(e.value) || !std::isfinite(half) || half <= 0) return std::nullopt;
-  constexpr int kMostDigits = 6;
   const double largest = std::max({std::abs(e.value), std::abs(e.low), std::abs(e.high)});
-  return std::min(1 - exponent_of(half, 2), kMostDigits - 1 - exponent_of(largest, kMostDigits));
+  if (!std::isfinite(e.value) || !std::isfinite(half) || half <= kNoWidth * largest) return std::nullopt;
+  return 1 - exponent_of(half, 2);
 }
 
 }  // namespace

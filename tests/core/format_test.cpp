@@ -32,7 +32,7 @@ TEST(FormatEstimate, RoundsToWhatTheIntervalSupports) {
   EXPECT_EQ(format_estimate({1885379, 1862000, 1908758}), "1,885,000 [1,862,000, 1,909,000]");
   EXPECT_EQ(format_estimate({-52345, -104690, 0}), "-52,000 [-105,000, 0]");
   EXPECT_EQ(format_estimate({1e-12, 0.5e-12, 1.5e-12}), "1.00e-12 [5.0e-13, 1.50e-12]");
-  EXPECT_EQ(format_estimate({0.97, 0.97 - 1e-15, 0.97 + 1e-15}), "0.970000 [0.970000, 0.970000]");
+  EXPECT_EQ(format_estimate({0.97, 0.97 - 1e-15, 0.97 + 1e-15}), "0.97 [0.97, 0.97]");
   EXPECT_EQ(format_estimate({0.97, 0.97, 0.97}), "0.97 [0.97, 0.97]");
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   EXPECT_EQ(format_estimate({0.97412, -kInfinity, kInfinity}), "0.974");
