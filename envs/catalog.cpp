@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "envs/linear_quadratic/linear_quadratic.h"
 #include "envs/locomotion/ant.h"
 #include "envs/locomotion/half_cheetah.h"
 #include "envs/locomotion/hopper.h"
@@ -139,6 +140,20 @@ void add_point_mazes(std::vector<EnvEntry>& catalog, std::index_sequence<tasks..
   (catalog.insert(catalog.end(), {point_maze<tasks, false>(), point_maze<tasks, true>()}), ...);
 }
 
+EnvEntry linear_quadratic() {
+  return {"LinearQuadratic-v0",
+          "A mass is pushed to the origin: the best law is known",
+          LinearQuadratic::kSteps,
+          [](const Json& options) -> std::unique_ptr<Env> {
+            LinearQuadraticConfig config;
+            if (!options.is_null()) update(config, options);
+            return std::make_unique<LinearQuadratic>(config);
+          },
+          [] { return fields(LinearQuadraticConfig{}); },
+          {},
+          Json::object()};
+}
+
 std::vector<EnvEntry> make_catalog() {
   std::vector<EnvEntry> catalog = {
       MazeEntry<0, false>::entry(),
@@ -163,6 +178,7 @@ std::vector<EnvEntry> make_catalog() {
       robot<Humanoid, HumanoidV4Config, 4>("Humanoid", "A two-legged walker with arms"),
   };
   add_point_mazes(catalog, std::make_index_sequence<std::size(kPointMazeTasks)>());
+  catalog.push_back(linear_quadratic());
   return catalog;
 }
 

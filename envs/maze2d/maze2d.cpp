@@ -189,6 +189,8 @@ void Maze2D::restore(std::span<const double> state) {
   const std::span<const double> task = state.last(kTaskState);
   const Point goal{task[0], task[1]};
   checked_point(map_, spec_.id, "state: goal", goal, map_.cell_at(goal));
+  require(task[2] == 0 || task[2] == 1, spec_.id, ": state: whether the goal moved: expected 0 or 1, got ",
+          task[2]);
   const auto words = read_rng(spec_.id, task.last<kRngNumbers>());
   physics_->set_state(state.first(physics_->state_size()));
   goal_ = goal;

@@ -353,6 +353,8 @@ TEST_P(EnvContract, BatchEqualsOneByOne) {
 }
 
 TEST_P(EnvContract, PhysicsOfOneInstanceChangesThatOneAlone) {
+  if (!is_group("physics", env_entry(GetParam()).options_help()))
+    GTEST_SKIP() << "it has no physical parameters";
   const Json heavy = {{"physics", {{"mass_scale", 1.3}, {"damping_scale", 0.7}}}};
   const VectorConfig config{.count = 3, .threads = 2, .autoreset = "same_step", .max_steps = 30};
   const auto envs = make_vector(GetParam(), config, Json::array({Json::object(), heavy, nullptr}));
