@@ -14,6 +14,7 @@
 #include "agents/diffusion/sampler.h"
 #include "agents/planner.h"
 #include "agents/ppo/ppo.h"
+#include "agents/scripted/linear.h"
 #include "agents/scripted/random.h"
 #include "agents/scripted/waypoints.h"
 #include "core/config.h"
@@ -24,11 +25,13 @@ namespace diffreward {
 struct ScriptedAgents {
   WaypointConfig waypoints{.action_noise = 0.1};
   RandomConfig random;
+  LinearConfig linear;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("waypoints", self.waypoints, "walks through a maze to its goal");
     field("random", self.random, "actions drawn uniformly");
+    field("linear", self.linear, "a linear law of the observation");
   }
 };
 
