@@ -4,6 +4,7 @@
 
 #include "core/safetensors.h"
 #include "rewards/discriminator/discriminator.h"
+#include "rewards/nearest/nearest.h"
 #include "rewards/relative/sample_source.h"
 
 namespace diffreward {
@@ -14,6 +15,10 @@ LearnedReward of_any(const std::shared_ptr<RelativeReward>& reward) {
 }
 LearnedReward of_any(const std::shared_ptr<Discriminator>& reward) {
   return {reward, reward, nullptr};
+}
+
+LearnedReward of_any(const std::shared_ptr<NearestReward>& reward) {
+  return {reward, nullptr, nullptr};
 }
 
 template <class Reward>
@@ -37,6 +42,11 @@ const std::vector<RewardEntry>& reward_catalog() {
          return of_any(train_discriminator(from.base, from.windows, config, folder));
        },
        load<Discriminator>},
+      {"nearest", "minus the distance to the nearest state of the expert", NearestReward::kKind, false,
+       [](const RewardSources& from, const ExtractConfig& config, const std::filesystem::path& folder) {
+         return of_any(fit_nearest(from.base, from.windows, config, folder));
+       },
+       load<NearestReward>},
   };
   return entries;
 }
