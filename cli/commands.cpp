@@ -8,10 +8,13 @@
 
 namespace diffreward::cli {
 
+Command catalog_command();
+
 const std::vector<Command>& commands() {
   static const std::vector<Command> list = {
       make_command<EnvsConfig, run_envs>("envs", "list environments, or describe and draw one", "", {"env"},
                                          {}, print_envs),
+      catalog_command(),
       make_stage_command<GenerateConfig, run_generate>(
           "generate", "let an agent act and record it as base or expert data",
           "Without options that say which task is wanted (--env-option goal_cell=1,1) goals are random: base "

@@ -1,0 +1,60 @@
+// diffreward catalog: what there is, by name.
+#include "agents/catalog.h"
+
+#include <algorithm>
+#include <iomanip>
+#include <iostream>
+
+#include "cli/command.h"
+#include "envs/catalog.h"
+#include "rewards/catalog.h"
+
+namespace diffreward::cli {
+namespace {
+
+struct CatalogConfig {
+  std::string kind;  // agents, rewards or envs; empty: all
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("kind", self.kind, "what to list; empty for all", Choices{"", "envs", "agents", "rewards"});
+  }
+};
+
+Json run_catalog(const CatalogConfig& config) {
+  Json result = Json::object();
+  const auto add = [&](const char* kind, const std::string& name, const std::string& summary,
+                       const char* use) {
+    if (config.kind.empty() || config.kind == kind)
+      result[kind].push_back({{"name", name}, {"summary", summary}, {"use", use}});
+  };
+  for (const EnvEntry& entry : env_catalog()) add("envs", entry.id, entry.summary, "--env");
+  for (const AgentInfo& agent : scripted_agents())
+    add("agents", agent.name, agent.summary, "generate --policy");
+  for (const AgentInfo& agent : learning_agents()) add("agents", agent.name, agent.summary, "rl --algorithm");
+  for (const RewardEntry& entry : reward_catalog())
+    add("rewards", entry.name, entry.summary, "extract --method");
+  return result;
+}
+
+void print_catalog(const Json& result, std::ostream& out) {
+  for (const auto& [kind, entries] : result.items()) {
+    std::size_t width = 0;
+    for (const Json& entry : entries) width = std::max(width, entry.at("name").get<std::string>().size());
+    std::string use;
+    for (const Json& entry : entries) {
+      if (entry.at("use") != use) out << (use = entry.at("use").get<std::string>()) << "\n";
+      out << "  " << std::left << std::setw(static_cast<int>(width) + 2)
+          << entry.at("name").get<std::string>() << entry.at("summary").get<std::string>() << "\n";
+    }
+  }
+}
+
+}  // namespace
+
+Command catalog_command() {
+  return make_command<CatalogConfig, run_catalog>("catalog", "list environments, agents and rewards", "",
+                                                  {"kind"}, {}, print_catalog);
+}
+
+}  // namespace diffreward::cli

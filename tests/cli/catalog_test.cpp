@@ -1,0 +1,45 @@
+// diffreward catalog, and that what it lists can be used by the names it gives.
+#include "agents/catalog.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/command.h"
+#include "envs/catalog.h"
+#include "rewards/catalog.h"
+#include "tests/cli/run.h"
+
+namespace diffreward::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(Catalog, ListsEveryNameOnce) {
+  const Outcome outcome = run({"catalog", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json listed = Json::parse(outcome.out);
+  EXPECT_EQ(listed.at("envs").size(), env_catalog().size());
+  EXPECT_EQ(listed.at("agents").size(), scripted_agents().size() + learning_agents().size());
+  EXPECT_EQ(listed.at("rewards").size(), reward_catalog().size());
+}
+
+TEST(Catalog, ListsOneKindAndRefusesOthers) {
+  EXPECT_THAT(run({"catalog", "agents"}).out,
+              testing::AllOf(HasSubstr("waypoints"), Not(HasSubstr("Hopper"))));
+  EXPECT_EQ(run({"catalog", "agent"}).code, 2);
+}
+
+TEST(Catalog, NamesAreThoseThatCommandsTake) {
+  for (const AgentInfo& agent : learning_agents()) {
+    const auto fields = find_command("rl").fields();
+    EXPECT_TRUE(is_group(agent.name, fields)) << agent.name << ": its settings are a group of rl";
+  }
+  for (const AgentInfo& agent : scripted_agents())
+    EXPECT_TRUE(is_group(agent.name, find_command("generate").fields())) << agent.name;
+  for (const RewardEntry& entry : reward_catalog())
+    EXPECT_EQ(run({"extract", "--method", entry.name}).code, 2) << "known, and the inputs are missing";
+}
+
+}  // namespace
+}  // namespace diffreward::cli
