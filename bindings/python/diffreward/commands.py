@@ -39,6 +39,7 @@ def generate(
     seed: int = 0,
     waypoints: Mapping[str, Any] | None = None,
     random: Mapping[str, Any] | None = None,
+    linear: Mapping[str, Any] | None = None,
     planner: Mapping[str, Any] | None = None,
     sample: Union[Path, Mapping[str, Any]] | None = None,
     device: Literal["cpu", "cuda"] = 'cpu',
@@ -66,6 +67,8 @@ def generate(
             waypoint counts as taken within this distance, cells [0.3]; waypoint_jitter: uniform shift of waypoints,
             cells [0.2]; action_noise: standard deviation of noise added to actions [0.1]
         random: a table of hold: environment steps that an action is kept [1]
+        linear: a table of gain: [action, observation] row by row, subtracted; empty for 0 [[]]; bias: [action], added;
+            empty for 0 [[]]; action_noise: standard deviation of noise added to actions [0.0]
         planner: a table of replan_every: environment steps that a plan is followed for [1]; warm_level: noise level
             from which a plan starts out of the one before, -1: pure noise [-1]; follow: the plan's actions, or its
             states by a PD controller ("actions", "states") ["actions"]; gain: of the controller, action per distance
@@ -99,6 +102,7 @@ def generate(
         "seed": seed,
         "waypoints": waypoints,
         "random": random,
+        "linear": linear,
         "planner": planner,
         "sample": sample,
         "device": device,
@@ -205,7 +209,7 @@ def extract(
     expert_data: Path,
     base_data: Path,
     expert: Path | None = None,
-    method: Literal["relative", "discriminator"] = 'relative',
+    method: Literal["relative", "discriminator", "nearest"] = 'relative',
     net: Literal["mlp", "unet"] = 'mlp',
     window: int = 1,
     hidden: Sequence[int] = [64, 64],
@@ -237,7 +241,7 @@ def extract(
         base: base model [""]
         expert_data: data of the expert [""]
         base_data: data of the base [""]
-        method: gradient matching, or an expert-vs-base classifier ("relative", "discriminator") ["relative"]
+        method: gradient matching, or an expert-vs-base classifier ("relative", "discriminator", "nearest") ["relative"]
         net: MLP over windows of rows, or a half U-Net over the sample ("mlp", "unet") ["mlp"]
         window: contiguous rows per evaluation of the MLP [1]
         hidden: units of the MLP [[64, 64]]
