@@ -28,7 +28,14 @@ void bind_datasets(py::module_& m) {
   py::class_<Dataset>(
       m, "Dataset",
       "Recorded experience: rows are transitions in time order, episodes one after the other.\n\n"
-      "The arrays are read-only views of the memory-mapped file and keep it open.")
+      "The arrays are read-only views of the memory-mapped file and keep it open.\n\n"
+      "Example:\n"
+      "    >>> data = dr.open_dataset(base_data.folder)\n"
+      "    >>> begin, end = data.episodes[0]\n"
+      "    >>> data.observations[begin:end].shape, data.actions[begin:end].shape\n"
+      "    ((200, 4), (200, 2))\n"
+      "    >>> data.info(\"goal\")[begin].shape\n"
+      "    (2,)")
       .def("__len__", &Dataset::size)
       .def_property_readonly(
           "observations",
@@ -132,7 +139,13 @@ void bind_datasets(py::module_& m) {
         const py::gil_scoped_release unlocked;
         return Dataset::open(std::filesystem::absolute(path));  // that a pickle still finds it
       },
-      py::arg("path"), "Opens a D4RL HDF5 file or a Minari data set.");
+      py::arg("path"),
+      "Opens a D4RL HDF5 file, a Minari data set, or the folder that holds one of them.\n\n"
+      "Raises:\n"
+      "    RuntimeError: a file that is missing or damaged, naming it and what was found.\n\n"
+      "Example:\n"
+      "    >>> len(dr.open_dataset(base_data.folder))\n"
+      "    3200");
 }
 
 }  // namespace diffreward::python

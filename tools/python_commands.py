@@ -15,6 +15,44 @@ RETURNS = {"generate": "Recording", "train": "DiffusionModel", "extract": "Extra
 TYPES = {"int": "int", "float": "float", "bool": "bool"}
 WIDTH = 120
 
+EXAMPLES = {
+    "generate": """
+>>> walks = dr.generate(env="Maze2D-UMaze-v0", goal_cell=(1, 1), steps=400, count=2, progress=False)
+>>> walks.data.actions.shape, walks.figures["episodes"]
+((400, 2), 2)""",
+    "train": """
+>>> model = dr.train(data=base_data, model={"horizon": 4, "dim": 16}, steps=2, progress=False)
+>>> model.horizon, model.parameters, model.figures["training"]["steps"]
+(4, 4424, 2)""",
+    "extract": """
+>>> reward = dr.extract(expert=expert, base=base, expert_data=expert_data, base_data=base_data, channels=[2, 3],
+...                     steps=2, progress=False)
+>>> reward.score(np.zeros((5, reward.horizon, 6))).shape, reward.reads_actions
+((5,), False)""",
+    "evaluate": """
+>>> judged = dr.evaluate(rewards=[reward.file], expert_data=expert_data, base_data=base_data, per_cell=4, progress=False)
+>>> sorted(judged.figures["rewards"]["reward"])
+['epic', 'heatmap', 'marginal_heatmap', 'over_t', 'preference', 'separation']""",
+    "rl": """
+>>> agent = dr.rl(env="Maze2D-UMaze-v0", goal_cell=(1, 1), reward=reward, reading="shaped", count=2, env_steps=256,
+...               episodes=2, progress=False)
+>>> agent.predict(np.ones(4))[0].shape, 0 <= agent.figures["judges"]["task"]["success"]["value"] <= 1
+((2,), True)""",
+    "steer": """
+>>> steered = dr.steer(base=model, expert=expert_model, reward=guide, expert_data=expert_data, base_data=base_data,
+...                    samples=4, sample={"sampler": "ddim", "steps": 5}, progress=False)
+>>> 0 <= steered.figures["guided"]["success"]["value"] <= 1
+True""",
+    "plan": """
+>>> planned = dr.plan(model=model, env="Maze2D-UMaze-v0", goal_cell=(1, 1), sample={"sampler": "ddim", "steps": 5},
+...                   replan_every=8, count=2, episodes=2, episode_steps=16, progress=False)
+>>> planned.figures["plans"]
+4""",
+    "run": """
+>>> [step["step"] for step in dr.run("maze2d-tiny", list=True).figures["steps"]][:3]
+['base_data', 'expert_data', 'base_test']""",
+}
+
 HEAD = '''"""The commands as functions: keywords are the keys of their configs.
 
 Written by tools/python_commands.py; change the configs instead.
@@ -120,6 +158,7 @@ def function(command: dict) -> str:
     out.append("    Raises:")
     out.append("        ValueError: an unknown keyword, naming the nearest, or a value out of range.")
     out.append("        RuntimeError: a file that is missing or damaged, or a run that failed.")
+    out.append("\n    Example:" + textwrap.indent(EXAMPLES[command["name"]], 8 * " "))
     out.append('    """')
     given = ", ".join(f'"{name}": {name}' for name in [*names, "progress"])
     call = f"    return run_stage({json.dumps(command['name'])}, {{{given}}}, options)"

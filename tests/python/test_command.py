@@ -23,7 +23,7 @@ def output(command):
 
 @needs_program
 @pytest.mark.parametrize("arguments", [
-    ["envs"], ["envs", "--json"], ["envs", "Maze2D-UMaze-v0"], ["train", "--help"], ["--version"], ["completion", "bash"],
+    ["envs"], ["envs", "--json"], ["envs", "Maze2D-UMaze-v0"], ["train", "--help"], ["completion", "bash"],
     ["completion", "zsh"], [], ["trian"], ["train"], ["train", "--stesp", "3"], ["generate", "--out", b"\xff"],
     ["data", "info", "absent.hdf5"],
 ], ids=str)
@@ -36,6 +36,7 @@ def test_exit_codes():
     assert code == 0 and b"Maze2D-UMaze-v0" in out and err == b""
     code, out, err = output(MODULE + ["train", "--help"])
     assert code == 0 and b"--condition-probability" in out
+    assert output(MODULE + ["--version"])[1].startswith(b"diffreward ")
     assert output(MODULE + ["data", "info", "absent.hdf5"])[0] == 1
     code, out, err = output(MODULE + ["trian"])
     assert code == 2 and out == b"" and b"did you mean 'train'" in err

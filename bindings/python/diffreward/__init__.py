@@ -15,6 +15,8 @@ The whole chain, each command a function whose keywords are its config's keys::
 A learned reward takes the place of the task's own with ``reward=``; the latter stays in ``info["env_reward"]``::
 
     envs = gym.make_vec("diffreward/Maze2D-UMaze-v0", num_envs=64, reward="results/demo/reward")
+
+Examples below are written with ``import diffreward as dr``, ``numpy as np`` and ``gymnasium as gym``.
 """
 
 from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage

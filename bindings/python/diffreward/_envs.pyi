@@ -143,6 +143,14 @@ class Dataset:
     Recorded experience: rows are transitions in time order, episodes one after the other.
     
     The arrays are read-only views of the memory-mapped file and keep it open.
+    
+    Example:
+        >>> data = dr.open_dataset(base_data.folder)
+        >>> begin, end = data.episodes[0]
+        >>> data.observations[begin:end].shape, data.actions[begin:end].shape
+        ((200, 4), (200, 2))
+        >>> data.info("goal")[begin].shape
+        (2,)
     """
     def __len__(self) -> int:
         ...
@@ -251,6 +259,13 @@ def nearest_name(name: str, candidates: collections.abc.Sequence[str]) -> str:
     """
 def open_dataset(path: os.PathLike | str | bytes) -> Dataset:
     """
-    Opens a D4RL HDF5 file or a Minari data set.
+    Opens a D4RL HDF5 file, a Minari data set, or the folder that holds one of them.
+    
+    Raises:
+        RuntimeError: a file that is missing or damaged, naming it and what was found.
+    
+    Example:
+        >>> len(dr.open_dataset(base_data.folder))
+        3200
     """
 GOAL_RADIUS: float = 0.45

@@ -13,7 +13,15 @@ from diffreward import _envs, _native
 
 
 class AsyncBatch(NamedTuple):
-    """Results of m instances, in the order in which they finished. The arrays are the caller's own."""
+    """Results of m instances, in the order in which they finished. The arrays are the caller's own.
+
+    Example:
+        >>> envs = dr.AsyncEnv("Maze2D-UMaze-v0", num_envs=2, threads=1)
+        >>> envs.reset(seed=0)
+        >>> batch = envs.recv(min_results=2)
+        >>> sorted(batch.env_id.tolist()), batch.obs.shape, batch.info["goal"].shape
+        ([0, 1], (2, 4), (2, 2))
+    """
 
     env_id: np.ndarray  # [m] int32, each instance at most once
     obs: Any  # [m, ...] what the next action answers to
@@ -36,6 +44,15 @@ class AsyncEnv(_native.NotCopied):
         ValueError: actions of another shape or not finite; an instance that is still in flight; a seed that is not
             an integer of at least 0.
         RuntimeError: from ``recv``, an instance failed (named): no other result is lost, reset that one.
+
+    Example:
+        >>> envs = dr.AsyncEnv("HalfCheetah-v5", num_envs=4, threads=2)
+        >>> envs.reset(seed=0)
+        >>> for _ in range(10):
+        ...     batch = envs.recv()                             # whoever has finished
+        ...     envs.send(np.zeros((len(batch.env_id), 6)), batch.env_id)
+        >>> envs.in_flight
+        4
     """
 
     def __init__(

@@ -23,6 +23,11 @@ class Stage(os.PathLike):
     """A finished stage: its folder, and the figures it came to. Stands wherever a path of its product does.
 
     Made without ``out``, it lives in a temporary folder, which goes with the last object that knows it.
+
+    Example:
+        >>> stage = dr.generate(env="Maze2D-UMaze-v0", steps=400, count=2, progress=False)
+        >>> stage.figures["transitions"], (stage.folder / "data.hdf5").exists()
+        (400, True)
     """
 
     def __init__(self, folder: str, figures: dict[str, Any] | None = None, temporary: Any = None) -> None:
@@ -38,7 +43,13 @@ class Stage(os.PathLike):
 
 
 class Recording(Stage):
-    """Recorded behaviour, made by ``generate``."""
+    """Recorded behaviour, made by ``generate``.
+
+    Example:
+        >>> recording = dr.generate(env="Maze2D-UMaze-v0", steps=400, count=2, progress=False)
+        >>> recording.data.observations.shape
+        (400, 4)
+    """
 
     @property
     def data(self) -> Dataset:
@@ -51,6 +62,14 @@ class DiffusionModel(Stage):
 
     A window is ``horizon`` rows of [action, observation], ``stride`` environment steps apart. Samples are in data units;
     ``x`` of the other methods is in model units [-1, 1], ``t`` counts noise levels from 0.
+
+    Example:
+        >>> model = dr.train(data=base_data, horizon=4, dim=16, condition_probability=1, steps=2, progress=False)
+        >>> windows = model.sample(3, {0: np.array([1.0, 2.0, 0.0, 0.0])}, sampler="ddim", steps=5)
+        >>> windows.shape                                       # 2 actions, 4 observations a row
+        (3, 4, 6)
+        >>> model.score(np.zeros((5, 4, 6)), 10).shape          # of noised windows at noise level 10
+        (5, 4, 6)
     """
 
     def __init__(self, folder: str, figures: dict[str, Any] | None = None, temporary: Any = None,
@@ -134,7 +153,14 @@ class DiffusionModel(Stage):
 
 
 class ExtractedReward(Stage, Reward):
-    """A reward, made by ``extract``: what ``load_reward`` gives, and its stage."""
+    """A reward, made by ``extract``: what ``load_reward`` gives, and its stage.
+
+    Example:
+        >>> reward = dr.extract(expert=expert, base=base, expert_data=expert_data, base_data=base_data, steps=2,
+        ...                     progress=False)
+        >>> isinstance(reward, dr.Reward), reward.horizon, (reward.folder / "reward.safetensors").exists()
+        (True, 1, True)
+    """
 
     def __init__(self, folder: str, figures: dict[str, Any] | None = None, temporary: Any = None) -> None:
         Stage.__init__(self, folder, figures, temporary)
@@ -142,7 +168,14 @@ class ExtractedReward(Stage, Reward):
 
 
 class Agent(Stage):
-    """A trained agent, made by ``rl``."""
+    """A trained agent, made by ``rl``.
+
+    Example:
+        >>> agent = dr.rl(env="Maze2D-UMaze-v0", count=2, env_steps=256, episodes=2, progress=False)
+        >>> actions, _ = agent.predict(np.ones((3, 4)))
+        >>> actions.shape
+        (3, 2)
+    """
 
     def __init__(self, folder: str, figures: dict[str, Any] | None = None, temporary: Any = None) -> None:
         super().__init__(folder, figures, temporary)

@@ -88,6 +88,11 @@ def generate(
     Raises:
         ValueError: an unknown keyword, naming the nearest, or a value out of range.
         RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> walks = dr.generate(env="Maze2D-UMaze-v0", goal_cell=(1, 1), steps=400, count=2, progress=False)
+        >>> walks.data.actions.shape, walks.figures["episodes"]
+        ((400, 2), 2)
     """
     given = {
         "env": env,
@@ -176,6 +181,11 @@ def train(
     Raises:
         ValueError: an unknown keyword, naming the nearest, or a value out of range.
         RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> model = dr.train(data=base_data, model={"horizon": 4, "dim": 16}, steps=2, progress=False)
+        >>> model.horizon, model.parameters, model.figures["training"]["steps"]
+        (4, 4424, 2)
     """
     given = {
         "data": data,
@@ -269,6 +279,12 @@ def extract(
     Raises:
         ValueError: an unknown keyword, naming the nearest, or a value out of range.
         RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> reward = dr.extract(expert=expert, base=base, expert_data=expert_data, base_data=base_data, channels=[2, 3],
+        ...                     steps=2, progress=False)
+        >>> reward.score(np.zeros((5, reward.horizon, 6))).shape, reward.reads_actions
+        ((5,), False)
     """
     given = {
         "expert": expert,
@@ -347,6 +363,11 @@ def evaluate(
     Raises:
         ValueError: an unknown keyword, naming the nearest, or a value out of range.
         RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> judged = dr.evaluate(rewards=[reward.file], expert_data=expert_data, base_data=base_data, per_cell=4, progress=False)
+        >>> sorted(judged.figures["rewards"]["reward"])
+        ['epic', 'heatmap', 'marginal_heatmap', 'over_t', 'preference', 'separation']
     """
     given = {
         "rewards": rewards,
@@ -423,6 +444,12 @@ def rl(
     Raises:
         ValueError: an unknown keyword, naming the nearest, or a value out of range.
         RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> agent = dr.rl(env="Maze2D-UMaze-v0", goal_cell=(1, 1), reward=reward, reading="shaped", count=2, env_steps=256,
+        ...               episodes=2, progress=False)
+        >>> agent.predict(np.ones(4))[0].shape, 0 <= agent.figures["judges"]["task"]["success"]["value"] <= 1
+        ((2,), True)
     """
     given = {
         "env": env,
@@ -486,6 +513,12 @@ def steer(
     Raises:
         ValueError: an unknown keyword, naming the nearest, or a value out of range.
         RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> steered = dr.steer(base=model, expert=expert_model, reward=guide, expert_data=expert_data, base_data=base_data,
+        ...                    samples=4, sample={"sampler": "ddim", "steps": 5}, progress=False)
+        >>> 0 <= steered.figures["guided"]["success"]["value"] <= 1
+        True
     """
     given = {
         "base": base,
@@ -549,6 +582,12 @@ def plan(
     Raises:
         ValueError: an unknown keyword, naming the nearest, or a value out of range.
         RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> planned = dr.plan(model=model, env="Maze2D-UMaze-v0", goal_cell=(1, 1), sample={"sampler": "ddim", "steps": 5},
+        ...                   replan_every=8, count=2, episodes=2, episode_steps=16, progress=False)
+        >>> planned.figures["plans"]
+        4
     """
     given = {
         "model": model,
@@ -597,6 +636,10 @@ def run(
     Raises:
         ValueError: an unknown keyword, naming the nearest, or a value out of range.
         RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> [step["step"] for step in dr.run("maze2d-tiny", list=True).figures["steps"]][:3]
+        ['base_data', 'expert_data', 'base_test']
     """
     given = {
         "job": job,

@@ -34,6 +34,13 @@ class Env(_native.NotCopied, Part, gymnasium.Env):
         gymnasium.error.ResetNeeded: a step before the first reset, or after termination.
         gymnasium.error.ClosedEnvironmentError: use after close.
         RuntimeError: the simulation diverged; a reset mends it.
+
+    Example:
+        >>> env = gym.make("diffreward/Maze2D-UMaze-v0", goal_cell=(1, 1))
+        >>> obs, info = env.reset(seed=0, options={"start_cell": (3, 3)})
+        >>> obs, reward, terminated, truncated, info = env.step(np.array([0.0, -1.0]))
+        >>> obs.shape, info["goal"].tolist(), info["success"]
+        ((4,), [1.0, 1.0], False)
     """
 
     metadata = {"render_modes": ["rgb_array"]}

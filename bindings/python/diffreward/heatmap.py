@@ -13,6 +13,11 @@ class Heatmap:
 
     ``plt.imshow(h.values, extent=h.extent)`` draws it as ``render`` draws the maze: rows go down, columns right, and a
     position (x, y) of an observation is ``plt.plot(y, x)``.
+
+    Example:
+        >>> h = reward.heatmap("umaze", per_cell=16)
+        >>> h.values.shape, h.extent, h.goal                    # 5 by 5 cells
+        ((80, 80), (-0.7, 4.3, 4.3, -0.7), (1.0, 1.0))
     """
 
     values: np.ndarray  #: [X, Y] float64, the reward at (x[i], y[j]), not-a-number in walls

@@ -29,6 +29,16 @@ class Denoiser:
         betas: [timesteps] noise of each level, from least to most, each in (0, 1): x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps
             with abar_t the product of 1 - beta_s over s <= t.
         device: where predict_x0 wants its tensors.
+
+    Example:
+        >>> betas = np.linspace(0.01, 0.3, 20)
+        >>> abar = np.cumprod(1 - betas)
+        >>> def normal(x, t):                                   # of data that are standard normal
+        ...     return x * np.sqrt(abar[t.numpy()])[:, None, None]
+        >>> dr.Denoiser(normal, betas).score(np.ones((2, 1, 3)), 5).round(3)
+        array([[[-1., -1., -1.]],
+        <BLANKLINE>
+               [[-1., -1., -1.]]], dtype=float32)
     """
 
     def __init__(self, predict_x0: Callable[[Any, Any], Any], betas: Array, *, device: str = "cpu") -> None:
@@ -81,6 +91,12 @@ class Guide:
         value: a ``torch.nn.Module`` or a function of tensors x [n, rows, width] (model units) and t [n] that returns how much
             each sample is preferred, [n]. Its gradient is PyTorch's.
         device: where it wants its tensors.
+
+    Example:
+        >>> guide = dr.Guide(lambda x, t: -(x**2).sum((1, 2)))
+        >>> guide.gradient(np.ones((1, 1, 2)), 0)
+        array([[[-2., -2.]]], dtype=float32)
+        >>> led = model.sample(4, guide=guide, scale=0.1)
     """
 
     def __init__(self, value: Callable[[Any, Any], Any], *, device: str = "cpu") -> None:

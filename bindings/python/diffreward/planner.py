@@ -36,6 +36,12 @@ class Planner:
     Raises:
         ValueError: a setting that does not exist, naming the nearest, is out of range, or that the model cannot follow.
         RuntimeError: a file that is missing or damaged.
+
+    Example:
+        >>> planner = dr.Planner(model, reward, sampler="ddim", steps=5, replan_every=8)
+        >>> actions, _ = planner.predict(np.ones((3, 4)), episode_start=np.array([True, False, False]))
+        >>> actions.shape, planner.plan.shape
+        ((3, 2), (3, 24, 6))
     """
 
     def __init__(self, model: Union[DiffusionModel, Path], guide: Union[Reward, Path, None] = None,

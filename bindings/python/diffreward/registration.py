@@ -15,12 +15,22 @@ _CLASSES = {Part: "Env", Goals: "GoalEnv", Robot: "RobotEnv"}
 
 
 def env_ids() -> list[str]:
-    """The ids of all environments, as ``gymnasium.make`` takes them."""
+    """The ids of all environments, as ``gymnasium.make`` takes them.
+
+    Example:
+        >>> "diffreward/HalfCheetah-v5" in dr.env_ids()
+        True
+    """
     return [f"{NAMESPACE}/{name}" for name, _ in _envs.env_catalog()]
 
 
 def env_options(env_id: str) -> dict[str, dict[str, Any]]:
-    """The keyword arguments of an environment: name -> kind, help, default and choices."""
+    """The keyword arguments of an environment: name -> kind, help, default and choices.
+
+    Example:
+        >>> dr.env_options("Maze2D-UMaze-v0")["goal_cell"]
+        {'kind': 'int[]', 'help': "goal as row, column; empty for the map's own", 'default': [], 'choices': []}
+    """
     listed = json.loads(_envs.env_options(env_id.removeprefix(f"{NAMESPACE}/")))
     return {option.pop("name"): option for option in listed}
 

@@ -26,6 +26,13 @@ class Reward:
 
     It never changes, so a copy of it is itself; it pickles as its file's path, device and reading, and whoever
     unpickles it loads the file.
+
+    Example:
+        >>> standing = np.zeros((2, reward.horizon, 6))         # rows [action, observation], here at (1, 1) and (3, 1)
+        >>> standing[:, :, 2:4] = [[[1, 1]], [[3, 1]]]
+        >>> reward.score(standing).shape
+        (2,)
+        >>> envs = gym.make_vec("diffreward/Maze2D-UMaze-v0", num_envs=2, reward=reward)
     """
 
     def __init__(self, file: str, device: str, reading: Mapping[str, Any]) -> None:
@@ -152,5 +159,10 @@ def load_reward(path: str | os.PathLike[str], *, device: str = "cpu", **reading:
     Raises:
         RuntimeError: a file that is missing or damaged, naming it and what was found.
         ValueError: an unknown reading or a value out of range.
+
+    Example:
+        >>> ratio = dr.load_reward(reward.file, reading="density_ratio", beta=12)
+        >>> ratio.reading
+        {'reading': 'density_ratio', 'beta': 12}
     """
     return Reward(reward_file(path), device, reading)

@@ -54,6 +54,13 @@ class VectorEnv(_native.NotCopied, gymnasium.vector.VectorEnv):
         gymnasium.error.ClosedEnvironmentError: use after close.
         RuntimeError: an instance failed (named); the others have finished their step, and all can be used after
             a reset whose mask covers the failed one.
+
+    Example:
+        >>> envs = gym.make_vec("diffreward/Hopper-v5", num_envs=3, threads=1)
+        >>> obs, info = envs.reset(seed=[0, 7, 2**80])
+        >>> obs, rewards, terminated, truncated, info = envs.step(envs.action_space.sample())
+        >>> obs.shape, rewards.shape
+        ((3, 11), (3,))
     """
 
     metadata = {"render_modes": ["rgb_array", "rgb_array_list"], "autoreset_mode": AutoresetMode.NEXT_STEP}
