@@ -27,8 +27,8 @@ EXAMPLES = {
     "extract": """
 >>> reward = dr.extract(expert=expert, base=base, expert_data=expert_data, base_data=base_data, channels=[2, 3],
 ...                     steps=2, progress=False)
->>> reward.score(np.zeros((5, reward.horizon, 6))).shape, reward.reads_actions
-((5,), False)""",
+>>> reward.score(np.zeros((5, reward.horizon, 6))).shape, reward.reads
+((5,), 'reached')""",
     "evaluate": """
 >>> judged = dr.evaluate(rewards=[reward.file], expert_data=expert_data, base_data=base_data, per_cell=4, progress=False)
 >>> sorted(judged.figures["rewards"]["reward"])

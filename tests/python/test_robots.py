@@ -9,7 +9,7 @@ from gymnasium.envs.mujoco.utils import get_state
 import diffreward
 from diffreward.environment import RobotEnv
 
-ROBOTS = [env_id for env_id in diffreward.env_ids() if "Maze" not in env_id]
+ROBOTS = [env_id for env_id in diffreward.env_ids() if env_id.endswith(("-v4", "-v5"))]
 V5 = [env_id for env_id in ROBOTS if env_id.endswith("v5")]
 
 

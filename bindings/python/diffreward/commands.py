@@ -283,8 +283,8 @@ def extract(
     Example:
         >>> reward = dr.extract(expert=expert, base=base, expert_data=expert_data, base_data=base_data, channels=[2, 3],
         ...                     steps=2, progress=False)
-        >>> reward.score(np.zeros((5, reward.horizon, 6))).shape, reward.reads_actions
-        ((5,), False)
+        >>> reward.score(np.zeros((5, reward.horizon, 6))).shape, reward.reads
+        ((5,), 'reached')
     """
     given = {
         "expert": expert,

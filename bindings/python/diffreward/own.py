@@ -34,7 +34,7 @@ class Denoiser:
         >>> betas = np.linspace(0.01, 0.3, 20)
         >>> abar = np.cumprod(1 - betas)
         >>> def normal(x, t):                                   # of data that are standard normal
-        ...     return x * np.sqrt(abar[t.numpy()])[:, None, None]
+        ...     return x.numpy() * np.sqrt(abar[t.numpy()])[:, None, None]
         >>> dr.Denoiser(normal, betas).score(np.ones((2, 1, 3)), 5).round(3)
         array([[[-1., -1., -1.]],
         <BLANKLINE>
