@@ -20,6 +20,17 @@ def test_importing_leaves_libtorch_out():
     assert subprocess.run([sys.executable, "-c", maps], check=True, capture_output=True, text=True).stdout == "False\n"
 
 
+@pytest.mark.parametrize(("given", "before", "expected"), [
+    ({}, "", "1000"), ({"GOMP_SPINCOUNT": "7"}, "", "7"), ({"OMP_WAIT_POLICY": "active"}, "", "None"),
+    ({}, "import torch", "None"),
+])
+def test_threads_wait_briefly_unless_somebody_else_decided(given, before, expected):
+    environment = {name: value for name, value in os.environ.items() if name not in {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}}
+    code = f"{before}\nimport os, diffreward; print(os.environ.get('GOMP_SPINCOUNT'))"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env={**environment, **given})
+    assert run.stdout == expected + "\n"
+
+
 def test_nothing_is_written_where_one_works(tmp_path):
     code = """
 import gymnasium as gym, numpy as np, diffreward

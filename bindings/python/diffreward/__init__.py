@@ -19,6 +19,7 @@ A learned reward takes the place of the task's own with ``reward=``; the latter 
 Examples below are written with ``import diffreward as dr``, ``numpy as np`` and ``gymnasium as gym``.
 """
 
+from diffreward._waiting import wait_briefly
 from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage
 from diffreward.commands import evaluate, extract, generate, plan, rl, run, steer, train
 from diffreward.asynchronous import AsyncBatch, AsyncEnv
@@ -61,4 +62,5 @@ __all__ = [
     "train",
 ]
 
+wait_briefly()
 register_envs()

@@ -14,8 +14,6 @@ def main() -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command answers it
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; `diffreward envs | head -1` shall end in silence
-    if "OMP_WAIT_POLICY" not in os.environ:  # as agents/openmp_wait.c, before LibTorch is loaded
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from diffreward import _chain
 
     return _chain.run_cli([os.fsencode(argument) for argument in sys.argv[1:]])
