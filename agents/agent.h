@@ -45,7 +45,7 @@ struct EpisodeOutcome {
 /// Runs `episodes` whole episodes, one per instance and round; episode k starts from stream k of the seed
 /// (Purpose::kEvaluation). Outcomes stand in that order, so they depend neither on threads nor on which
 /// episode ends first, and starts not on the number of instances. Works with every autoreset mode and leaves
-/// `env` somewhere inside later episodes. Never returns if an episode never ends.
+/// `env` somewhere inside later episodes, as the agent: the next view it acts on must mark what begins. Never returns if an episode never ends.
 std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int episodes, std::uint64_t seed);
 
 }  // namespace diffreward

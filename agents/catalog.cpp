@@ -82,8 +82,10 @@ std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& 
     throw Error(concat(path.string(), ": expected a model of ", spec.id, "'s ", spec.observation.size(),
                        " observations and ", spec.action.size(), " actions, found ", observation, " and ",
                        action));
-  SampleConfig sample = planning.sample;
-  sample.seed = Rng(streams[0]).bits64();
+  const SampleConfig sample{.sampler = planning.sample.sampler,
+                            .steps = planning.sample.steps,
+                            .clip = planning.sample.clip,
+                            .seed = Rng(streams[0]).bits64()};
   return std::make_unique<Planner>(model, sample, planning.planner);
 }
 

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "agents/agent.h"
-#include "agents/diffusion/sampler.h"
 #include "agents/planner.h"
 #include "agents/ppo/ppo.h"
 #include "agents/scripted/linear.h"
@@ -45,10 +44,23 @@ struct LearningAgents {
   }
 };
 
-/// How a saved diffusion model acts.
+/// How a saved diffusion model acts, by itself.
 struct PlanningConfig {
+  /// What of a SampleConfig has a meaning here.
+  struct Sampling {
+    std::string sampler = "ddpm";
+    int steps = 0;
+    bool clip = true;
+
+    template <class Self, class Visitor>
+    static void visit(Self& self, Visitor&& field) {
+      field("sampler", self.sampler, "ddpm, ddim, or DPM-Solver++ 2M", Choices{"ddpm", "ddim", "dpm_solver"});
+      field("steps", self.steps, "denoising steps, 0 for all", Bounds{0, 10000});
+      field("clip", self.clip, "clip the predicted clean sample to [-1, 1]");
+    }
+  };
   PlannerConfig planner;
-  SampleConfig sample;
+  Sampling sample;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -73,8 +85,8 @@ std::unique_ptr<Agent> make_agent(const std::string& name, const ScriptedAgents&
 std::unique_ptr<LearningAgent> make_learner(const std::string& algorithm, const LearningAgents& configs,
                                             VectorEnv& env, std::uint64_t seed, const std::string& device);
 
-/// A saved agent for `env`, which must outlive it, by the kind of its file: one that learned, or a diffusion model, which
-/// plans as configured (sample.seed gives way to `streams`). Throws Error naming the file, what was expected and found.
+/// A saved agent that acts in `env`, which must outlive it, by the kind of its file: one that learned (Ppo::load goes on
+/// training), or a diffusion model, which plans as configured with noise from `streams`. Throws Error naming the file, what was expected and found.
 std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& env, const Streams& streams,
                                   const PlanningConfig& planning = {}, const std::string& device = "cpu");
 

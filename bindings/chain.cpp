@@ -6,11 +6,13 @@
 #include <pybind11/stl/filesystem.h>
 #include <torch/torch.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <iostream>
 #include <limits>
 #include <mutex>
+#include <thread>
 
 #include "agents/catalog.h"
 #include "agents/device.h"
@@ -188,7 +190,7 @@ struct GuideModel : AnyGuide {
     at::Tensor out;
     {
       const py::gil_scoped_release unlocked;
-      out = function(*guide, windows, steps);
+      out = function(guide_of(reward), windows, steps);
     }
     return to_numpy(out);
   }
@@ -214,6 +216,7 @@ struct Model {
 
   py::array_t<float> sample(int n, const std::map<int, Floats>& conditions, const std::string& config,
                             const AnyGuide* guide) const {
+    require(guide == nullptr || guide->guide != nullptr, "guide: ", kCannotGuide);
     SampleConfig settings{.scale = guide != nullptr ? 1.0 : 0.0};
     update(settings, parse_json(config, "sample"));
     std::vector<Condition> fixed;
@@ -237,13 +240,12 @@ const DiffusionModel& native_of(const Model& model) {
   return *native;
 }
 
-/// Extraction from models and windows that are no files; returns its report as JSON text.
+/// Extraction from models and windows that are no files; returns what a stage records, as JSON text.
 std::string extract_models(const Model* expert, const Model& base, const Floats& expert_windows,
                            const Floats& base_windows, const std::string& method, const std::string& config,
-                           const std::filesystem::path& folder) {
+                           const std::filesystem::path& folder, int threads, bool progress) {
   ExtractConfig settings;
-  update(settings, parse_json(config, "extract"));
-  validate(settings);
+  update(settings, expand_names(parse_json(config, "extract"), fields(settings)));
   const WindowLayout& layout = base.model->layout();
   const auto windows = [&](const Floats& x, const char* what) {
     windows_tensor(x, layout, layout.horizon, what);
@@ -252,13 +254,12 @@ std::string extract_models(const Model* expert, const Model& base, const Floats&
   const auto source = windows_of(windows(expert_windows, "expert_data"), windows(base_windows, "base_data"),
                                  layout, base.model->normalizer(), settings.held_out);
   const py::gil_scoped_release unlocked;
+  Progress::silence(!progress);
+  set_torch_threads(threads);
   std::filesystem::create_directories(folder);
-  const LearnedReward reward = reward_entry(method).train(
-      {expert != nullptr ? expert->model.get() : nullptr, *base.model, *source}, settings, folder);
-  Json report = Json::array();
-  if (reward.relative != nullptr)
-    for (const FieldReport& at : reward.relative->field_report()) report.push_back(at.json());
-  return Json{{"method", method}, {"field", report}}.dump();
+  return train_reward(method, {expert != nullptr ? expert->model.get() : nullptr, *base.model, *source},
+                      settings, folder)
+      .dump();
 }
 
 /// A trained agent that remembers nothing from one call to the next.
@@ -308,10 +309,24 @@ struct PlanSettings {
 };
 
 /// A planner over any number of instances, which keeps their plans from one call to the next.
+/// Calls a function at the end of its scope.
+template <class Function>
+class ScopeEnd {
+ public:
+  explicit ScopeEnd(Function function) : function_(std::move(function)) {}
+  ScopeEnd(const ScopeEnd&) = delete;
+  ScopeEnd& operator=(const ScopeEnd&) = delete;
+  ~ScopeEnd() { function_(); }
+
+ private:
+  Function function_;
+};
+
 class ModelPlanner {
  public:
   ModelPlanner(const Model& model, const AnyGuide* guide, const std::string& config)
-      : layout_(model.model->layout()),
+      : layout_((require(guide == nullptr || guide->guide != nullptr, "guide: ", kCannotGuide),
+                 model.model->layout())),
         planner_(make(model.model, settings(config, guide != nullptr),
                       guide != nullptr ? guide->guide.get() : nullptr)) {}
 
@@ -325,21 +340,39 @@ class ModelPlanner {
     const std::span<const double> in(obs.data(), std::size_t(obs.size()));
     const std::span<double> out(actions.mutable_data(), std::size_t(actions.size()));
     const py::gil_scoped_release unlocked;
-    const std::lock_guard alone(mutex_);
+    const auto alone = lock();
     count_ = n;  // another number of instances: all of them plan anew
+    planning_on_ = std::this_thread::get_id();
+    const ScopeEnd end([this] { planning_on_ = std::thread::id(); });
     planner_.act({.obs = in, .reset = episode_start}, out);
     return actions;
   }
 
   py::array_t<float> plan() const {
-    const std::lock_guard alone(mutex_);
-    py::array_t<float> out({py::ssize_t(count_), py::ssize_t(layout_.horizon), py::ssize_t(layout_.width())});
-    std::fill_n(out.mutable_data(), out.size(), std::numeric_limits<float>::quiet_NaN());
-    for (std::size_t i = 0; i < count_; ++i) std::ranges::copy(planner_.plan(i), out.mutable_data(i));
+    std::vector<float> plans;
+    std::size_t n = 0;
+    {
+      const py::gil_scoped_release unlocked;  // who plans may want Python's lock while it holds this one
+      const auto alone = lock();
+      n = count_;
+      const auto size = static_cast<std::size_t>(layout_.size());
+      plans.assign(n * size, std::numeric_limits<float>::quiet_NaN());
+      for (std::size_t i = 0; i < n; ++i)
+        std::ranges::copy(planner_.plan(i), plans.begin() + static_cast<std::ptrdiff_t>(i * size));
+    }
+    py::array_t<float> out({py::ssize_t(n), py::ssize_t(layout_.horizon), py::ssize_t(layout_.width())});
+    std::ranges::copy(plans, out.mutable_data());
     return out;
   }
 
  private:
+  /// Throws Error where a guide, called while this planner plans, asks for it again.
+  std::unique_lock<std::mutex> lock() const {
+    if (planning_on_.load() == std::this_thread::get_id())
+      throw Error("planner: expected its guide to leave it alone while it plans");
+    std::unique_lock alone(mutex_);
+    return alone;
+  }
   static PlanSettings settings(const std::string& config, bool guided) {
     PlanSettings settings{.planner = {}, .sample = {.scale = guided ? 1.0 : 0.0}};
     update(settings, parse_json(config, "planner"));
@@ -354,6 +387,7 @@ class ModelPlanner {
   Planner planner_;
   std::size_t count_ = 0;
   mutable std::mutex mutex_;
+  std::atomic<std::thread::id> planning_on_ = {};
 };
 
 void bind_chain(py::module_& m) {
@@ -441,7 +475,8 @@ void bind_chain(py::module_& m) {
       "own_guide", [](py::object object) { return AnyGuide{own_guide(std::move(object))}; },
       py::arg("object"), "A guide written in Python: object.value(x, t) and object.gradient(x, t).");
   m.def("extract_models", extract_models, py::arg("expert"), py::arg("base"), py::arg("expert_windows"),
-        py::arg("base_windows"), py::arg("method"), py::arg("config"), py::arg("folder"),
+        py::arg("base_windows"), py::arg("method"), py::arg("config"), py::arg("folder"), py::arg("threads"),
+        py::arg("progress"),
         "Extracts a reward from models and windows [n, horizon, width] into a folder; returns its report as "
         "JSON.");
 

@@ -38,19 +38,27 @@ class Shared {
   py::object object_;
 };
 
-class OwnModel;
+/// Keeps the object alive in LibTorch's graph.
+struct Holder : torch::CustomClassHolder {
+  explicit Holder(std::shared_ptr<Shared> held) : object(std::move(held)) {}
+  std::shared_ptr<Shared> object;
+};
+
 struct Predict : torch::autograd::Function<Predict> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                             const at::Tensor& t, const std::shared_ptr<Shared>& object) {
     context->save_for_backward({x, t});
-    context->saved_data["object"] = reinterpret_cast<std::int64_t>(object.get());
+    context->saved_data["object"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(object));
     return object->call("predict", x.sizes(), x, t);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
-    const auto* object = reinterpret_cast<const Shared*>(context->saved_data["object"].toInt());
-    return {object->call("pull", saved[0].sizes(), saved[0], saved[1], gradients[0]), {}, {}};
+    const auto holder = context->saved_data["object"].toCapsule();
+    return {static_cast<const Holder&>(*holder).object->call("pull", saved[0].sizes(), saved[0], saved[1],
+                                                             gradients[0]),
+            {},
+            {}};
   }
 };
 

@@ -46,7 +46,14 @@ void bind_rewards(py::module_& m) {
       .def(
           "score_transitions",
           [](const RewardModel& self, const Floats& obs, const Floats& actions, const Floats& reached) {
-            require(reached.ndim() == 2, "next_obs: expected [n, observation_dim]");
+            const auto check = [&](const Floats& rows, const char* what, int width) {
+              require(rows.ndim() == 2 && rows.shape(0) == reached.shape(0) && rows.shape(1) == width, what,
+                      ": expected [n, ", width, "] for n transitions");
+            };
+            require(reached.ndim() == 2, "next_obs: expected [n, ", self.layout().observation_dim, "]");
+            check(reached, "next_obs", self.layout().observation_dim);
+            check(obs, "obs", self.layout().observation_dim);
+            if (self.layout().action_dim > 0) check(actions, "actions", self.layout().action_dim);
             py::array_t<float> scores(reached.shape(0));
             const auto span = [](const Floats& values) {
               return std::span<const float>(values.data(), std::size_t(values.size()));
@@ -84,7 +91,7 @@ void bind_rewards(py::module_& m) {
         return std::const_pointer_cast<RewardModel>(read_reward(load_reward(path, device), config));
       },
       py::arg("path"), py::arg("reading"), py::arg("device") = "cpu",
-      "Loads a relative reward or a discriminator; `reading` is a ReadingConfig as JSON text.");
+      "Loads a learned reward; `reading` is a ReadingConfig as JSON text.");
 
   m.def(
       "rewarded",

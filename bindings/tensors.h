@@ -16,7 +16,7 @@ namespace py = pybind11;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Timesteps = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 
-/// An array that owns the tensor, which nothing else does.
+/// An array that keeps the tensor's memory alive; callers give one that they share with nobody, or a reader.
 template <class T>
 py::array_t<T> to_numpy_of(const at::Tensor& tensor) {
   auto kept = std::make_unique<at::Tensor>(tensor);

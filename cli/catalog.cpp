@@ -6,18 +6,17 @@
 #include <iostream>
 
 #include "cli/command.h"
-#include "envs/catalog.h"
 #include "rewards/catalog.h"
 
 namespace diffreward::cli {
 namespace {
 
 struct CatalogConfig {
-  std::string kind;  // agents, rewards or envs; empty: all
+  std::string kind;  // agents or rewards; empty: both
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("kind", self.kind, "what to list; empty for all", Choices{"", "envs", "agents", "rewards"});
+    field("kind", self.kind, "what to list; empty for both", Choices{"", "agents", "rewards"});
   }
 };
 
@@ -28,7 +27,6 @@ Json run_catalog(const CatalogConfig& config) {
     if (config.kind.empty() || config.kind == kind)
       result[kind].push_back({{"name", name}, {"summary", summary}, {"use", use}});
   };
-  for (const EnvEntry& entry : env_catalog()) add("envs", entry.id, entry.summary, "--env");
   for (const AgentInfo& agent : scripted_agents())
     add("agents", agent.name, agent.summary, "generate --policy");
   for (const AgentInfo& agent : learning_agents()) add("agents", agent.name, agent.summary, "rl --algorithm");
@@ -53,8 +51,9 @@ void print_catalog(const Json& result, std::ostream& out) {
 }  // namespace
 
 Command catalog_command() {
-  return make_command<CatalogConfig, run_catalog>("catalog", "list environments, agents and rewards", "",
-                                                  {"kind"}, {}, print_catalog);
+  return make_command<CatalogConfig, run_catalog>("catalog", "list agents and rewards by name",
+                                                  "Environments: diffreward envs.", {"kind"}, {},
+                                                  print_catalog);
 }
 
 }  // namespace diffreward::cli

@@ -28,8 +28,8 @@ const std::vector<Command>& commands() {
                                                  {"data", "out"}, train_section),
       make_stage_command<ExtractStageConfig, run_extract>(
           "extract", "extract the relative reward of two models",
-          "--method discriminator trains the baseline instead.", {"base", "expert_data", "base_data", "out"},
-          extract_section),
+          "--method trains a baseline instead: diffreward catalog rewards.",
+          {"base", "expert_data", "base_data", "out"}, extract_section),
       make_stage_command<EvaluateConfig, run_evaluate>("evaluate", "say what rewards mean, side by side", "",
                                                        {"rewards", "expert_data", "base_data", "out"},
                                                        evaluate_section),

@@ -1,4 +1,4 @@
-// diffreward extract: the relative reward of two models, or the discriminator that it is compared with.
+// diffreward extract: the relative reward of two models, or what it is compared with.
 #include <optional>
 
 #include "agents/device.h"
@@ -36,19 +36,14 @@ Json run_extract(const ExtractStageConfig& config) {
     set_torch_threads(config.run.threads);
     const Dataset expert_data = open_data(config.expert_data), base_data = open_data(config.base_data);
     const DiffusionModel base = open_model(config.base, config.extract.device);
-    const RewardEntry& entry = reward_entry(config.method);
     std::optional<DiffusionModel> expert;
-    if (entry.reads_expert) expert.emplace(open_model(config.expert, config.extract.device));
+    if (!config.expert.empty()) expert.emplace(open_model(config.expert, config.extract.device));
     validate(config.extract);
     const auto windows = windows_of(expert_data, base_data, base.layout(), base.normalizer(),
                                     config.extract.held_out, config.extract.seed);
-    const LearnedReward reward =
-        entry.train({expert ? &*expert : nullptr, base, *windows}, config.extract, folder);
-    Json result = {{"reward", "reward.safetensors"}, {"method", config.method}};
-    if (reward.relative == nullptr) return result;
-    Json report = Json::array();
-    for (const FieldReport& at : reward.relative->field_report()) report.push_back(at.json());
-    result["field"] = report;
+    Json result = {{"reward", "reward.safetensors"}};
+    result.update(
+        train_reward(config.method, {expert ? &*expert : nullptr, base, *windows}, config.extract, folder));
     return result;
   });
 }

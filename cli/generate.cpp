@@ -6,6 +6,7 @@
 #include "cli/section.h"
 #include "cli/stages.h"
 #include "core/file.h"
+#include "core/safetensors.h"
 #include "datasets/collect.h"
 #include "envs/vector_env.h"
 
@@ -98,7 +99,10 @@ Json agent_settings(const GenerateConfig& config) {
   Json settings = {{"policy", config.policy}};
   const Json all = to_json(config.agents);
   if (all.contains(config.policy)) settings.update(all.at(config.policy));
-  if (!is_scripted(config.policy)) settings.update(to_json(config.planning));
+  if (is_scripted(config.policy)) return settings;
+  const auto file = product(config.policy, agent_product(config.policy));
+  if (Safetensors::open(file).metadata_at("kind") == DiffusionModel::kKind)
+    settings.update(to_json(config.planning));
   return settings;
 }
 

@@ -39,7 +39,8 @@ Json run_plan(const PlanConfig& config) {
                 action == static_cast<std::size_t>(model.layout().action_dim),
             "model: expected one of ", config.env.id, "'s ", observation, " observations and ", action,
             " actions, found ", model.layout().observation_dim, " and ", model.layout().action_dim);
-    Planner planner(model, config.sample, config.planner, reward.guide.get());
+    Planner planner(model, config.sample, config.planner,
+                    config.reward.empty() ? nullptr : &guide_of(reward));
     const auto begin = std::chrono::steady_clock::now();
     const auto outcomes = evaluate_agent(*env, planner, config.episodes, config.sample.seed);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

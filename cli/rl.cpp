@@ -178,7 +178,7 @@ void rl_section(Page& page, std::span<const StepRecord> steps) {
   }
   page.section("Agents trained on it")
       .text(
-          "PPO from scratch, with the same settings, on the true reward and on the extracted one. All are "
+          "Agents from scratch, with the same settings, on the true reward and on the extracted one. All are "
           "judged by the "
           "true task, with deterministic actions from fresh starts. Plain pays the reward as it is, the "
           "density ratio its exponential, shaped its growth over each step (`rewards/reading.h`).")

@@ -50,8 +50,9 @@ struct GenerateConfig {
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("env", self.env, "what is recorded");
-    field("policy", self.policy,
-          "who acts: waypoints, random, or a saved agent or diffusion model (file or folder)");
+    field(
+        "policy", self.policy,
+        "who acts: one of `diffreward catalog agents`, or a saved agent or diffusion model (file or folder)");
     field("role", self.role,
           "the side of a pair that is recorded; empty for expert where the options of the environment say "
           "which task is wanted, and base where they do not",
@@ -108,8 +109,7 @@ struct ExtractStageConfig {
     field("base", self.base, "base model");
     field("expert_data", self.expert_data, "data of the expert");
     field("base_data", self.base_data, "data of the base");
-    field("method", self.method, "gradient matching, or an expert-vs-base classifier",
-          Choices(names_of_rewards()));
+    field("method", self.method, "which reward: `diffreward catalog rewards`", Choices(names_of_rewards()));
     ExtractConfig::visit(self.extract, field);
     RunConfig::visit(self.run, field);
   }

@@ -32,7 +32,7 @@ Json run_steer(const SteerConfig& config) {
     const auto guide = as_step ? difference_guide(reward.relative) : reward.guide;
     const Dataset data = open_data(config.base_data);
     const auto [map, goal, dense] = maze_task(open_data(config.expert_data));
-    require(guide != nullptr, "reward: expected one that can guide");
+    guide_of(reward);  // throws where it is none
     const SteeringReport report =
         evaluate_steering(base, expert, *guide, data, map, goal, config.sample,
                           {.samples = config.samples, .bootstrap = {.seed = config.sample.seed}});

@@ -14,7 +14,9 @@ set(dr_open
   rewards/reward_model.h rewards/catalog.h rewards/rewarded_env.h rewards/transitions.h rewards/discriminator/discriminator.h
   rewards/relative/sample_source.h rewards/evaluate/evaluate.h rewards/evaluate/maze_task.h rewards/evaluate/steering.h
   rewards/recipes/recipes.h
-  report/page.h leaderboard/results.h)
+  rewards/nearest/nearest.h
+  report/page.h leaderboard/results.h
+  core/format.h core/interrupt.h core/progress.h core/safetensors.h envs/linear_quadratic/linear_quadratic.h)
 set(dr_headers "")
 while(dr_open)
   list(POP_FRONT dr_open header)
@@ -22,6 +24,7 @@ while(dr_open)
     continue()
   endif()
   list(APPEND dr_headers ${header})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
   file(STRINGS ${header} lines REGEX "^#include \"")
   foreach(line ${lines})
     string(REGEX REPLACE "^#include \"(.*)\".*" "\\1" included "${line}")

@@ -25,7 +25,7 @@ struct Seed {
 enum class Purpose : std::uint8_t {
   kCaller,      ///< no purpose of the project: a caller's own seeds
   kRecording,   ///< starts and goals of recorded instances; group: which recording (datasets/collect.h)
-  kController,  ///< the controller's noise there; group as above
+  kController,  ///< what an agent draws while it is recorded there; group as above
   kEvaluation,  ///< starts and goals of evaluated episodes
   kTraining,    ///< starts and goals of instances that an agent learns on; group: call of train()
   kActions,     ///< actions drawn by a policy that learns

@@ -16,7 +16,6 @@ LearnedReward of_any(const std::shared_ptr<RelativeReward>& reward) {
 LearnedReward of_any(const std::shared_ptr<Discriminator>& reward) {
   return {reward, reward, nullptr};
 }
-
 LearnedReward of_any(const std::shared_ptr<NearestReward>& reward) {
   return {reward, nullptr, nullptr};
 }
@@ -60,6 +59,20 @@ const RewardEntry& reward_entry(const std::string& name) {
   throw InvalidArgument(concat("method: ", unknown_name("reward", name, names)));
 }
 
+Json train_reward(const std::string& method, const RewardSources& sources, const ExtractConfig& config,
+                  const std::filesystem::path& folder) {
+  const RewardEntry& entry = reward_entry(method);
+  validate(config);
+  require(sources.expert != nullptr || !entry.reads_expert, "expert: expected the expert's model, which ",
+          method, " reads, got none");
+  const LearnedReward reward = entry.train(sources, config, folder);
+  Json result = {{"method", method}};
+  if (reward.relative == nullptr) return result;
+  result["field"] = Json::array();
+  for (const FieldReport& at : reward.relative->field_report()) result["field"].push_back(at.json());
+  return result;
+}
+
 LearnedReward load_reward(const std::filesystem::path& path, const std::string& device) {
   const std::string kind = Safetensors::open(path).metadata_at("kind");
   std::string known;
@@ -68,6 +81,11 @@ LearnedReward load_reward(const std::filesystem::path& path, const std::string& 
     known += concat(known.empty() ? "" : ", ", entry.kind);
   }
   throw Error(concat(path.string(), ": metadata 'kind': expected one of ", known, ", found '", kind, "'"));
+}
+
+const Guide& guide_of(const LearnedReward& reward) {
+  require(reward.guide != nullptr, "reward: ", kCannotGuide);
+  return *reward.guide;
 }
 
 std::shared_ptr<const RewardModel> read_reward(const LearnedReward& reward, const ReadingConfig& config) {

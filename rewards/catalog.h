@@ -20,6 +20,11 @@ struct LearnedReward {
   std::shared_ptr<const RelativeReward> relative;  ///< null for other kinds
 };
 
+inline constexpr const char* kCannotGuide =
+    "expected a reward that is differentiable, to lead samples, found another";
+/// Throws InvalidArgument for a reward that cannot lead samples.
+const Guide& guide_of(const LearnedReward& reward);
+
 /// What a reward is learned from.
 struct RewardSources {
   const WindowModel* expert = nullptr;  ///< null where RewardEntry::reads_expert is false
@@ -32,7 +37,7 @@ struct RewardEntry {
   std::string summary;  ///< one line for people
   std::string kind;     ///< what its files say they are
   bool reads_expert;    ///< whether it needs the expert's model; all need the base's, whose units they are in
-  /// Trains it; writes metrics.jsonl and reward.safetensors into the folder.
+  /// Trains it; writes reward.safetensors into the folder, and metrics.jsonl where it takes steps.
   LearnedReward (*train)(const RewardSources& sources, const ExtractConfig& config,
                          const std::filesystem::path& folder);
   LearnedReward (*load)(const std::filesystem::path& path, const std::string& device);
@@ -41,6 +46,12 @@ struct RewardEntry {
 const std::vector<RewardEntry>& reward_catalog();
 /// Throws InvalidArgument for an unknown name, naming the nearest.
 const RewardEntry& reward_entry(const std::string& name);
+
+/// Trains the reward of this name; what a stage records of it: {"method"}, and of a relative one {"field"}, its
+/// FieldReport over t. Throws InvalidArgument for an unknown name, for settings out of range and where the expert's model is
+/// missing, and what training throws.
+Json train_reward(const std::string& method, const RewardSources& sources, const ExtractConfig& config,
+                  const std::filesystem::path& folder);
 
 /// Loads a reward by the kind of its file. Throws Error naming the file, the field, what was expected and found.
 LearnedReward load_reward(const std::filesystem::path& path, const std::string& device = "cpu");

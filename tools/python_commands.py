@@ -14,6 +14,12 @@ TARGET = pathlib.Path(__file__).parents[1] / "bindings" / "python" / "diffreward
 RETURNS = {"generate": "Recording", "train": "DiffusionModel", "extract": "ExtractedReward", "rl": "Agent"}
 TYPES = {"int": "int", "float": "float", "bool": "bool"}
 WIDTH = 120
+# What a function takes beside paths (diffreward/own.py).
+ALSO = {
+    ("extract", "expert"): "Denoiser", ("extract", "base"): "Denoiser",
+    ("extract", "expert_data"): "Array", ("extract", "base_data"): "Array",
+}
+NOTES = {"extract": "Models may be of your own (``Denoiser``), with samples [n, rows, width] in their units as data."}
 
 EXAMPLES = {
     "generate": """
@@ -64,7 +70,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union
 
+from diffreward._arrays import Array
 from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage, run_stage
+from diffreward.own import Denoiser
 
 Path = Union[str, "os.PathLike[str]"]
 '''
@@ -125,12 +133,14 @@ def function(command: dict) -> str:
             continue
         names.append(name)
         documented.append(field)
+        also = ALSO.get((command["name"], name))
+        of_field = f"Union[{type_of(field)}, {also}]" if also else type_of(field)
         if name in command["required"] and name != "out":
-            required.append(f"{name}: {type_of(field)}")
+            required.append(f"{name}: {of_field}")
         else:
             default = field["default"]
             shown = "None" if default in ("", [], {}) else repr(default)
-            kind = type_of(field) + (" | None" if shown == "None" else "")
+            kind = of_field + (" | None" if shown == "None" else "")
             parameters.append(f"{name}: {kind} = {shown}")
     parameters.append("progress: bool = True")
     first = "job: Path, *" if command["name"] == "run" else "*"
@@ -144,6 +154,8 @@ def function(command: dict) -> str:
     out.append(f'    """{command["summary"][0].upper()}{command["summary"][1:]}.\n')
     if command["details"] and "--" not in command["details"]:
         out.append(wrapped(command["details"], 4, 0) + "\n")
+    if command["name"] in NOTES:
+        out.append(wrapped(NOTES[command["name"]], 4, 0) + "\n")
     out.append("    Args:")
     for entry in documented:
         if isinstance(entry, str):

@@ -17,18 +17,20 @@ constexpr double kRewardLimit = 10;       // return deviations
 
 }  // namespace
 
-Ppo::Impl::Impl(VectorEnv& vector_env, const PpoConfig& ppo_config)
+Ppo::Impl::Impl(VectorEnv& vector_env, const PpoConfig& ppo_config, std::uint64_t of_seed,
+                const std::string& on)
     : env(vector_env),
       config(ppo_config),
+      seed(of_seed),
       n(static_cast<std::size_t>(env.size())),
       obs_dim(env.spec().observation.size()),
       act_dim(env.spec().action.size()),
       scale(env.spec().action),
-      device(config.device),
-      action_rng(Streams(Purpose::kActions, config.seed)[0]),
-      batch_rng(Streams(Purpose::kMinibatches, config.seed)[0]),
+      device(on),
+      action_rng(Streams(Purpose::kActions, seed)[0]),
+      batch_rng(Streams(Purpose::kMinibatches, seed)[0]),
       net([&] {
-        Rng rng(Streams(Purpose::kAgentWeights, config.seed)[0]);
+        Rng rng(Streams(Purpose::kAgentWeights, seed)[0]);
         return ActorCritic(static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim),
                            config.hidden, config.initial_log_std, rng, device);
       }()),
@@ -36,11 +38,11 @@ Ppo::Impl::Impl(VectorEnv& vector_env, const PpoConfig& ppo_config)
       actions(n * act_dim),
       episode_return(n) {}
 
-Ppo::Ppo(VectorEnv& env, const PpoConfig& config) {
+Ppo::Ppo(VectorEnv& env, const PpoConfig& config, std::uint64_t seed, const std::string& device) {
   validate(config);
-  check_device(config.device);
+  check_device(device);
   require(env.autoreset() == Autoreset::kSameStep, env.spec().id, ": PPO needs autoreset same_step");
-  impl_ = std::make_unique<Impl>(env, config);
+  impl_ = std::make_unique<Impl>(env, config, seed, device);
 }
 
 Ppo::~Ppo() = default;
@@ -57,7 +59,7 @@ void Ppo::train(std::int64_t env_steps, const std::function<void(const TrainingM
   const std::int64_t iterations = (env_steps + per_iteration - 1) / per_iteration;
   PpoRollout rollout(m.config.decisions, m.env.size(), static_cast<std::int64_t>(m.obs_dim),
                      static_cast<std::int64_t>(m.act_dim));
-  m.env.reset(Streams(Purpose::kTraining, m.config.seed, static_cast<std::uint64_t>(m.calls++)));
+  m.env.reset(Streams(Purpose::kTraining, m.seed, static_cast<std::uint64_t>(m.calls++)));
   m.returns.restart(m.n);
   m.episode_return.assign(m.n, 0.0);
   for (std::int64_t k = 0; k < iterations; ++k) {

@@ -39,8 +39,6 @@ struct PpoConfig {
   std::vector<int> hidden = {64, 64};  // tanh units of both nets
   bool normalize_observations = true;  // running mean and deviation, clipped to ±10
   bool normalize_rewards = true;       // divided by the running deviation of the discounted return
-  std::uint64_t seed = 0;  // of weights, actions and minibatches; no field: whoever makes an agent gives it
-  std::string device = "cpu";  // likewise
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -68,7 +66,8 @@ class Ppo final : public LearningAgent {
  public:
   static constexpr const char* kKind = "diffreward.ppo.3";  // of its files
   /// The env must outlive the agent; its autoreset mode must be same_step.
-  Ppo(VectorEnv& env, const PpoConfig& config);
+  /// `seed`: of weights, actions, minibatches and starts.
+  Ppo(VectorEnv& env, const PpoConfig& config, std::uint64_t seed = 0, const std::string& device = "cpu");
   ~Ppo() override;
 
   /// Whole iterations; the learning rate falls to 0 over this call. Details of metrics: policy_loss, value_loss,
@@ -98,7 +97,7 @@ class Ppo final : public LearningAgent {
 };
 
 // For the catalog.
-std::unique_ptr<LearningAgent> make_learner(PpoConfig config, VectorEnv& env, std::uint64_t seed,
+std::unique_ptr<LearningAgent> make_learner(const PpoConfig& config, VectorEnv& env, std::uint64_t seed,
                                             const std::string& device);
 std::unique_ptr<Agent> load_agent(const PpoConfig& of, const std::filesystem::path& path, VectorEnv& env,
                                   const std::string& device);

@@ -73,7 +73,7 @@ void Ppo::save(const std::filesystem::path& path) const {
   std::map<std::string, TensorBytes> entries;
   for (const auto& [name, tensor] : tensors) entries[name] = bytes_of(tensor);
   const Json progress = {
-      {"seed", m.config.seed}, {"env_steps", m.env_steps},           {"iterations", m.iterations},
+      {"seed", m.seed}, {"env_steps", m.env_steps},           {"iterations", m.iterations},
       {"calls", m.calls},      {"action_rng", m.action_rng.state()}, {"batch_rng", m.batch_rng.state()}};
   write_safetensors(path, entries,
                     {{"kind", kKind},
@@ -94,10 +94,9 @@ std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env
               brief(made_for.at(key)));
     return true;
   });
-  auto config = read_entry(file, path, "config", [&](const Json& json) {
+  const auto config = read_entry(file, path, "config", [&](const Json& json) {
     PpoConfig out;
     update(out, json);
-    out.device = device;
     // Before the nets are made: what the settings claim must be in the file.
     const std::int64_t weights =
         ActorCritic::count(static_cast<std::int64_t>(env.spec().observation.size()),
@@ -105,11 +104,11 @@ std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env
     expect(path, file, "adam.mean", "F32", {weights});
     return out;
   });
-  config.seed = read_entry(file, path, "progress",
-                           [](const Json& json) { return member<std::uint64_t>(json, "seed"); });
+  const auto seed = read_entry(file, path, "progress",
+                               [](const Json& json) { return member<std::uint64_t>(json, "seed"); });
   std::unique_ptr<Ppo> agent;
   try {
-    agent = std::make_unique<Ppo>(env, config);
+    agent = std::make_unique<Ppo>(env, config, seed, device);
   } catch (const InvalidArgument& error) {
     throw Error(concat(path.string(), ": ", error.what()));
   }
@@ -133,11 +132,9 @@ std::unique_ptr<Ppo> Ppo::load(const std::filesystem::path& path, VectorEnv& env
   return agent;
 }
 
-std::unique_ptr<LearningAgent> make_learner(PpoConfig config, VectorEnv& env, std::uint64_t seed,
+std::unique_ptr<LearningAgent> make_learner(const PpoConfig& config, VectorEnv& env, std::uint64_t seed,
                                             const std::string& device) {
-  config.seed = seed;
-  config.device = device;
-  return std::make_unique<Ppo>(env, config);
+  return std::make_unique<Ppo>(env, config, seed, device);
 }
 
 std::unique_ptr<Agent> load_agent(const PpoConfig&, const std::filesystem::path& path, VectorEnv& env,

@@ -56,7 +56,7 @@ struct PpoRollout {
 };
 
 struct Ppo::Impl {
-  Impl(VectorEnv& vector_env, const PpoConfig& ppo_config);
+  Impl(VectorEnv& vector_env, const PpoConfig& ppo_config, std::uint64_t of_seed, const std::string& on);
 
   void collect(PpoRollout& rollout, PpoMetrics& metrics);
   void hold(PpoRollout& rollout, std::size_t decision, PpoMetrics& metrics);
@@ -67,6 +67,7 @@ struct Ppo::Impl {
 
   VectorEnv& env;
   PpoConfig config;
+  std::uint64_t seed;
   std::size_t n, obs_dim, act_dim;
   ActionScale scale;
   torch::Device device;

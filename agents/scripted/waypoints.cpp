@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "agents/scripted/noise.h"
 #include "envs/maze2d/maze2d.h"
 
 namespace diffreward {
@@ -48,7 +49,6 @@ class Routes {
 
 /// One instance's walk: the waypoint it steers to and how long it has not come closer.
 struct Walker {
-  Rng rng;
   Point goal{}, waypoint{};
   Cell cell{};  // of the waypoint
   double closest = 0;
@@ -60,13 +60,12 @@ class WaypointAgent final : public Agent {
  public:
   WaypointAgent(const WaypointConfig& config, VectorEnv& env, const Streams& streams)
       : config_(config),
-        streams_(streams),
+        noise_(streams, env.size()),
         routes_(map_of(env)),
         goal_at_(env.spec().info_offset("goal").value()),
         info_size_(env.spec().info_size()) {
     validate(config_);
-    for (int i = 0; i < env.size(); ++i)
-      walkers_.push_back({.rng = Rng(streams_[static_cast<std::uint64_t>(i)])});
+    walkers_.resize(static_cast<std::size_t>(env.size()));
   }
 
   void act(const StepView& view, std::span<double> actions) override {
@@ -74,24 +73,23 @@ class WaypointAgent final : public Agent {
                 actions.size() == 2 * walkers_.size(),
             "waypoints: expected what ", walkers_.size(), " instances show, and actions [", walkers_.size(),
             ", 2]");
+    noise_.begin(view);
     for (std::size_t i = 0; i < walkers_.size(); ++i) {
       Walker& w = walkers_[i];
       const Point position{view.obs[4 * i], view.obs[4 * i + 1]},
           velocity{view.obs[4 * i + 2], view.obs[4 * i + 3]};
       const double* goal = view.info.data() + i * info_size_ + goal_at_;
-      steer(w, position, {goal[0], goal[1]}, begins(view, i));
+      steer(w, noise_[i], position, {goal[0], goal[1]}, begins(view, i));
       for (std::size_t axis = 0; axis < 2; ++axis) {
         double push = config_.gain * (w.waypoint[axis] - position[axis]) - config_.damping * velocity[axis];
         push = std::clamp(push, -1.0, 1.0);
-        if (config_.action_noise > 0) push += config_.action_noise * w.rng.normal();
+        if (config_.action_noise > 0) push += config_.action_noise * noise_[i].normal();
         actions[2 * i + axis] = std::clamp(push, -1.0, 1.0);
       }
     }
   }
 
-  void number_episodes(std::span<const std::uint64_t> numbers) override {
-    for (std::size_t i = 0; i < walkers_.size(); ++i) walkers_[i].rng = Rng(streams_[numbers[i]]);
-  }
+  void number_episodes(std::span<const std::uint64_t> numbers) override { noise_.number_episodes(numbers); }
 
  private:
   static double distance(Point a, Point b) {
@@ -112,34 +110,35 @@ class WaypointAgent final : public Agent {
   }
 
   /// Chooses the waypoint: kept until taken, then the next cell's; the goal itself in the goal's cell.
-  void steer(Walker& w, Point position, Point goal, bool first) {
+  void steer(Walker& w, Rng& rng, Point position, Point goal, bool first) {
     const MazeMap& map = routes_.map();
     const Cell goal_cell = map.cell_at(goal);
     if (first || !w.planned || w.goal != goal || w.stalled >= kPatience) {
       w.planned = true;
       w.goal = goal;
       const Cell here = map.cell_at(position);
-      aim(w, here == goal_cell ? goal_cell : routes_.next(here, goal_cell), goal_cell, w.stalled < kPatience);
+      aim(w, rng, here == goal_cell ? goal_cell : routes_.next(here, goal_cell), goal_cell,
+          w.stalled < kPatience);
     } else if (w.cell != goal_cell && distance(position, w.waypoint) < config_.reach) {
-      aim(w, routes_.next(w.cell, goal_cell), goal_cell, true);
+      aim(w, rng, routes_.next(w.cell, goal_cell), goal_cell, true);
     }
     const double left = distance(position, w.waypoint);
     w.stalled = left < w.closest - 1e-3 || left < config_.reach ? 0 : w.stalled + 1;
     w.closest = std::min(w.closest, left);
   }
 
-  void aim(Walker& w, Cell cell, Cell goal_cell, bool jitter) {
+  void aim(Walker& w, Rng& rng, Cell cell, Cell goal_cell, bool jitter) {
     w.cell = cell;
     w.waypoint = cell == goal_cell ? w.goal : MazeMap::point_of(cell);
     if (cell != goal_cell) {
-      for (double& x : w.waypoint) x -= jitter ? w.rng.uniform(0, config_.waypoint_jitter) : 0.2;
+      for (double& x : w.waypoint) x -= jitter ? rng.uniform(0, config_.waypoint_jitter) : 0.2;
     }
     w.closest = 1e9;
     w.stalled = 0;
   }
 
   const WaypointConfig config_;
-  const Streams streams_;
+  InstanceNoise noise_;
   Routes routes_;
   std::size_t goal_at_, info_size_;  // in an instance's infos
   std::vector<Walker> walkers_;

@@ -97,16 +97,15 @@ std::shared_ptr<NearestReward> fit_nearest(const WindowModel& like, const Window
   const std::vector<int> channels = config.channels.empty() ? all_channels(like.layout()) : config.channels;
   const auto width = static_cast<std::size_t>(like.layout().width());
   const std::int64_t rows_of_window = source.shape()[0];
+  for (const int channel : channels)
+    require(channel >= 0 && channel < like.layout().width(), "channels: expected columns below ", width,
+            ", got ", channel);
   Rng rng(Streams(Purpose::kExtraction, config.seed)[0]);
   std::vector<float> window(static_cast<std::size_t>(rows_of_window) * width), rows;
-  while (rows.size() < static_cast<std::size_t>(config.support_points) * channels.size()) {
+  for (int i = 0; i < config.support_points; ++i) {
     source.draw(Side::kExpert, Part::kTrain, rng, window);
     const float* row = window.data() + rng.below(static_cast<std::uint64_t>(rows_of_window)) * width;
-    for (const int channel : channels) {
-      require(channel >= 0 && channel < static_cast<int>(width), "channels: expected columns below ", width,
-              ", got ", channel);
-      rows.push_back(row[channel]);
-    }
+    for (const int channel : channels) rows.push_back(row[channel]);
   }
   auto reward = std::make_shared<NearestReward>(like.layout(), like.normalizer(), channels, std::move(rows));
   if (!folder.empty()) reward->save(folder / "reward.safetensors");

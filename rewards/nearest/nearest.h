@@ -1,6 +1,6 @@
 // How near a state is to what the expert does: the simplest reward from demonstrations, and the yardstick of others.
 //
-//   r(window) = -mean over its rows of the distance to the nearest expert row, in the channels read, model units
+//   r(row) = -(distance to the nearest expert row), in the channels read, model units
 //
 // It knows neither the base nor what comes next, and pays an agent for standing anywhere that the expert passes.
 #pragma once
@@ -17,8 +17,8 @@ namespace diffreward {
 class NearestReward final : public RewardModel {
  public:
   static constexpr const char* kKind = "diffreward-nearest-1";  // of its files
-  /// Rows [n, channels.size()] of the expert in model units; `layout` has one row. Throws InvalidArgument for sizes
-  /// that do not fit.
+  /// Rows [n, channels.size()] of the expert in model units; `layout` is that of the models, of which single rows are
+  /// scored. Throws InvalidArgument for sizes that do not fit.
   NearestReward(WindowLayout layout, Normalizer normalizer, std::vector<int> channels,
                 std::vector<float> rows);
   /// Throws Error naming the file, the field, what was expected and found.
@@ -37,8 +37,8 @@ class NearestReward final : public RewardModel {
   KdTree rows_;
 };
 
-/// Keeps config.support_points of the expert's rows, in the channels that config reads. With `folder` it writes
-/// reward.safetensors there.
+/// Keeps config.support_points of the expert's rows, drawn with config.seed, in config.channels; of the rest of the config
+/// nothing has a meaning here. With `folder` it writes reward.safetensors there.
 std::shared_ptr<NearestReward> fit_nearest(const WindowModel& like, const WindowSource& source,
                                            const ExtractConfig& config = {},
                                            const std::filesystem::path& folder = {});

@@ -25,8 +25,6 @@ void check_models(const WindowModel& expert, const WindowModel& base) {
   require_same("layout.stride", e.stride, b.stride);
   require_same("layout.action_dim", e.action_dim, b.action_dim);
   require_same("layout.observation_dim", e.observation_dim, b.observation_dim);
-  require_same("schedule.kind", expert.schedule().kind, base.schedule().kind);
-  require_same("schedule.timesteps", expert.schedule().timesteps, base.schedule().timesteps);
   const Normalizer &en = expert.normalizer(), &bn = base.normalizer();
   require_same("normalizer.kind", en.kind(), bn.kind());
   require_same("normalizer.columns", en.columns(), bn.columns());

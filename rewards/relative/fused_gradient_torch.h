@@ -7,7 +7,7 @@
 #include <functional>
 #include <memory>
 
-#include "agents/nets/parameters_torch.h"
+#include "agents/nets/nets_torch.h"
 #include "rewards/relative/half_unet_engine.h"
 #include "rewards/relative/window_mlp_engine.h"
 

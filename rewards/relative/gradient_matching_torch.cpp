@@ -31,10 +31,13 @@ GradientMatching::GradientMatching(const DenoisingModel& expert, const Denoising
       noised_(source, base, config),
       device_(config.device),
       ceiling_(nets_.make(Head::kField)) {
-  require(expert.schedule() == base.schedule(),
-          "schedule: expected the expert model to have the base model's ", base.schedule().kind, " one of ",
-          base.schedule().timesteps, " timesteps, found ", expert.schedule().kind, " of ",
-          expert.schedule().timesteps);
+  const NoiseSchedule &e = expert.schedule(), &b = base.schedule();
+  require(e.kind == b.kind, "schedule.kind: expected the expert model to have the base model's ", b.kind,
+          ", found ", e.kind);
+  require(e.timesteps == b.timesteps,
+          "schedule.timesteps: expected the expert model to have the base model's ", b.timesteps, ", found ",
+          e.timesteps);
+  require(e == b, "schedule: expected the expert model to have the base model's betas, found others");
 }
 
 void GradientMatching::run(const std::filesystem::path& folder) {

@@ -5,8 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "agents/nets/loss_torch.h"
-#include "agents/nets/training_log.h"
+#include "agents/nets/nets_torch.h"
 #include "core/error.h"
 #include "core/progress.h"
 

@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "agents/nets/optimizer_torch.h"
+#include "agents/nets/nets_torch.h"
 #include "rewards/relative/reward_net_torch.h"
 
 namespace diffreward {

@@ -6,7 +6,7 @@
 #include <functional>
 #include <numeric>
 
-#include "agents/nets/noise_torch.h"
+#include "agents/nets/nets_torch.h"
 
 namespace diffreward {
 
@@ -26,13 +26,13 @@ NoisedBatch NoisedSamples::draw(int n, Part part, Draw stream, std::uint64_t ind
         std::floor((i + 1) * config_.expert_share + 1e-9) > std::floor(i * config_.expert_share + 1e-9);
     source_.draw(expert ? Side::kExpert : Side::kBase, part, rng,
                  numbers.subspan(static_cast<std::size_t>(i) * size, size));
-    const auto drawn = static_cast<int>(rng.below(static_cast<std::uint64_t>(model_.schedule().timesteps)));
+    const auto drawn = static_cast<int>(rng.below(static_cast<std::uint64_t>(timesteps_)));
     t.data_ptr<std::int64_t>()[i] = fixed_t.value_or(drawn);
     from_expert.data_ptr<float>()[i] = expert ? 1.0f : 0.0f;
   }
-  const torch::Device device(model_.device());
+  const torch::Device device = levels_.signal.device();
   const torch::Tensor noise = normal({&rng, 1}, shape).to(device), t_there = t.to(device);
-  return {model_.add_noise(x_0.to(device), t_there, noise), t_there, from_expert.to(device)};
+  return {levels_.add_noise(x_0.to(device), t_there, noise), t_there, from_expert.to(device)};
 }
 
 }  // namespace diffreward

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "agents/diffusion/denoising_model.h"
+#include "agents/diffusion/noise_levels_torch.h"
 #include "rewards/relative/relative_reward.h"
 #include "rewards/relative/sample_source.h"
 
@@ -30,9 +31,12 @@ struct NoisedBatch {
 
 class NoisedSamples {
  public:
-  /// All three must live as long.
+  /// Source and config must live as long.
   NoisedSamples(const SampleSource& source, const DenoisingModel& model, const ExtractConfig& config)
-      : source_(source), model_(model), config_(config) {}
+      : source_(source),
+        config_(config),
+        timesteps_(model.schedule().timesteps),
+        levels_(model.schedule(), torch::Device(model.device())) {}
 
   /// Batch number `index` of a stream: x_0 from expert data in the configured share, evenly interleaved,
   /// noised to `t` or to timesteps drawn uniformly. A pure function of its arguments and the seed, drawn on
@@ -41,8 +45,9 @@ class NoisedSamples {
 
  private:
   const SampleSource& source_;
-  const DenoisingModel& model_;
   const ExtractConfig& config_;
+  const int timesteps_;
+  const NoiseLevels levels_;
 };
 
 }  // namespace diffreward

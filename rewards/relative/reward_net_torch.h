@@ -14,7 +14,7 @@
 #include <memory>
 #include <vector>
 
-#include "agents/nets/parameters_torch.h"
+#include "agents/nets/nets_torch.h"
 #include "rewards/relative/fused_gradient_torch.h"
 #include "rewards/relative/relative_reward.h"
 

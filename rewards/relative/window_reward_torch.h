@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "agents/nets/tensor_file_torch.h"
+#include "agents/nets/nets_torch.h"
 #include "rewards/relative/reward_net_torch.h"
 
 namespace diffreward {

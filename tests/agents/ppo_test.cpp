@@ -231,7 +231,7 @@ TEST(Ppo, EqualSeedsGiveEqualAgentsForAnyNumberOfThreads) {
     ToyTask task = point_task(8);
     task.threads = threads;
     const auto env = make_toy(task);
-    Ppo agent(*env, {.decisions = 10, .seed = seed});
+    Ppo agent(*env, {.decisions = 10}, seed);
     agent.train(240);
     std::vector<double> actions(3);
     agent.act({.obs = std::array{-1.0, 0.0, 1.0}}, actions);
@@ -260,8 +260,8 @@ class PpoFile : public ::testing::Test {
 
 TEST_F(PpoFile, ResumesAsIfItHadNeverStopped) {
   const auto env = make_toy(point_task(8)), other = make_toy(point_task(8));
-  const PpoConfig config{.decisions = 10, .hidden = {16, 8}, .seed = 5};
-  Ppo agent(*env, config);
+  const PpoConfig config{.decisions = 10, .hidden = {16, 8}};
+  Ppo agent(*env, config, /*seed=*/5);
   agent.train(800);
   agent.save(path_);
   const auto resumed = Ppo::load(path_, *other);
@@ -346,7 +346,7 @@ TEST(Ppo, RefusesBadSettingsAndSizes) {
   const auto env = make_toy(point_task(2));
   EXPECT_THROW(Ppo(*env, {.gamma = 1.5}), InvalidArgument);
   EXPECT_THROW(Ppo(*make_toy({.autoreset = "next_step"}), {}), InvalidArgument);
-  EXPECT_THROW(Ppo(*env, {.device = "tpu"}), InvalidArgument);
+  EXPECT_THROW(Ppo(*env, {}, 0, "tpu"), InvalidArgument);
   Ppo agent(*env, {});
   std::vector<double> actions(3);
   EXPECT_THROW(agent.act({.obs = std::array{0.0, 0.0}}, actions), InvalidArgument);

@@ -54,5 +54,18 @@ TEST(NoiseSchedule, RefusesOtherKindsAndSizes) {
   EXPECT_THROW(NoiseSchedule("cosine", 1), InvalidArgument);
 }
 
+TEST(NoiseSchedule, OfGivenBetasFollowsTheirClosedForms) {
+  const NoiseSchedule linear("linear", 20), given(linear.beta);
+  EXPECT_EQ(given.kind, "given");
+  EXPECT_EQ(given.alpha_bar, linear.alpha_bar);
+  EXPECT_EQ(given.posterior_variance, linear.posterior_variance);
+  EXPECT_EQ(NoiseSchedule::from_json(given.json()), given);
+  EXPECT_EQ(NoiseSchedule::from_json(linear.json()), linear);
+  EXPECT_FALSE(given == linear);
+  EXPECT_FALSE(given == NoiseSchedule(std::vector<double>(20, 0.1)));
+  EXPECT_THROW(NoiseSchedule(std::vector<double>{0.1, 1}), InvalidArgument);
+  EXPECT_THROW(NoiseSchedule(std::vector<double>{0.1}), InvalidArgument);
+}
+
 }  // namespace
 }  // namespace diffreward

@@ -55,7 +55,7 @@ TEST(IndependentStreams, NoTwoUsesOfThreeSeedsShareAStart) {
     evaluate_agent(*evaluated, agent, 5 * kCount / 2, seed);
     EXPECT_EQ(note(*evaluated, concat("evaluation of seed ", seed)), std::size_t(3 * kCount));
     const auto trained = testing::make_toy(task);
-    Ppo ppo(*trained, {.decisions = 4, .seed = seed});
+    Ppo ppo(*trained, {.decisions = 4}, seed);
     ppo.train(1);
     ppo.train(1);
     EXPECT_EQ(note(*trained, concat("training of seed ", seed)), std::size_t(2 * kCount));

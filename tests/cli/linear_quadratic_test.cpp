@@ -1,13 +1,26 @@
 // The job linear-quadratic from end to end, in small: agents, rewards and environments by their names.
+#include "envs/linear_quadratic/linear_quadratic.h"
+
 #include <gtest/gtest.h>
 
-#include "cli/report.h"
+#include <algorithm>
+
+#include "cli/job.h"
 #include "cli/stage.h"
 #include "tests/cli/run.h"
 #include "tests/core/temporary_folder.h"
 
 namespace diffreward::cli {
 namespace {
+
+TEST(LinearQuadraticJob, ItsExpertIsTheOptimalLaw) {
+  const Job job = plan_job(load_job("linear-quadratic"), "out", {});
+  const auto step = std::ranges::find(job.runs.at(0).steps, "expert_data", &JobStep::name);
+  const auto gain = step->config.at("linear").at("gain").get<std::vector<double>>();
+  const auto optimum = LinearQuadratic::optimal_gain({});
+  for (std::size_t i = 0; i < 8; ++i)
+    EXPECT_NEAR(gain.at(i), optimum[i / 4][i % 4] / LinearQuadratic::kForce, 1e-3);
+}
 
 TEST(LinearQuadraticJob, RunsFromRecordingsToAgents) {
   const TemporaryFolder folder;

@@ -10,7 +10,9 @@
 
 #include "core/progress.h"
 #include "rewards/discriminator/discriminator.h"
+#include "rewards/nearest/nearest.h"
 #include "rewards/reading.h"
+#include "rewards/relative/sample_source.h"
 #include "tests/rewards/closed_form.h"
 
 namespace diffreward {
@@ -33,6 +35,10 @@ struct Pair {
   }
   std::shared_ptr<Discriminator> discriminator() const {
     return train_discriminator(base, expert_data, base_data, {.hidden = {16}, .steps = 30});
+  }
+  std::shared_ptr<NearestReward> nearest() const {
+    const auto windows = windows_of(expert_data, base_data, base.layout(), base.normalizer(), 0.1, 0);
+    return fit_nearest(base, *windows, {.support_points = 64});
   }
 };
 
@@ -61,6 +67,9 @@ Model half_unet(const Pair& pair) {
 }
 Model discriminator(const Pair& pair) {
   return pair.discriminator();
+}
+Model nearest(const Pair& pair) {
+  return pair.nearest();
 }
 Model density_ratio(const Pair& pair) {
   return read_reward(pair.relative({.hidden = {16}}), {.reading = "density_ratio"});
@@ -157,6 +166,7 @@ INSTANTIATE_TEST_SUITE_P(AllRewards, RewardContract,
                                            Case{"MlpOfFourRows", mlp<4>, reload<RelativeReward>},
                                            Case{"HalfUnet", half_unet, reload<RelativeReward>},
                                            Case{"Discriminator", discriminator, reload<Discriminator>},
+                                           Case{"Nearest", nearest, reload<NearestReward>},
                                            Case{"DensityRatio", density_ratio, nullptr},
                                            Case{"Shaped", shaped, nullptr},
                                            Case{"Support", support, nullptr}),

@@ -69,8 +69,11 @@ class Kinds {
     const fs::path file = folder_ / "case";
     if (name == "model") return {file, {model_}, [file] { DiffusionModel::load(file); }};
     if (name == "checkpoint") return checkpoint();
-    if (name == "reward")
-      return {file, {reward("relative"), reward("discriminator")}, [file] { load_reward(file); }};
+    if (name == "reward") {
+      std::vector<std::string> all;
+      for (const RewardEntry& entry : reward_catalog()) all.push_back(reward(entry.name));
+      return {file, all, [file] { load_reward(file); }};
+    }
     if (name == "agent") return agent(file);
     if (name == "stage") return stage();
     if (name == "results")

@@ -36,7 +36,10 @@ def violations(root: pathlib.Path) -> list[str]:
                     target.startswith(("torch/", "ATen/", "c10/")) or target.endswith("_torch.h")
                 ):
                     found.append(f"{where}: headers must not include LibTorch (see agents/tensor.h)")
-                if folder in {"core", "envs", "datasets"} and target.startswith(("torch/", "ATen/")):
+                inside = target.split("/")[:2]
+                if path.parent == root / "agents" / "nets" and below == "agents" and inside[1] not in {"nets", "kernels", "parallel.h"}:
+                    found.append(f"{where}: agents/nets stands below the rest of agents")
+                if folder in {"core", "envs", "report", "datasets"} and target.startswith(("torch/", "ATen/")):
                     found.append(f"{where}: {folder} builds without LibTorch")
     return found
 

@@ -153,3 +153,25 @@ def test_stable_baselines_evaluates_it(model):
     returns, lengths = evaluate_policy(dr.Planner(model, **WALK), envs, n_eval_episodes=8, return_episode_rewards=True,
                                        warn=False)
     assert lengths == [150] * 8 and np.mean(returns) > 20
+
+
+def test_a_guide_may_look_at_no_plan_that_is_being_made_and_others_wait(model):
+    import threading
+
+    planner = None
+
+    def looks(x, t):
+        planner.plan
+        return x.sum((1, 2))
+
+    planner = dr.Planner(model, dr.Guide(looks), sampler="ddim", steps=2)
+    with pytest.raises(RuntimeError, match="leave it alone"):
+        planner.predict(np.ones((2, 4)))
+
+    calm = dr.Planner(model, dr.Guide(lambda x, t: x.sum((1, 2))), sampler="ddim", steps=2)
+    reader = threading.Thread(target=lambda: [calm.plan for _ in range(50)])
+    reader.start()
+    for _ in range(5):
+        calm.predict(np.ones((2, 4)), episode_start=np.ones(2, dtype=bool))
+    reader.join(timeout=30)
+    assert not reader.is_alive()

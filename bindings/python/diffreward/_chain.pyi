@@ -97,7 +97,7 @@ def describe_commands() -> str:
     """
     Every command with its fields, as JSON text.
     """
-def extract_models(expert: Model, base: Model, expert_windows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], base_windows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], method: str, config: str, folder: os.PathLike | str | bytes) -> str:
+def extract_models(expert: Model, base: Model, expert_windows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], base_windows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], method: str, config: str, folder: os.PathLike | str | bytes, threads: typing.SupportsInt | typing.SupportsIndex, progress: bool) -> str:
     """
     Extracts a reward from models and windows [n, horizon, width] into a folder; returns its report as JSON.
     """

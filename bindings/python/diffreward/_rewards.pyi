@@ -43,7 +43,7 @@ class RewardModel:
         """
 def load_reward(path: os.PathLike | str | bytes, reading: str, device: str = 'cpu') -> RewardModel:
     """
-    Loads a relative reward or a discriminator; `reading` is a ReadingConfig as JSON text.
+    Loads a learned reward; `reading` is a ReadingConfig as JSON text.
     """
 def rewarded(batch: diffreward._envs.Batch, reward: RewardModel) -> diffreward._envs.Batch:
     """

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from diffreward._arrays import Array, like, native, timesteps
+from diffreward._plain import plain
 from diffreward.data import Dataset, open_dataset
 from diffreward.own import Denoiser, extract_own, native_guide
 from diffreward.registration import env_options
@@ -207,23 +208,6 @@ class Agent(Stage):
 
 
 _PRODUCTS = {"generate": Recording, "train": DiffusionModel, "extract": ExtractedReward, "rl": Agent}
-
-
-def plain(value: Any) -> Any:
-    """As JSON has it; stages by their folders."""
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, Reward):
-        return value.file
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
 
 
 def _with_reading(command: str, reward: Reward, config: dict[str, Any], extra: dict[str, Any]) -> None:

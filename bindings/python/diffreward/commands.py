@@ -9,7 +9,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union
 
+from diffreward._arrays import Array
 from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage, run_stage
+from diffreward.own import Denoiser
 
 Path = Union[str, "os.PathLike[str]"]
 
@@ -53,7 +55,8 @@ def generate(
     Args:
         env: a table of id: environment (diffreward envs) ["Maze2D-UMaze-v0"]; options: options of the environment, see
             its page [{}]
-        policy: who acts: waypoints, random, or a saved agent or diffusion model (file or folder) ["waypoints"]
+        policy: who acts: one of `diffreward catalog agents`, or a saved agent or diffusion model (file or folder)
+            ["waypoints"]
         role: the side of a pair that is recorded; empty for expert where the options of the environment say which task
             is wanted, and base where they do not ("", "base", "expert") [""]
         steps: transitions to record [600000]
@@ -74,10 +77,7 @@ def generate(
             states by a PD controller ("actions", "states") ["actions"]; gain: of the controller, action per distance
             [10.0]; damping: of the controller, action per difference in velocity [1.0]
         sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
-            denoising steps, 0 for all [0]; scale: strength of the guide [0.0]; scale_by_variance: multiply the guide by
-            the posterior variance [false]; guide_at: guide the noised sample, or the predicted clean one ("x_t", "x0")
-            ["x_t"]; guide_steps: guide updates per denoising step [1]; stop_guide_below: no guide at timesteps below
-            this [0]; clip: clip the predicted clean sample to [-1, 1] [true]; seed: seed of the noise [0]
+            denoising steps, 0 for all [0]; clip: clip the predicted clean sample to [-1, 1] [true]
         device: of a saved agent, cpu or cuda ("cpu", "cuda") ["cpu"]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
@@ -215,10 +215,10 @@ def train(
 
 def extract(
     *,
-    base: Path,
-    expert_data: Path,
-    base_data: Path,
-    expert: Path | None = None,
+    base: Union[Path, Denoiser],
+    expert_data: Union[Path, Array],
+    base_data: Union[Path, Array],
+    expert: Union[Path, Denoiser] | None = None,
     method: Literal["relative", "discriminator", "nearest"] = 'relative',
     net: Literal["mlp", "unet"] = 'mlp',
     window: int = 1,
@@ -246,12 +246,14 @@ def extract(
 ) -> ExtractedReward:
     """Extract the relative reward of two models.
 
+    Models may be of your own (``Denoiser``), with samples [n, rows, width] in their units as data.
+
     Args:
         expert: expert model [""]
         base: base model [""]
         expert_data: data of the expert [""]
         base_data: data of the base [""]
-        method: gradient matching, or an expert-vs-base classifier ("relative", "discriminator", "nearest") ["relative"]
+        method: which reward: `diffreward catalog rewards` ("relative", "discriminator", "nearest") ["relative"]
         net: MLP over windows of rows, or a half U-Net over the sample ("mlp", "unet") ["mlp"]
         window: contiguous rows per evaluation of the MLP [1]
         hidden: units of the MLP [[64, 64]]

@@ -24,7 +24,7 @@ class Heatmap:
     x: np.ndarray  #: [X] row positions, the first number of an observation
     y: np.ndarray  #: [Y] column positions, the second one
     extent: tuple[float, float, float, float]  #: what ``imshow`` takes: left, right, bottom, top
-    support: np.ndarray | None  #: [X, Y] p-values under the base data (``Reward.support``); None for a discriminator
+    support: np.ndarray | None  #: [X, Y] p-values under the base data (``Reward.support``); None where the reward has none
     peak: tuple[float, float]  #: (x, y) of the greatest value where the ball touches no wall
     goal: tuple[float, float] | None  #: (x, y) that the two figures below compare with
     peak_to_goal: float | None  #: Euclidean distance, cells

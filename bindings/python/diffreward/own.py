@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from diffreward._arrays import Array, is_tensor, like, native, timesteps
+from diffreward._plain import plain
 
 
 class Denoiser:
@@ -66,7 +67,7 @@ class Denoiser:
 
     def sample(self, n: int, shape: Sequence[int], *, guide: Any = None, **sampler: Any) -> np.ndarray:
         """n samples [n, rows, width] float32 of ``shape`` (rows, width), led by a guide; as ``DiffusionModel.sample``."""
-        return self.native(tuple(shape)).sample(n, {}, json.dumps({"clip": False, **sampler}), native_guide(guide))
+        return self.native(tuple(shape)).sample(n, {}, json.dumps(plain(sampler)), native_guide(guide))
 
     def native(self, shape: tuple[int, ...]) -> Any:
         """The native model of samples [rows, width]."""
@@ -174,6 +175,8 @@ def extract_own(given: Mapping[str, Any]) -> tuple[str, dict[str, Any], Any]:
     from diffreward import _chain
 
     config = {name: value for name, value in given.items() if value is not None}
+    if config.pop("reuse", False):
+        raise ValueError("reuse: expected models in files, got models of your own, whose making is unknown")
     expert, base = config.pop("expert", None), config.pop("base", None)
     windows = {}
     for side in ("expert_data", "base_data"):
@@ -181,20 +184,20 @@ def extract_own(given: Mapping[str, Any]) -> tuple[str, dict[str, Any], Any]:
         if windows[side].ndim != 3:
             raise ValueError(f"{side}: expected samples [n, rows, width], got {windows[side].ndim} dimensions")
     shape = windows["base_data"].shape[1:]
-    method = config.pop("method", "relative")
-    for name in ("reuse", "threads", "progress"):
-        config.pop(name, None)
+    method, threads, progress = (config.pop(name, default) for name, default in
+                                 (("method", "relative"), ("threads", 0), ("progress", True)))
     models = {}
     for name, model in (("expert", expert), ("base", base)):
         if model is not None and not isinstance(model, Denoiser):
             raise ValueError(f"{name}: expected a Denoiser as the other model is, got {type(model).__name__}")
         models[name] = None if model is None else model.native(shape)
-    if models["base"] is None or (models["expert"] is None and method == "relative"):
-        raise ValueError("expected an expert and a base model")
+    if models["base"] is None:
+        raise ValueError("base: expected a Denoiser, got none")
     out, temporary = config.pop("out", None), None
     if not out:
         temporary = tempfile.TemporaryDirectory(prefix="diffreward_extract_")
         out = temporary.name
     figures = json.loads(_chain.extract_models(models["expert"], models["base"], windows["expert_data"],
-                                               windows["base_data"], method, json.dumps(config), os.fspath(out)))
+                                               windows["base_data"], method, json.dumps(plain(config)), os.fspath(out), threads,
+                                               progress))
     return os.fspath(out), figures, temporary

@@ -9,7 +9,8 @@ from typing import Any, Union
 import numpy as np
 
 from diffreward._arrays import Array, flags, like, native
-from diffreward.chain import DiffusionModel, plain
+from diffreward._plain import plain
+from diffreward.chain import DiffusionModel
 from diffreward.own import native_guide
 from diffreward.reward import Reward
 

@@ -17,7 +17,7 @@ RewardLike = Union[str, "os.PathLike[str]", "Reward", Callable[..., Any]]
 
 
 class Reward:
-    """A learned reward: a relative reward or a discriminator, with a reading. Made by ``load_reward``.
+    """A learned reward of any kind (`diffreward catalog rewards`), with a reading. Made by ``load_reward``.
 
     Calling it pays transitions with the signature of the imitation library,
     ``reward(obs, actions, next_obs, dones) -> [n]``, so that it fits ``imitation``'s ``RewardVecEnvWrapper``. A
