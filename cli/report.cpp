@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "cli/stage.h"
@@ -45,6 +46,15 @@ StepRecord record_of(const JobStep& step) {
   const Json record = stage_record(step.folder);
   return {step.name, step.folder, record.at("key").at("config"), record.at("result"),
           record.value("seconds", 0.0)};
+}
+
+Estimate ratio_of_means(const std::vector<double>& a, const std::vector<double>& b) {
+  const double below = mean(b), ratio = mean(a) / below;
+  std::vector<double> linear;
+  for (std::size_t i = 0; i < a.size(); ++i) linear.push_back(ratio + (a[i] - ratio * b[i]) / below);
+  if (const Estimate divisor = mean_of_runs(b); divisor.low <= 0 && divisor.high >= 0)
+    return {ratio, -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
+  return mean_of_runs(linear);
 }
 
 namespace {
@@ -91,15 +101,6 @@ double number_at(Records& records, const JobRun& run, const std::string& path) {
   if (value.is_object() && value.contains("value")) value = Json(value.at("value"));
   if (!value.is_number()) throw Error(concat(path, ": expected a number, found ", brief(value)));
   return value;
-}
-
-/// The mean of a over that of b, [seeds] each. Student's interval of the linearised ratio (the delta method),
-/// which stands where b is 0 for some seed, too.
-Estimate ratio_of_means(const std::vector<double>& a, const std::vector<double>& b) {
-  const double below = mean(b), ratio = mean(a) / below;
-  std::vector<double> linear;
-  for (std::size_t i = 0; i < a.size(); ++i) linear.push_back(ratio + (a[i] - ratio * b[i]) / below);
-  return mean_of_runs(linear);
 }
 
 /// The runs of each seed; all of them where seeds are no axis.
