@@ -74,7 +74,7 @@ MazeRecipe MazeRecipe::chosen() const {
   choose(recipe.batch, recipe.rows < 8 ? 256 : 128);
   choose(recipe.path_stride, length <= kShort ? 8 : 16);
   choose(recipe.path_rows, to_multiple(std::min(24.0, 0.95 * recipe.episode_steps / recipe.path_stride), 4));
-  choose(recipe.guide_scale, length <= kShort ? 12 : 20);
+  choose(recipe.guide_scale, length <= kShort ? 12 : 120);
   choose(recipe.env_steps, kIteration * to_multiple(40 + 4.6 * (length - 6), 10));
   return recipe;
 }

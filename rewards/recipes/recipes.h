@@ -24,7 +24,7 @@ namespace diffreward {
 ///   path_stride     8 for L <= 7, else 16                        8      16      16
 ///   path_rows       0.95 episode_steps / path_stride, to 4,      24     20      24
 ///                   at most 24
-///   guide_scale     12 for L <= 7, else 20
+///   guide_scale     12 for L <= 7, else 120
 ///   env_steps       32768 times 40 + 4.6 (L - 6), to 10          40     60      100
 ///
 /// The reward's models see few rows where corridors are short (docs/design/0004), those of whole paths nearly
