@@ -161,8 +161,8 @@ void rl_section(Page& page, std::span<const StepRecord> steps) {
     for (const std::string& judge : judges) {
       row.push_back(found.contains(judge) ? with_interval(found.at(judge).at("return")) : "-");
       if (truth == steps.end()) continue;
-      const double share = value_of(step, judge) / value_of(*truth, judge);
-      row.push_back(std::isfinite(share) ? number(share) : "-");
+      const double own = value_of(step, judge), best = value_of(*truth, judge);
+      row.push_back(own >= 0 && best > 0 ? number(own / best) : "-");  // costs have no shares
     }
     if (distances) {
       const Json& first = found.begin().value();

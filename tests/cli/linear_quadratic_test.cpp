@@ -7,6 +7,7 @@
 
 #include "cli/job.h"
 #include "cli/stage.h"
+#include "core/file.h"
 #include "tests/cli/run.h"
 #include "tests/core/temporary_folder.h"
 
@@ -41,7 +42,11 @@ TEST(LinearQuadraticJob, RunsFromRecordingsToAgents) {
   EXPECT_GT(per_step("expert_data"), per_step("base_data") + 0.1) << "the optimal law against a weak one";
   const Json figures = Json::parse(outcome.out).at("figures");
   EXPECT_EQ(figures.size(), 4u);
-  EXPECT_TRUE(std::filesystem::exists(folder / "out" / "report.html"));
+  const std::string page = read_file(folder / "out" / "report.html");
+  const auto row = page.find("rl reward");
+  ASSERT_NE(row, std::string::npos);
+  EXPECT_NE(page.substr(row, 400).find(">-<"), std::string::npos)
+      << "of negative returns there are no shares";
 }
 
 }  // namespace
