@@ -16,6 +16,7 @@ TEST(RatioOfMeans, HasNoIntervalWhereTheDivisorMayBeZero) {
   const Estimate unbounded = ratio_of_means({0.5, 0.6, 0.4}, {0, 0, 0.002});
   EXPECT_NEAR(unbounded.value, 750, 1e-9);
   EXPECT_TRUE(std::isinf(unbounded.low) && std::isinf(unbounded.high));
+  EXPECT_FALSE(std::isfinite(ratio_of_means({0.5, 0.6}, {0, 0}).value)) << "no figure, and no error";
 }
 
 /// 95 % of such intervals hold the ratio of the true means, 3 / 2.
