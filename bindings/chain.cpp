@@ -308,7 +308,6 @@ struct PlanSettings {
   }
 };
 
-/// A planner over any number of instances, which keeps their plans from one call to the next.
 /// Calls a function at the end of its scope.
 template <class Function>
 class ScopeEnd {
@@ -322,6 +321,7 @@ class ScopeEnd {
   Function function_;
 };
 
+/// A planner over any number of instances, which keeps their plans from one call to the next.
 class ModelPlanner {
  public:
   ModelPlanner(const Model& model, const AnyGuide* guide, const std::string& config)

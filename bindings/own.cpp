@@ -20,7 +20,7 @@ class Shared {
     object_ = py::object();
   }
 
-  /// The method's answer to arrays, shaped as `like`. Ctrl-C is answered here, since native code holds no lock.
+  /// The method's answer to arrays, which must be of this shape. Ctrl-C is answered here, since native code holds no lock.
   template <class... Arrays>
   at::Tensor call(const char* method, at::IntArrayRef shape, const at::Tensor& x, const at::Tensor& t,
                   const Arrays&... more) const {
