@@ -95,7 +95,7 @@ class Trainer {
         held_out_(windows_, split_.test),
         batches_(model_.impl(), windows_, config_),
         held_out_batches_(model_.impl(), windows_, config_),
-        optimizer_(model_.impl().net->parameters, average_.impl().net->parameters),
+        optimizer_(model_.impl().net->parameters, &average_.impl().net->parameters),
         data_{{"rows", data.size()},
               {"episodes", data.episodes().size()},
               {"windows", windows_.count()},

@@ -408,6 +408,20 @@ void mish_gradient(std::size_t count, const T* x, const T* dy, T* dx) {
 }
 
 template <class T>
+void relu(std::size_t count, const T* x, T* y) {
+  each<T>(count,
+          [&](auto d, std::size_t i) { hn::StoreU(hn::Max(hn::LoadU(d, x + i), hn::Zero(d)), d, y + i); });
+}
+
+template <class T>
+void relu_gradient(std::size_t count, const T* y, const T* dy, T* dx) {
+  each<T>(count, [&](auto d, std::size_t i) {
+    const auto positive = hn::Gt(hn::LoadU(d, y + i), hn::Zero(d));
+    hn::StoreU(hn::IfThenElseZero(positive, hn::LoadU(d, dy + i)), d, dx + i);
+  });
+}
+
+template <class T>
 void silu(std::size_t count, const T* a, T* value, T* slope) {
   each<T>(count, [&](auto d, std::size_t i) {
     const auto x = hn::LoadU(d, a + i), p = sigmoid(d, x), s = hn::Mul(x, p);
@@ -470,11 +484,12 @@ void adam(std::size_t count, const AdamStep& step, T* weight, T* gradient, T* m,
     const auto root = hn::MulAdd(hn::Sqrt(new_v), set(1 / std::sqrt(step.correction2)), set(step.epsilon));
     const auto kept = hn::Mul(hn::LoadU(d, weight + i), set(1 - step.lr * step.weight_decay));
     const auto w = hn::NegMulAdd(hn::Div(new_m, root), set(step.lr / step.correction1), kept);
-    const auto mean = hn::LoadU(d, average + i);
     hn::StoreU(w, d, weight + i);
     hn::StoreU(hn::Zero(d), d, gradient + i);
     hn::StoreU(new_m, d, m + i);
     hn::StoreU(new_v, d, v + i);
+    if (average == nullptr) return;
+    const auto mean = hn::LoadU(d, average + i);
     const auto way = hn::Sub(w, mean);  // from the nearer end, so that shares of 0 and 1 are exact
     hn::StoreU(step.average_weight < 0.5 ? hn::MulAdd(way, set(step.average_weight), mean)
                                          : hn::NegMulAdd(way, set(1 - step.average_weight), w),
@@ -964,6 +979,8 @@ const Kernels<T>& table() {
                                            linear_attention_gradient<T>,
                                            mish<T>,
                                            mish_gradient<T>,
+                                           relu<T>,
+                                           relu_gradient<T>,
                                            silu<T>,
                                            silu_shifted<T>,
                                            silu_tangent_gradient<T>,

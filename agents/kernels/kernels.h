@@ -122,6 +122,10 @@ struct Kernels {
   void (*mish)(std::size_t count, const T* x, T* y);
   /// dx = mish'(x) dy; dx may be dy.
   void (*mish_gradient)(std::size_t count, const T* x, const T* dy, T* dx);
+  /// y = max(x, 0), count numbers; y may be x.
+  void (*relu)(std::size_t count, const T* x, T* y);
+  /// dx = dy where relu's y is positive, else 0; dx may be dy.
+  void (*relu_gradient)(std::size_t count, const T* y, const T* dy, T* dx);
   /// value = silu(a), slope = silu'(a), count numbers.  Elfwing et al. 2018
   void (*silu)(std::size_t count, const T* a, T* value, T* slope);
   /// The same over [n][rows][channels] after a += shift, sequence i's at shift + i * shift_stride.
@@ -136,7 +140,7 @@ struct Kernels {
   void (*multiply)(std::size_t count, const T* a, const T* b, T* y);
   /// y = a b + y.
   void (*multiply_add)(std::size_t count, const T* a, const T* b, T* y);
-  /// One step over `count` numbers; the gradient is zero afterwards.
+  /// One step over `count` numbers; the gradient is zero afterwards. `average` may be null.
   void (*adam)(std::size_t count, const AdamStep& step, T* weight, T* gradient, T* m, T* v, T* average);
   /// y += x.
   void (*add)(std::size_t count, const T* x, T* y);

@@ -17,9 +17,9 @@ constexpr std::size_t kPiece = 1 << 16;  // numbers that a thread takes at a tim
 
 }  // namespace
 
-Optimizer::Optimizer(Parameters& net, Parameters& average)
+Optimizer::Optimizer(Parameters& net, Parameters* average)
     : weights_(net.flatten()),
-      average_(average.flatten()),
+      average_(average != nullptr ? average->flatten() : torch::Tensor()),
       gradient_(net.collect_gradients()),
       m_(torch::zeros_like(weights_)),
       v_(torch::zeros_like(weights_)) {}
@@ -33,9 +33,9 @@ void Optimizer::step(const OptimizerSettings& settings, double norm) {
   const double scale =
       settings.gradient_clip > 0 && norm > settings.gradient_clip ? settings.gradient_clip / norm : 1;
   ++steps_;
-  // A young average forgets faster, so that it does not carry the initial weights into short runs.
   const auto age = static_cast<double>(steps_);
-  const double fresh = 1 - std::min(settings.ema, (1 + age) / (10 + age));
+  const double fresh =
+      1 - (settings.young_ema ? std::min(settings.ema, (1 + age) / (10 + age)) : settings.ema);
   if (weights_.is_cpu()) {
     const kernels::AdamStep step{.lr = settings.lr,
                                  .beta1 = kBeta1,
@@ -49,11 +49,14 @@ void Optimizer::step(const OptimizerSettings& settings, double norm) {
     const auto count = static_cast<std::size_t>(weights_.numel());
     parallel_each((count + kPiece - 1) / kPiece, [&](std::size_t piece) {
       const std::size_t begin = piece * kPiece;
-      const auto at = [&](const torch::Tensor& tensor) { return tensor.data_ptr<float>() + begin; };
+      const auto at = [&](const torch::Tensor& tensor) {
+        return tensor.defined() ? tensor.data_ptr<float>() + begin : nullptr;
+      };
       kernels::kernels<float>().adam(std::min(kPiece, count - begin), step, at(weights_), at(gradient_),
                                      at(m_), at(v_), at(average_));
     });
-    for (const torch::Tensor& changed : {weights_, average_}) torch::autograd::impl::bump_version(changed);
+    for (const torch::Tensor& changed : {weights_, average_})
+      if (changed.defined()) torch::autograd::impl::bump_version(changed);
     return;
   }
   if (scale != 1) gradient_.mul_(scale);
@@ -61,22 +64,25 @@ void Optimizer::step(const OptimizerSettings& settings, double norm) {
       torch::full({}, static_cast<double>(steps_), torch::dtype(torch::kFloat).device(weights_.device()));
   at::_fused_adamw_({weights_}, {gradient_}, {m_}, {v_}, {}, {count}, settings.lr, kBeta1, kBeta2,
                     settings.weight_decay, kEpsilon, /*amsgrad=*/false, /*maximize=*/false);
-  average_.lerp_(weights_, fresh);
+  if (average_.defined()) average_.lerp_(weights_, fresh);
   gradient_.zero_();
 }
 
 NamedTensors Optimizer::state() const {
-  return {{"weights", weights_}, {"ema", average_}, {"adam_m", m_}, {"adam_v", v_}};
+  NamedTensors tensors{{"weights", weights_}, {"adam_m", m_}, {"adam_v", v_}};
+  if (average_.defined()) tensors["ema"] = average_;
+  return tensors;
 }
 
-void Optimizer::restore(const Safetensors& state, std::int64_t steps, const std::filesystem::path& file) {
+void Optimizer::restore(const Safetensors& state, std::int64_t steps, const std::filesystem::path& file,
+                        const std::string& prefix) {
   const torch::NoGradGuard no_grad;
   for (auto& [name, tensor] : this->state()) {
-    const TensorBytes& found = state.at(name);
+    const TensorBytes& found = state.at(prefix + name);
     if (found.dtype != "F32" || !tensor.sizes().equals(found.shape))
-      throw Error(concat(file.string(), ": tensor '", name, "': expected F32 ", tensor.sizes(), ", found ",
-                         found.dtype, " ", at::IntArrayRef(found.shape)));
-    tensor.copy_(tensor_from(found, concat(file.string(), ": tensor '", name, "'")));
+      throw Error(concat(file.string(), ": tensor '", prefix, name, "': expected F32 ", tensor.sizes(),
+                         ", found ", found.dtype, " ", at::IntArrayRef(found.shape)));
+    tensor.copy_(tensor_from(found, concat(file.string(), ": tensor '", prefix, name, "'")));
   }
   steps_ = steps;
 }

@@ -14,13 +14,14 @@ struct OptimizerSettings {
   double weight_decay = 1e-4;
   double ema = 0.995;        // decay of the averaged weights
   double gradient_clip = 1;  // largest gradient norm; 0 for none
+  bool young_ema = true;     // a young average forgets faster: short runs are rid of the initial weights
 };
 
 class Optimizer {
  public:
-  /// Flattens both nets; gradients of `net` collect in one vector. `average` ends up with the averaged
-  /// weights.
-  Optimizer(Parameters& net, Parameters& average);
+  /// Flattens both nets; gradients of `net` collect in one vector. `average`, a net of the same parameters or none,
+  /// ends up with the averaged weights.
+  explicit Optimizer(Parameters& net, Parameters* average = nullptr);
 
   /// Euclidean norm of the gradient.
   double gradient_norm() const;
@@ -29,13 +30,14 @@ class Optimizer {
   void step(const OptimizerSettings& settings, double norm);
 
   std::int64_t steps() const { return steps_; }
-  /// weights, ema, adam_m, adam_v: each [count].
+  /// weights, ema (where there is one), adam_m, adam_v: each [count].
   NamedTensors state() const;
-  /// Restores that. Throws Error naming `file` and the tensor that does not fit.
-  void restore(const Safetensors& state, std::int64_t steps, const std::filesystem::path& file);
+  /// Restores that, from tensors named `prefix` + name. Throws Error naming `file` and the tensor that does not fit.
+  void restore(const Safetensors& state, std::int64_t steps, const std::filesystem::path& file,
+               const std::string& prefix = "");
 
  private:
-  torch::Tensor weights_, average_;  // views into the nets
+  torch::Tensor weights_, average_;  // views into the nets; the latter undefined where there is none
   torch::Tensor gradient_, m_, v_;
   std::int64_t steps_ = 0;
 };

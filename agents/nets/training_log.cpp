@@ -99,8 +99,10 @@ TrainingLog::TrainingLog(std::filesystem::path path, std::int64_t last_step) : p
   if (std::filesystem::exists(path_)) {
     std::istringstream lines(read_file(path_));
     for (std::string text; std::getline(lines, text);)
-      if (const auto line = parse_line(text); line && (*line)["step"].get<std::int64_t>() <= last_step)
+      if (const auto line = parse_line(text); line && (*line)["step"].get<std::int64_t>() <= last_step) {
         kept += text + "\n";
+        lines_.push_back(*line);
+      }
   }
   write_file(path_, kept);
   file_.open(path_, std::ios::app);

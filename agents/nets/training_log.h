@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <vector>
 
 #include "core/config.h"
 
@@ -14,12 +15,15 @@ class TrainingLog {
   /// Appends to `path`, first dropping lines past `last_step` (a resumed run writes those again) and
   /// half-written ones. An empty path writes nothing. Throws Error when the file cannot be written.
   TrainingLog(std::filesystem::path path, std::int64_t last_step);
+  /// The lines that were kept from before, in order.
+  const std::vector<Json>& lines() const { return lines_; }
   /// Writes one line and flushes it.
   void write(const Json& line);
 
  private:
   std::filesystem::path path_;
   std::ofstream file_;
+  std::vector<Json> lines_;
 };
 
 /// Writes the numbers of a metrics.jsonl as scalars into `folder`/events.out.tfevents.diffreward,

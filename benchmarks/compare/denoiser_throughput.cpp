@@ -143,7 +143,7 @@ class Job {
         windows_(data_, model_.layout(), false),
         pool_(windows_, {0, 1, 2, 3, 4, 5, 6, 7}),
         batches_(model_.impl(), windows_, train_),
-        optimizer_(model_.impl().net->parameters, average_.impl().net->parameters),
+        optimizer_(model_.impl().net->parameters, &average_.impl().net->parameters),
         guide_(c),
         start_{{0, std::vector(std::size_t(c.observations), 0.5f)}},
         rho_mlp_("mlp", c),

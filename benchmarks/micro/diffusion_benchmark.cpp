@@ -73,7 +73,7 @@ struct Loop {
         windows(data(), net.layout(), false),
         pool(windows, {0, 1, 2, 3, 4, 5, 6, 7}),
         batches(net.impl(), windows, train),
-        optimizer(net.impl().net->parameters, average.impl().net->parameters),
+        optimizer(net.impl().net->parameters, &average.impl().net->parameters),
         batch(batches.make(pool, train.batch, 0)) {}
   torch::Tensor forward() const { return net.impl().net->forward(batch.x_t, batch.t); }
 

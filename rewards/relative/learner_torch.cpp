@@ -20,7 +20,7 @@ constexpr std::int64_t kLogEvery = 50;  // steps
 
 Learner::Learner(const ExtractConfig& config, std::unique_ptr<RewardNet> net, RewardNet& kept)
     : net_(std::move(net)),
-      optimizer_(net_->parameters, kept.parameters),
+      optimizer_(net_->parameters, &kept.parameters),
       settings_{.lr = config.lr, .weight_decay = config.weight_decay, .ema = kAverage, .gradient_clip = 0} {}
 
 double Learner::step(const torch::Tensor& loss) {

@@ -1,0 +1,47 @@
+// MLPs of ReLU layers: policies, critics, clones.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+#include <vector>
+
+#include "agents/nets/parameters_torch.h"
+
+namespace diffreward {
+
+struct MlpShape {
+  int in = 0;
+  std::vector<int> hidden;
+  int out = 0;
+  bool layer_norm = false;
+};
+
+/// Some equal nets with weights of their own that read the same rows: layers x W^T + b, each but the last followed by a
+/// normalisation (Ba et al. 2016) if `layer_norm`, and ReLU. On a CPU one node of LibTorch's graph, whose threads share
+/// nets and rows rather than each product; its results are those of the ATen operations to rounding.
+class Mlp {
+ public:
+  /// Layer k of net i has the parameters `name`.i.k.weight and so on, `name`.k.weight where there is one net. The
+  /// parameters must stay where they are.
+  Mlp(Parameters& parameters, const std::string& name, const MlpShape& shape, int nets = 1);
+
+  /// x: [n, in] -> [nets, n, out]. Not `trained`: the parameters are constants, only x has a gradient.
+  torch::Tensor operator()(const torch::Tensor& x, bool trained = true) const;
+
+ private:
+  struct Layer {
+    torch::Tensor weight, bias;  // [out, in], [out]
+    torch::Tensor scale, shift;  // [out], of the normalisation; undefined without
+  };
+  struct Node;
+
+  torch::Tensor by_aten(const torch::Tensor& x, bool trained) const;
+  bool fused(const torch::Tensor& x) const;
+
+  const Parameters* parameters_;
+  MlpShape shape_;
+  std::vector<std::vector<Layer>> nets_;
+};
+
+}  // namespace diffreward
