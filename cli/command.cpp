@@ -272,6 +272,21 @@ bool is_utf8(const std::string& text) {
   }
 }
 
+/// The texts beside the groups that arguments give: {"algorithm": "sac"}.
+Json texts_in(std::span<const std::string> args, const std::vector<FieldInfo>& infos) {
+  Json texts = Json::object();
+  for (const FieldInfo& field : infos) {
+    if (field.kind != "text" || field.name.find('.') != field.name.npos) continue;
+    const std::string option = option_of(field, infos);
+    for (std::size_t k = 0; k < args.size(); ++k) {
+      if (args[k] == option && k + 1 < args.size() && is_utf8(args[k + 1])) texts[field.name] = args[k + 1];
+      if (args[k].starts_with(option + "=") && is_utf8(args[k]))
+        texts[field.name] = args[k].substr(option.size() + 1);
+    }
+  }
+  return texts;
+}
+
 /// Thrown to leave parsing when help was asked for.
 struct HelpShown {
   std::string text;
@@ -313,10 +328,11 @@ Json parse_flags(const Command& command, std::span<const std::string> args, Comm
   }
   if (nested) app.footer("The last part of a dotted name is enough where no other option's name ends so.");
 
+  const std::vector<FieldInfo> chosen = with_values(infos, texts_in(args, infos));
   std::vector<std::string> reversed;  // CLI11 reads its vector from the back
   for (const std::string& arg : args) {
     if (!is_utf8(arg)) throw UsageError(concat("expected options in UTF-8, got '", brief(arg), "'"));
-    reversed.insert(reversed.begin(), arg.starts_with("--") ? resolve_option(arg, infos) : arg);
+    reversed.insert(reversed.begin(), arg.starts_with("--") ? resolve_option(arg, chosen) : arg);
   }
   try {
     app.parse(reversed);

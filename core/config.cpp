@@ -126,7 +126,22 @@ std::vector<FieldInfo> fields_named(std::string_view name, const std::vector<Fie
   if (name.find('.') == name.npos)
     std::ranges::copy_if(fields, std::back_inserter(found),
                          [&](const FieldInfo& field) { return field.name.ends_with(ending); });
-  return found;
+  if (found.size() < 2) return found;
+  std::vector<FieldInfo> chosen;
+  std::ranges::copy_if(found, std::back_inserter(chosen), [&](const FieldInfo& field) {
+    const std::string group = field.name.substr(0, field.name.find('.'));
+    return std::ranges::any_of(fields, [&](const FieldInfo& one) {
+      return one.kind == "text" && one.name.find('.') == one.name.npos && one.value == group;
+    });
+  });
+  return chosen.size() == 1 ? chosen : found;
+}
+
+std::vector<FieldInfo> with_values(std::vector<FieldInfo> fields, const Json& given) {
+  for (FieldInfo& field : fields)
+    if (field.kind == "text" && given.contains(field.name) && given.at(field.name).is_string())
+      field.value = given.at(field.name);
+  return fields;
 }
 
 std::vector<std::string> short_names(const std::vector<FieldInfo>& fields) {
@@ -147,7 +162,7 @@ std::vector<std::string> short_names(const std::vector<FieldInfo>& fields) {
 Json expand_names(const Json& given, const std::vector<FieldInfo>& fields, Json* unknown) {
   require(given.is_object(), "config: expected a table of keys, got ", brief(given));
   Json out = Json::object();
-  expand(given, fields, "", out, unknown);
+  expand(given, with_values(fields, given), "", out, unknown);
   return out;
 }
 

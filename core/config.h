@@ -65,8 +65,12 @@ std::string unknown_name(std::string_view what, std::string_view name,
 bool is_group(std::string_view name, const std::vector<FieldInfo>& fields);
 
 /// The fields that a name stands for: its own; of a group the first field, if that is a text; else all whose
-/// dotted names end with it as their last part. None for an unknown name, several for an ambiguous one.
+/// dotted names end with it as their last part, or the one of them whose group is the value of a text beside the groups:
+/// with {"algorithm": "sac"} "lr" is "sac.lr". None for an unknown name, several for an ambiguous one.
 std::vector<FieldInfo> fields_named(std::string_view name, const std::vector<FieldInfo>& fields);
+
+/// The fields with texts of these names set to what was given.
+std::vector<FieldInfo> with_values(std::vector<FieldInfo> fields, const Json& given);
 
 /// The names of all groups, and the last parts of dotted names that stand for one field.
 std::vector<std::string> short_names(const std::vector<FieldInfo>& fields);

@@ -43,6 +43,8 @@ enum class Purpose : std::uint8_t {
   kChoices,     ///< rows, windows and episodes that an evaluation looks at; group: use
   kResampling,  ///< bootstrap
   kInstances,   ///< a batch that a caller resets with an integer
+  kSelection,   ///< starts and goals of episodes that a checkpoint is chosen by
+  kBehaviour,   ///< actions drawn by a policy that is evaluated; recorded ones are kController's
   kCount
 };
 
