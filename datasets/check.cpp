@@ -14,21 +14,28 @@
 //   reward-all-zero          no reward at all, though a goal was reached or the file knows no goal
 //   reward-shifted           rewards are those of the row before or after (D4RL#194)
 //   stale-goal               beside a goal switch a reward is paid for the other goal
-//   (Gymnasium-Robotics#258) reward-mismatch          other rewards than those of the recorded goal
+//   (Gymnasium-Robotics#258) reward-mismatch          other rewards than those of the recorded goal, or of a robot's
+//   recorded positions
+//   terminal-mismatch        a robot fell and nothing marks it, or is marked and did not
+//   fall-at-limit            a fall with the last step of an episode is marked as its cut
 //
 // "Continues" means: equal to next_observations of the row before where the file has that column; else, in
 // mazes, not further than the ball flies in one step; else within the 99 % quantile of the changes of every
-// column. Rewards are compared where the file holds infos/goal and the rows are those of a maze.
+// column. Rewards are compared where the file holds infos/goal and the rows are those of a maze, and where it holds a robot's
+// qpos and qvel in double precision: Env::recorded_step() then pays what the simulator paid, to the last digit of a float.
 #include "datasets/check.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <functional>
+#include <memory>
+#include <optional>
 
 #include "core/interrupt.h"
 #include "datasets/storage/hdf5_reader.h"
 #include "datasets/storage/storage.h"
+#include "envs/catalog.h"
 #include "envs/maze2d/maze2d.h"
 
 namespace diffreward {
@@ -36,9 +43,11 @@ namespace {
 
 constexpr std::size_t kRowsTold = 20;
 constexpr std::size_t kGlance = std::size_t{1} << 16;  // rows between two looks at Ctrl-C
-constexpr double kFlight = 0.051;     // cells a ball flies in one step: 5 m/s for 0.01 s, and rounding
-constexpr double kJump = 0.15;        // cells; further than a ball gets while one row is missing
-constexpr double kSameReward = 1e-4;  // positions in files are rounded to float
+constexpr double kFlight = 0.051;       // cells a ball flies in one step: 5 m/s for 0.01 s, and rounding
+constexpr double kJump = 0.15;          // cells; further than a ball gets while one row is missing
+constexpr double kLastDigit = 0x1p-23;  // of a float between 1 and 2
+constexpr double kNearLimit = 1e-5;     // share of an observation
+constexpr double kSameReward = 1e-4;    // positions in files are rounded to float
 
 /// Collects faults; rows are added one by one.
 class Report {
@@ -221,6 +230,9 @@ class RowChecks {
     if (!finite()) return;  // the other checks compare numbers
     ends();
     if (!goal_.empty()) goal_switches();
+    limit();
+    find_robot();
+    if (robot_ != nullptr) return robot();
     rewards();
   }
 
@@ -320,6 +332,121 @@ class RowChecks {
     report_.rows("reward-mismatch", found + "another", n_, mismatch);
   }
 
+  /// Whether an episode is longer than the environment lets it be: an end that nothing marks.
+  void limit() {
+    const Provenance& from = data_.provenance();
+    if (repaired_.timeouts || from.env.empty() || from.extra.value("episode_steps", 0) != 0) return;
+    std::size_t most = 0;
+    try {
+      most = static_cast<std::size_t>(make_env(from.env, from.env_options)->spec().max_steps);
+    } catch (const InvalidArgument&) {  // not one of ours
+      return;
+    }
+    std::size_t length = 0;
+    report_.rows("missing-timeouts",
+                 concat("timeouts: expected episodes of at most ", most, " steps of ", from.env,
+                        ", found longer ones"),
+                 n_, [&](std::size_t i) {
+                   length = i > 0 && marked(i - 1) ? 1 : length + 1;
+                   return most > 0 && length == most + 1;
+                 });
+  }
+
+  /// The environment that pays a robot's recorded steps, if the file tells enough of it.
+  void find_robot() {
+    const Provenance& from = data_.provenance();
+    if (!data_.has_info("qpos") || !data_.has_info("qvel") || data_.info_doubles("qpos").empty() ||
+        data_.info_doubles("qvel").empty() || from.env.empty())
+      return;
+    try {
+      robot_ = make_env(from.env, from.env_options);
+    } catch (const InvalidArgument&) {  // not one of ours
+      return;
+    }
+    const std::vector<InfoField> fields = robot_->recorded_fields();
+    const bool fits = fields == std::vector<InfoField>{{"qpos", data_.info_dim("qpos")},
+                                                       {"qvel", data_.info_dim("qvel")}} &&
+                      robot_->spec().action.size() == data_.action_dim();
+    if (!fits || !recorded_step(0, 0)) robot_.reset();
+  }
+
+  /// What the step from row i to the state of row `next` paid.
+  std::optional<StepResult> recorded_step(std::size_t i, std::size_t next) {
+    const auto state = [&](std::size_t row, std::vector<double>& out) {
+      out.clear();
+      for (const char* name : {"qpos", "qvel"}) {
+        const std::size_t width = data_.info_dim(name);
+        const auto values = data_.info_doubles(name).subspan(row * width, width);
+        out.insert(out.end(), values.begin(), values.end());
+      }
+    };
+    state(i, before_);
+    state(next, after_);
+    const auto actions = data_.actions().subspan(i * data_.action_dim(), data_.action_dim());
+    action_.assign(actions.begin(), actions.end());
+    return robot_->recorded_step(before_, action_, after_);
+  }
+
+  /// Rewards and falls of a robot. The state that an episode's last row reached is told by its observation alone.
+  void robot() {
+    const auto paid = data_.rewards();
+    const auto differs = [&](std::size_t i, std::size_t row) {
+      const double expected = recorded_step(row, row + 1)->reward, found = double{paid[i]};
+      return std::abs(found - expected) > kLastDigit * std::max(1.0, std::abs(expected));
+    };
+    const auto told = [&](std::size_t row) { return row + 1 < n_ && !marked(row) && continues(row); };
+    const auto mismatch = [&](std::size_t i) { return told(i) && differs(i, i); };
+    std::size_t wrong = 0, judged = 0, before = 0, after = 0;
+    for (std::size_t i = 0; i < n_; ++i) {
+      if (i % kGlance == 0) check_interrupt();
+      judged += told(i);
+      if (!mismatch(i)) continue;
+      ++wrong;
+      before += i > 0 && told(i - 1) && !differs(i, i - 1);
+      after += told(i + 1) && !differs(i, i + 1);
+    }
+    const std::string found = "rewards: expected those of the recorded qpos, qvel and actions, found ";
+    if (wrong > 0 && std::ranges::all_of(paid, [](float r) { return r == 0; }))
+      report_.rows("reward-all-zero", found + "zeros only", n_, mismatch);
+    else if (wrong > 0 && std::max(before, after) * 10 >= wrong * 9)
+      report_.rows("reward-shifted", concat(found, "that of the row ", before >= after ? "before" : "after"),
+                   n_, mismatch);
+    else if (wrong > 0)
+      report_.rows("reward-mismatch", found + "others", n_, mismatch);
+    report_.rows("terminal-mismatch",
+                 "terminals: expected a mark where the recorded state is a fall, found the episode going on",
+                 n_, [&](std::size_t i) { return told(i) && recorded_step(i, i + 1)->terminated; });
+    falls();
+  }
+
+  /// Whether episodes that end are marked as the state that they reached says.
+  void falls() {
+    if (robot_->spec().observation.size() != width_) return;
+    const std::size_t nq = data_.info_dim("qpos"), nv = data_.info_dim("qvel"), hidden = nq + nv - width_;
+    if (nq + nv < width_ || hidden > 2) return;  // observations that are no positions and velocities
+    // Observations are floats: what lies so near the limit is not judged.
+    const auto ended = [&](std::size_t i, double nudge) {
+      after_.assign(hidden, 0.0);
+      for (std::size_t c = 0; c < width_; ++c) {
+        const double x = double{data_.next_observations()[i * width_ + c]};
+        after_.push_back(x + nudge * std::max(1.0, std::abs(x)));
+      }
+      before_.assign(nq + nv, 0.0);
+      action_.assign(data_.action_dim(), 0.0);
+      return robot_->recorded_step(before_, action_, after_)->terminated;
+    };
+    const auto fell = [&](std::size_t i, bool expected) {
+      if (repaired_.next_observations || !marked(i)) return false;
+      return ended(i, 0) == expected && ended(i, kNearLimit) == expected && ended(i, -kNearLimit) == expected;
+    };
+    report_.rows(
+        "fall-at-limit",
+        "terminals: expected a mark on an episode's last row, which is a fall, found a timeout alone", n_,
+        [&](std::size_t i) { return !data_.terminals()[i] && fell(i, true); });
+    report_.rows("terminal-mismatch", "terminals: expected marks on falls, found one on a state that is none",
+                 n_, [&](std::size_t i) { return data_.terminals()[i] && fell(i, false); });
+  }
+
   bool marked(std::size_t i) const {
     return data_.terminals()[i] || (!repaired_.timeouts && data_.timeouts()[i]);
   }
@@ -394,6 +521,8 @@ class RowChecks {
   bool maze_ = false, sparse_ = false;
   std::span<const float> goal_, told_;
   std::vector<double> typical_;  // [width] 99 % quantile of changes between rows
+  std::unique_ptr<Env> robot_;   // whose steps the file tells
+  std::vector<double> before_, after_, action_;
 };
 
 }  // namespace

@@ -93,7 +93,9 @@ Dataset Dataset::from_columns(Columns columns, Provenance provenance) {
   s->timeouts = s->bytes.emplace_back(std::move(columns.timeouts));
   for (Columns::Info& info : columns.infos) {
     check(info.name.c_str(), info.values.size(), info.size);
-    s->infos.push_back({info.name, info.size, keep(info.values)});
+    if (!info.doubles.empty()) check(info.name.c_str(), info.doubles.size(), info.size);
+    s->infos.push_back(
+        {info.name, info.size, keep(info.values), s->doubles.emplace_back(std::move(info.doubles))});
   }
   s->provenance = std::move(provenance);
   s->find_episodes();
@@ -176,17 +178,24 @@ std::span<const float> Dataset::info(const std::string& name) const {
   return find_info(*storage_, name).values;
 }
 
+std::span<const double> Dataset::info_doubles(const std::string& name) const {
+  return find_info(*storage_, name).doubles;
+}
+
 void Dataset::write_d4rl(const std::filesystem::path& path) const {
-  std::vector<InfoField> infos;
-  for (const Storage::InfoColumn& info : storage_->infos) infos.push_back({info.name, info.size});
-  D4rlWriter writer(path, size(), observation_dim(), action_dim(), infos, provenance());
+  std::vector<InfoField> infos, doubles;
+  for (const Storage::InfoColumn& info : storage_->infos)
+    (info.doubles.empty() ? infos : doubles).push_back({info.name, info.size});
+  D4rlWriter writer(path, size(), observation_dim(), action_dim(), infos, doubles, provenance());
   writer.write("observations", 0, observations());
   writer.write("next_observations", 0, next_observations());
   writer.write("actions", 0, actions());
   writer.write("rewards", 0, rewards());
   writer.write("terminals", 0, terminals());
   writer.write("timeouts", 0, timeouts());
-  for (const Storage::InfoColumn& info : storage_->infos) writer.write("infos/" + info.name, 0, info.values);
+  for (const Storage::InfoColumn& info : storage_->infos)
+    info.doubles.empty() ? writer.write("infos/" + info.name, 0, info.values)
+                         : writer.write("infos/" + info.name, 0, info.doubles);
   writer.commit();
 }
 

@@ -55,6 +55,7 @@ class Dataset {
       std::string name;
       std::size_t size;
       std::vector<float> values;
+      std::vector<double> doubles = {};  // empty for none
     };
     std::vector<Info> infos;
   };
@@ -77,6 +78,8 @@ class Dataset {
   bool has_info(const std::string& name) const;
   std::size_t info_dim(const std::string& name) const;
   std::span<const float> info(const std::string& name) const;  // [size, info_dim(name)]
+  /// The same as it was recorded, where that was in double precision (robots' qpos and qvel); else empty.
+  std::span<const double> info_doubles(const std::string& name) const;  // [size, info_dim(name)]
 
   /// What the file holds beside, and why it was left out: "infos/note: expected numbers, found text".
   const std::vector<std::string>& ignored() const;

@@ -146,7 +146,11 @@ Dataset select_episodes(const Dataset& data, std::span<const std::size_t> episod
     append(out.rewards, data.rewards(), e, 1);
     append(out.terminals, data.terminals(), e, 1);
     append(out.timeouts, data.timeouts(), e, 1);
-    for (auto& info : out.infos) append(info.values, data.info(info.name), e, info.size);
+    for (auto& info : out.infos) {
+      append(info.values, data.info(info.name), e, info.size);
+      if (const auto doubles = data.info_doubles(info.name); !doubles.empty())
+        append(info.doubles, doubles, e, info.size);
+    }
   }
   return Dataset::from_columns(std::move(out), data.provenance());
 }

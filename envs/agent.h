@@ -19,6 +19,12 @@ class Agent {
   /// Numbers the episodes [n] that begin with the next act(): what the agent draws at random in one of them then
   /// depends on its number alone, not on the instance.
   virtual void number_episodes(std::span<const std::uint64_t> numbers) { (void)numbers; }
+  /// log pi(action | observation) [n] of the latest act(), in nats per task units; false where the agent has no
+  /// density, and `out` is then left alone.
+  virtual bool log_probabilities(std::span<double> out) const {
+    (void)out;
+    return false;
+  }
 };
 
 /// Whether instance i begins an episode.

@@ -115,6 +115,19 @@ class Env {
   /// The values of spec().info for the current state.  [spec().info_size()]
   virtual void info(std::span<double> out) const = 0;
 
+  /// What data sets keep of the state in double precision, besides info; none where that tells it.
+  virtual std::vector<InfoField> recorded_fields() const { return {}; }
+  /// Their values for the current state, side by side.
+  virtual void recorded(std::span<double> out) const { (void)out; }
+  /// What the step from one recorded state to another paid under `action`, and whether it ended the task, computed as
+  /// step() does; none where recorded states do not determine that.
+  virtual std::optional<StepResult> recorded_step(std::span<const double> before,
+                                                  std::span<const double> action,
+                                                  std::span<const double> after) const {
+    (void)before, (void)action, (void)after;
+    return std::nullopt;
+  }
+
   /// The current state as a picture, drawn without a display. Throws InvalidArgument for a side that
   /// check_picture_size refuses.
   virtual Image render(int width, int height) const = 0;

@@ -91,6 +91,21 @@ class Reader {
     finish(name, from.width(), to);
   }
 
+  void add_doubles(const std::string& name, const hdf5::Column& from) {
+    if (from.doubles_at() != HADDR_UNDEF) {
+      columns_.push_back(column_json(name, from.width(), "file", from.doubles_at()));
+      return;
+    }
+    SpoolColumn to(spool_, rows_ * from.width() * sizeof(double));
+    std::vector<double> values;
+    in_blocks(from.block(), [&](std::size_t row, std::size_t count) {
+      values.resize(count * from.width());
+      from.read_doubles(row, count, values.data());
+      to.append(std::span<const double>(values));
+    });
+    finish(name, from.width(), to);
+  }
+
   /// Left in the file only if they are 0 and 1 there already.
   void add_flags(const std::string& name, const hdf5::Column& from) {
     expect_list(from);
@@ -157,7 +172,9 @@ class Reader {
     const hdf5::Handle group = hdf5::open_group(file_.id(), "infos", where("infos"));
     for (const std::string& name : hdf5::child_names(group.get())) {
       try {
-        add_floats("infos/" + name, column("infos/" + name, rows_));
+        const hdf5::Column found = column("infos/" + name, rows_);
+        add_floats("infos/" + name, found);
+        if (found.is_double()) add_doubles("doubles/" + name, found);
       } catch (const Error& error) {
         ignored_.push_back(std::string(error.what()).substr(file_.name().size() + 2));
       }
@@ -197,7 +214,7 @@ Json read_d4rl(hdf5::File& file, Spool& spool) {
 
 D4rlWriter::D4rlWriter(const std::filesystem::path& path, std::size_t rows, std::size_t observation_dim,
                        std::size_t action_dim, const std::vector<InfoField>& infos,
-                       const Provenance& provenance)
+                       const std::vector<InfoField>& doubles, const Provenance& provenance)
     : path_(path), file_(path) {
   require(rows > 0, path.string(), ": expected rows to write, got none");
   const Hdf5Lock lock;
@@ -239,6 +256,8 @@ D4rlWriter::D4rlWriter(const std::filesystem::path& path, std::size_t rows, std:
     const hdf5::Handle infos_group = group("infos"), metadata = group("metadata");
     for (const InfoField& info : infos)
       column("infos/" + info.name, H5T_IEEE_F32LE, 4, info.size, info.size == 1);
+    for (const InfoField& info : doubles)
+      column("infos/" + info.name, H5T_IEEE_F64LE, 8, info.size, info.size == 1);
     hdf5::write_text(metadata.get(), "env", provenance.env);
     hdf5::write_text(metadata.get(), "behaviour", provenance.behaviour);
     hdf5::write_text(metadata.get(), "generator", provenance.generator);
@@ -257,6 +276,10 @@ D4rlWriter::~D4rlWriter() {
 }
 
 void D4rlWriter::write(const std::string& column, std::size_t row, std::span<const float> values) {
+  write_bytes(column, row, values.data(), values.size_bytes());
+}
+
+void D4rlWriter::write(const std::string& column, std::size_t row, std::span<const double> values) {
   write_bytes(column, row, values.data(), values.size_bytes());
 }
 

@@ -17,9 +17,10 @@ namespace diffreward {
 /// A file under construction. Equal content gives equal bytes: no time stamps, fixed order, fixed layout.
 class D4rlWriter {
  public:
-  /// Lays out a file for `rows` rows. Throws Error when the disk refuses.
+  /// Lays out a file for `rows` rows; `doubles`: infos of double precision. Throws Error when the disk refuses.
   D4rlWriter(const std::filesystem::path& path, std::size_t rows, std::size_t observation_dim,
-             std::size_t action_dim, const std::vector<InfoField>& infos, const Provenance& provenance);
+             std::size_t action_dim, const std::vector<InfoField>& infos,
+             const std::vector<InfoField>& doubles, const Provenance& provenance);
   ~D4rlWriter();
   D4rlWriter(const D4rlWriter&) = delete;
   D4rlWriter& operator=(const D4rlWriter&) = delete;
@@ -27,6 +28,7 @@ class D4rlWriter {
   /// Writes whole rows of a column ("observations", "infos/goal", ...) from `row` on. Safe from several
   /// threads.
   void write(const std::string& column, std::size_t row, std::span<const float> values);
+  void write(const std::string& column, std::size_t row, std::span<const double> values);
   void write(const std::string& column, std::size_t row, std::span<const std::uint8_t> values);
 
   /// Gives the file its final name.

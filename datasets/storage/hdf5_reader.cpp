@@ -211,6 +211,7 @@ Column::Column(File& file, hid_t parent, const std::string& path, std::string wh
       item_ > 64)
     throw Error(concat(where_, ": expected an array of numbers, found ", class_name(kind)));
   is_native_float_ = is_float_ && H5Tequal(type_.get(), H5T_IEEE_F32LE) > 0;
+  is_native_double_ = is_float_ && H5Tequal(type_.get(), H5T_IEEE_F64LE) > 0;
 
   const Handle space(H5Dget_space(set_.get()), H5Sclose);
   const int rank = H5Sget_simple_extent_ndims(space.get());
@@ -247,7 +248,7 @@ void Column::check_storage(File& file, std::size_t bytes) {
       if (offset > file.size() || bytes > file.size() - offset)
         throw Error(
             concat(where_, ": expected ", bytes, " bytes in the file, found the file's end before them"));
-      if (is_native_float_ || item_ == 1) offset_ = offset;
+      if (is_native_float_ || is_native_double_ || item_ == 1) offset_ = offset;
       most = bytes;
     }
   } else if (layout == H5D_CHUNKED) {

@@ -72,8 +72,18 @@ class Column {
   haddr_t floats_at() const {
     return is_native_float_ && offset_ % alignof(float) == 0 ? offset_ : HADDR_UNDEF;
   }
+  /// The same as native doubles.
+  haddr_t doubles_at() const {
+    return is_native_double_ && offset_ % alignof(double) == 0 ? offset_ : HADDR_UNDEF;
+  }
   haddr_t bytes_at() const { return item_ == 1 ? offset_ : HADDR_UNDEF; }
 
+  /// Whether it holds numbers of double precision.
+  bool is_double() const { return is_native_double_; }
+  /// Rows [row, row + count) of such a column.
+  void read_doubles(std::size_t row, std::size_t count, double* out) const {
+    read_as(type_.get(), row, count, out);
+  }
   /// Rows [row, row + count) as floats, or as 1 where any bit of an integer or a float is set, else 0.
   void read(std::size_t row, std::size_t count, float* out) const;
   void read_flags(std::size_t row, std::size_t count, std::uint8_t* out) const;
@@ -90,7 +100,7 @@ class Column {
   Handle set_, type_;
   std::vector<hsize_t> shape_;
   std::size_t width_ = 1, item_ = 0, block_ = 1;
-  bool is_float_ = false, is_native_float_ = false, is_enum_ = false;
+  bool is_float_ = false, is_native_float_ = false, is_native_double_ = false, is_enum_ = false;
   haddr_t offset_ = HADDR_UNDEF;
 };
 

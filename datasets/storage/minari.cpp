@@ -99,11 +99,17 @@ class Writer {
       const std::size_t width = data.info_dim(name);
       // The state reached last was never asked for its infos: repeat the last row, as the length must be T
       // + 1.
-      const std::span<const float> column = data.info(name);
-      std::vector<float> values(column.begin() + static_cast<std::ptrdiff_t>(e.begin * width),
-                                column.begin() + static_cast<std::ptrdiff_t>(e.end * width));
-      values.insert(values.end(), values.end() - static_cast<std::ptrdiff_t>(width), values.end());
-      write(infos.get(), name, values, width == 1 ? 0 : width);
+      const auto with_last_again = [&](const auto& column) {
+        std::vector values(column.begin() + static_cast<std::ptrdiff_t>(e.begin * width),
+                           column.begin() + static_cast<std::ptrdiff_t>(e.end * width));
+        values.insert(values.end(), values.end() - static_cast<std::ptrdiff_t>(width), values.end());
+        return values;
+      };
+      if (const auto doubles = data.info_doubles(name); !doubles.empty())
+        write(infos.get(), name, std::span<const double>(with_last_again(doubles)), width == 1 ? 0 : width);
+      else
+        write(infos.get(), name, std::span<const float>(with_last_again(data.info(name))),
+              width == 1 ? 0 : width);
     }
   }
 
@@ -135,6 +141,12 @@ class Writer {
   void write(hid_t group, const std::string& name, std::span<const float> values, std::size_t width) const {
     const hsize_t shape[2] = {values.size() / std::max<std::size_t>(1, width), width};
     write_array(group, name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, values.data(), sizeof(float), shape,
+                width == 0 ? 1 : 2);
+  }
+
+  void write(hid_t group, const std::string& name, std::span<const double> values, std::size_t width) const {
+    const hsize_t shape[2] = {values.size() / std::max<std::size_t>(1, width), width};
+    write_array(group, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, values.data(), sizeof(double), shape,
                 width == 0 ? 1 : 2);
   }
 
@@ -194,7 +206,12 @@ class Reader {
     SpoolColumn observations = floats(width_), next = floats(width_), actions = floats(action_width_),
                 rewards = floats(1), terminals(spool_, rows_), timeouts(spool_, rows_);
     std::vector<SpoolColumn> infos;
-    for (const Info& info : infos_) infos.push_back(floats(info.width));
+    std::vector<std::optional<SpoolColumn>> doubles(infos_.size());
+    for (std::size_t k = 0; k < infos_.size(); ++k) {
+      infos.push_back(floats(infos_[k].width));
+      if (infos_[k].doubles) doubles[k].emplace(spool_, rows_ * infos_[k].width * sizeof(double));
+    }
+    std::vector<double> wide;
     for (std::size_t i = 0; i < episodes; ++i) {
       if (lengths_[i] == 0) continue;
       const Episode e(*this, i);
@@ -211,6 +228,10 @@ class Reader {
         for (std::size_t row = 0, count; row < lengths_[i]; row += count) {
           count = std::min(column.block(), lengths_[i] - row);
           copy(column, row, count, infos[k]);
+          if (!doubles[k]) continue;
+          wide.resize(count * infos_[k].width);
+          column.read_doubles(row, count, wide.data());
+          doubles[k]->append(std::span<const double>(wide));
         }
       }
     }
@@ -222,7 +243,10 @@ class Reader {
     add("observations", width_, observations), add("next_observations", width_, next);
     add("actions", action_width_, actions), add("rewards", 1, rewards);
     add("terminals", 1, terminals), add("timeouts", 1, timeouts);
-    for (std::size_t k = 0; k < infos_.size(); ++k) add("infos/" + infos_[k].name, infos_[k].width, infos[k]);
+    for (std::size_t k = 0; k < infos_.size(); ++k) {
+      add("infos/" + infos_[k].name, infos_[k].width, infos[k]);
+      if (doubles[k]) add("doubles/" + infos_[k].name, infos_[k].width, *doubles[k]);
+    }
     return {{"rows", rows_}, {"columns", columns}, {"attributes", Json::object()}, {"ignored", ignored_}};
   }
 
@@ -230,7 +254,8 @@ class Reader {
   struct Info {
     std::string name;
     std::size_t width;
-    std::string fault;  // why it is left out
+    std::string fault;    // why it is left out
+    bool doubles = true;  // of double precision in every episode
   };
 
   /// The columns of one episode, open.
@@ -334,6 +359,7 @@ class Reader {
         if (info.width != 0 && found.width() != info.width)
           throw Error(concat(found.where(), ": expected ", info.width, " columns, found ", found.width()));
         info.width = found.width();
+        info.doubles = info.doubles && found.is_double();
       } catch (const Error& error) {
         info.fault = std::string(error.what()).substr(file_.name().size() + 2);
       }

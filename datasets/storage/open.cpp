@@ -53,6 +53,12 @@ class Assembler {
         s.terminals = values<std::uint8_t>(column, name, 1);
       } else if (name == "timeouts") {
         s.timeouts = values<std::uint8_t>(column, name, 1);
+      } else if (name.starts_with("doubles/")) {
+        const auto of =
+            std::ranges::find(s.infos, name.substr(name.find('/') + 1), &Dataset::Storage::InfoColumn::name);
+        if (of == s.infos.end() || of->size != width)
+          throw Error(concat(name_, ": ", name, ": expected an info of that name and width before"));
+        of->doubles = values<double>(column, name, width);
       } else {
         s.infos.push_back({name.substr(name.find('/') + 1), width, values<float>(column, name, width)});
       }

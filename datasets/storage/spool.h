@@ -27,6 +27,7 @@ class SpoolColumn {
   std::size_t offset() const { return offset_; }
   /// Throws Error where the disk is full.
   void append(std::span<const float> values) { append(values.data(), values.size_bytes()); }
+  void append(std::span<const double> values) { append(values.data(), values.size_bytes()); }
   void append(std::span<const std::uint8_t> values) { append(values.data(), values.size_bytes()); }
   /// To be called behind the last row.
   void finish();

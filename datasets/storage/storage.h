@@ -21,6 +21,8 @@ struct Dataset::Storage {
     std::string name;
     std::size_t size;
     std::span<const float> values;  // [rows, size]
+    std::span<const double> doubles =
+        {};  // the same as they were recorded; empty where that was no double precision
   };
   std::size_t rows = 0, observation_dim = 0, action_dim = 0;
   std::span<const float> observations, next_observations, actions, rewards;
@@ -38,6 +40,7 @@ struct Dataset::Storage {
   };
   std::vector<Mapping> mappings;          // the file itself, and what could not be mapped from it, converted
   std::deque<std::vector<float>> floats;  // columns in memory; a deque keeps addresses
+  std::deque<std::vector<double>> doubles;
   std::deque<std::vector<std::uint8_t>> bytes;
 
   static constexpr std::size_t kMostEpisodes = std::size_t{1} << 25;
@@ -59,7 +62,7 @@ bool is_minari(const hdf5::File& file);
 
 /// The readers, one per layout, which run in the child: {"rows", "columns": [{"name", "width", "place",
 /// "offset"}], "ignored": [texts], "attributes"}. A column's place is "file" or "spool"; infos are named
-/// "infos/<name>".
+/// "infos/<name>", those of double precision again "doubles/<name>".
 Json read_d4rl(hdf5::File& file, Spool& spool);
 Json read_minari(hdf5::File& file, Spool& spool);
 Json column_json(const std::string& name, std::size_t width, const char* place, std::size_t offset);

@@ -1,5 +1,7 @@
 #include "envs/locomotion/half_cheetah.h"
 
+#include <array>
+
 #include "envs/locomotion/assets.h"
 
 namespace diffreward {
@@ -24,10 +26,22 @@ HalfCheetah::HalfCheetah(std::string id, int version, const HalfCheetahConfig& c
 StepResult HalfCheetah::advance(std::span<const double> action, std::span<double> info) {
   const double before = qpos()[0];
   simulate(action);
-  const double x_velocity = (qpos()[0] - before) / dt();
+  return pay(before, qpos()[0], action, info);
+}
+
+std::optional<StepResult> HalfCheetah::recorded_step(std::span<const double> before,
+                                                     std::span<const double> action,
+                                                     std::span<const double> after) const {
+  std::array<double, 4> info{};
+  return pay(before[0], after[0], action, info);
+}
+
+StepResult HalfCheetah::pay(double x_before, double x, std::span<const double> action,
+                            std::span<double> info) const {
+  const double x_velocity = (x - x_before) / dt();
   const double forward = config_.forward_reward_weight * x_velocity;
   const double control = config_.ctrl_cost_weight * sum_of_squares(action);
-  append(info, {qpos()[0], x_velocity, forward, -control});
+  append(info, {x, x_velocity, forward, -control});
   return {forward - control, false};
 }
 

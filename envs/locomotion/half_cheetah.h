@@ -40,6 +40,8 @@ class HalfCheetah final : public MujocoEnv {
  public:
   /// version: 4 or 5. Throws InvalidArgument for options out of range.
   HalfCheetah(std::string id, int version, const HalfCheetahConfig& config);
+  std::optional<StepResult> recorded_step(std::span<const double> before, std::span<const double> action,
+                                          std::span<const double> after) const override;
 
  protected:
   StepResult advance(std::span<const double> action, std::span<double> info) override;
@@ -47,6 +49,9 @@ class HalfCheetah final : public MujocoEnv {
   void observe(std::span<double> obs) const override;
 
  private:
+  /// The reward of a step along x, and its terms.
+  StepResult pay(double x_before, double x, std::span<const double> action, std::span<double> info) const;
+
   HalfCheetahConfig config_;
 };
 

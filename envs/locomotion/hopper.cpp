@@ -21,10 +21,10 @@ Hopper::Hopper(std::string id, int version, const HopperConfig& config)
   describe_walker();
 }
 
-bool Hopper::healthy() const {
+bool Hopper::healthy(std::span<const double> qpos, std::span<const double> qvel) const {
   const auto inside = [this](double x) { return state_.inside(x); };
-  return z_.inside(qpos()[1]) && angle_.inside(qpos()[2]) && std::ranges::all_of(qpos().subspan(2), inside) &&
-         std::ranges::all_of(qvel(), inside);
+  return z_.inside(qpos[1]) && angle_.inside(qpos[2]) && std::ranges::all_of(qpos.subspan(2), inside) &&
+         std::ranges::all_of(qvel, inside);
 }
 
 }  // namespace diffreward

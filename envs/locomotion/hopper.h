@@ -55,7 +55,7 @@ class Hopper final : public PlanarWalker {
   Hopper(std::string id, int version, const HopperConfig& config);
 
  protected:
-  bool healthy() const override;
+  bool healthy(std::span<const double> qpos, std::span<const double> qvel) const override;
 
  private:
   Interval state_, z_, angle_;

@@ -104,6 +104,15 @@ void MujocoEnv::info(std::span<double> out) const {
   append(out, info_);
 }
 
+std::vector<InfoField> MujocoEnv::recorded_fields() const {
+  return {{"qpos", qpos().size()}, {"qvel", qvel().size()}};
+}
+
+void MujocoEnv::recorded(std::span<double> out) const {
+  check_size(spec_.id, "recorded", qpos().size() + qvel().size(), out.size());
+  append(append(out, qpos()), qvel());
+}
+
 Image MujocoEnv::render(int width, int height) const {
   if (!MujocoRenderer::available()) return draw_robot(*model_, *data_, setup_.view, width, height);
   if (!renderer_) renderer_ = shared_mujoco_renderer(spec_.id, setup_.mjcf);

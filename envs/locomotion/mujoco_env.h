@@ -43,6 +43,9 @@ class MujocoEnv : public Env {
   void set_state(std::span<const double> state, std::span<double> obs) final;
   /// The terms of the latest step under Gymnasium's names; after a reset positions, and 0 for the rest.
   void info(std::span<double> out) const final;
+  /// qpos [nq] and qvel [nv].
+  std::vector<InfoField> recorded_fields() const final;
+  void recorded(std::span<double> out) const final;
   /// The robot over its ground; the picture follows it. MuJoCo's own where OpenGL is to be had
   /// (mujoco_renderer.h), else a plain drawing.
   Image render(int width, int height) const final;

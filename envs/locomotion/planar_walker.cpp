@@ -1,6 +1,7 @@
 #include "envs/locomotion/planar_walker.h"
 
 #include <algorithm>
+#include <array>
 
 namespace diffreward {
 
@@ -19,14 +20,26 @@ void PlanarWalker::describe_walker() {
 StepResult PlanarWalker::advance(std::span<const double> action, std::span<double> info) {
   const double before = qpos()[0];
   simulate(action);
-  const double x_velocity = (qpos()[0] - before) / dt();
+  return pay(before, qpos(), qvel(), action, info);
+}
+
+std::optional<StepResult> PlanarWalker::recorded_step(std::span<const double> before,
+                                                      std::span<const double> action,
+                                                      std::span<const double> after) const {
+  std::array<double, 6> info{};
+  return pay(before[0], after.first(qpos().size()), after.subspan(qpos().size()), action, info);
+}
+
+StepResult PlanarWalker::pay(double x_before, std::span<const double> qpos, std::span<const double> qvel,
+                             std::span<const double> action, std::span<double> info) const {
+  const double x_velocity = (qpos[0] - x_before) / dt();
   const double forward = rules_.forward_reward_weight * x_velocity;
   const double control = rules_.ctrl_cost_weight * sum_of_squares(action);
-  const bool is_healthy = healthy();
+  const bool is_healthy = healthy(qpos, qvel);
   const double survive =
       survive_reward(is_healthy, version_, rules_.terminate_when_unhealthy, rules_.healthy_reward);
-  info = append(info, {qpos()[0], x_velocity});
-  if (version_ == 5) append(info, {qpos()[1] - initial_qpos()[1], forward, -control, survive});
+  info = append(info, {qpos[0], x_velocity});
+  if (version_ == 5) append(info, {qpos[1] - initial_qpos()[1], forward, -control, survive});
   return {forward + survive - control, !is_healthy && rules_.terminate_when_unhealthy};
 }
 

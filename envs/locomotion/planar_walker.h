@@ -7,6 +7,10 @@
 namespace diffreward {
 
 class PlanarWalker : public MujocoEnv {
+ public:
+  std::optional<StepResult> recorded_step(std::span<const double> before, std::span<const double> action,
+                                          std::span<const double> after) const final;
+
  protected:
   /// The options that both robots have, under the names of their configs.
   struct Rules {
@@ -25,12 +29,16 @@ class PlanarWalker : public MujocoEnv {
   StepResult advance(std::span<const double> action, std::span<double> info) final;
   void reset_info(std::span<double> info) const final;
   void observe(std::span<double> obs) const final;
-  virtual bool healthy() const = 0;
+  virtual bool healthy(std::span<const double> qpos, std::span<const double> qvel) const = 0;
 
   /// describe() with the observation and info of such a robot; as describe(), for the final constructor.
   void describe_walker();
 
  private:
+  /// The reward of a step along x, and its terms.
+  StepResult pay(double x_before, std::span<const double> qpos, std::span<const double> qvel,
+                 std::span<const double> action, std::span<double> info) const;
+
   Rules rules_;
   int version_;
 };

@@ -1,5 +1,6 @@
 #include "envs/locomotion/swimmer.h"
 
+#include <array>
 #include <cmath>
 
 #include "envs/locomotion/assets.h"
@@ -26,10 +27,22 @@ Swimmer::Swimmer(std::string id, int version, const SwimmerConfig& config)
 }
 
 StepResult Swimmer::advance(std::span<const double> action, std::span<double> info) {
-  const double x_before = qpos()[0], y_before = qpos()[1];
+  const std::array before{qpos()[0], qpos()[1]};
   simulate(action);
-  const double x = qpos()[0], y = qpos()[1];
-  const double x_velocity = (x - x_before) / dt(), y_velocity = (y - y_before) / dt();
+  return pay(before, qpos(), action, info);
+}
+
+std::optional<StepResult> Swimmer::recorded_step(std::span<const double> before,
+                                                 std::span<const double> action,
+                                                 std::span<const double> after) const {
+  std::array<double, 8> info{};
+  return pay(before, after, action, info);
+}
+
+StepResult Swimmer::pay(std::span<const double> before, std::span<const double> after,
+                        std::span<const double> action, std::span<double> info) const {
+  const double x = after[0], y = after[1];
+  const double x_velocity = (x - before[0]) / dt(), y_velocity = (y - before[1]) / dt();
   const double forward = config_.forward_reward_weight * x_velocity;
   const double control = config_.ctrl_cost_weight * sum_of_squares(action);
   info = append(info, {x, y, std::sqrt(x * x + y * y), x_velocity, y_velocity, forward, -control});

@@ -40,6 +40,8 @@ class Swimmer final : public MujocoEnv {
  public:
   /// version: 4 or 5. Throws InvalidArgument for options out of range.
   Swimmer(std::string id, int version, const SwimmerConfig& config);
+  std::optional<StepResult> recorded_step(std::span<const double> before, std::span<const double> action,
+                                          std::span<const double> after) const override;
 
  protected:
   StepResult advance(std::span<const double> action, std::span<double> info) override;
@@ -47,6 +49,10 @@ class Swimmer final : public MujocoEnv {
   void observe(std::span<double> obs) const override;
 
  private:
+  /// The reward of a step from one position (x, y) to another, and its terms.
+  StepResult pay(std::span<const double> before, std::span<const double> after,
+                 std::span<const double> action, std::span<double> info) const;
+
   SwimmerConfig config_;
   int version_;
 };

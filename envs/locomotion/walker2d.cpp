@@ -28,8 +28,8 @@ Walker2d::Walker2d(std::string id, int version, const Walker2dConfig& config)
   describe_walker();
 }
 
-bool Walker2d::healthy() const {
-  return z_.inside(qpos()[1]) && angle_.inside(qpos()[2]);
+bool Walker2d::healthy(std::span<const double> qpos, std::span<const double>) const {
+  return z_.inside(qpos[1]) && angle_.inside(qpos[2]);
 }
 
 }  // namespace diffreward

@@ -52,7 +52,7 @@ class Walker2d final : public PlanarWalker {
   Walker2d(std::string id, int version, const Walker2dConfig& config);
 
  protected:
-  bool healthy() const override;
+  bool healthy(std::span<const double> qpos, std::span<const double> qvel) const override;
 
  private:
   Interval z_, angle_;
