@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "agents/instance_noise.h"
 #include "envs/agent.h"
 
 namespace diffreward {
@@ -25,12 +27,37 @@ struct TrainingMetrics {
 /// An agent that is trained in the VectorEnv it was made for.
 class LearningAgent : public Agent {
  public:
-  /// Trains for at least `env_steps` more environment steps, starting with a reset of the env. Throws Error when
-  /// a reward or a loss stops being finite, and Interrupted on Ctrl-C.
+  /// Trains for at least `env_steps` more environment steps (updates, where it learns from data alone), starting with a
+  /// reset of the env. Throws Error when a reward or a loss stops being finite, and Interrupted on Ctrl-C.
   virtual void train(std::int64_t env_steps,
                      const std::function<void(const TrainingMetrics&)>& report = {}) = 0;
-  /// Writes everything that acting and further training need (.safetensors), atomically.
+  /// Environment steps learned from so far, all instances; updates, where it learns from data alone.
+  virtual std::int64_t env_steps() const = 0;
+  /// From now on act() draws from the policy as it does while it learns, instance i from streams[i], a numbered episode
+  /// from its number's stream; before, it takes the policy's mode.
+  void act_stochastically(const Streams& streams);
+  void number_episodes(std::span<const std::uint64_t> numbers) override;
+  /// Of the actions before they were clipped to the box.
+  bool log_probabilities(std::span<double> out) const override;
+  /// Writes what acting needs (.safetensors), atomically.
   virtual void save(const std::filesystem::path& path) const = 0;
+  /// Writes everything there is between two reports of train(), the environment's state included.
+  virtual void save_checkpoint(const std::filesystem::path& path) const = 0;
+  /// Goes back to a checkpoint of an agent of equal settings and seed. The next train() goes on with the call that the
+  /// checkpoint was made in, to its end, as if it had never stopped: env_steps must be those of that call. Throws Error
+  /// naming the file and the first difference.
+  virtual void load_checkpoint(const std::filesystem::path& path) = 0;
+
+ protected:
+  /// Of an agent that acts in so many instances.
+  explicit LearningAgent(int instances) : instances_(instances) {}
+
+  /// What act() draws with; empty where it takes the mode.
+  std::optional<InstanceNoise> noise_;
+  std::vector<double> log_probabilities_;  // [instances], of the latest drawn actions; for act() to write
+
+ private:
+  int instances_;
 };
 
 /// What an agent earned in one whole episode.
@@ -46,6 +73,8 @@ struct EpisodeOutcome {
 /// (Purpose::kEvaluation). Outcomes stand in that order, so they depend neither on threads nor on which
 /// episode ends first, and starts not on the number of instances. Works with every autoreset mode and leaves
 /// `env` somewhere inside later episodes, as the agent: the next view it acts on must mark what begins. Never returns if an episode never ends.
-std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int episodes, std::uint64_t seed);
+/// `purpose`: other starts of the same seed (Purpose::kSelection: to choose by, where kEvaluation reports).
+std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int episodes, std::uint64_t seed,
+                                           Purpose purpose = Purpose::kEvaluation);
 
 }  // namespace diffreward

@@ -58,14 +58,17 @@ std::unique_ptr<LearningAgent> make_learner(const std::string& algorithm, const 
 }
 
 std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& env, const Streams& streams,
-                                  const PlanningConfig& planning, const std::string& device) {
+                                  const ActingConfig& acting, const std::string& device) {
   const std::string kind = Safetensors::open(path).metadata_at("kind");
-  std::unique_ptr<Agent> agent;
+  std::unique_ptr<LearningAgent> policy;
   const LearningAgents defaults;
   LearningAgents::visit(defaults, [&](const char*, const auto& config, const char*) {
-    if (kind == kind_of(config)) agent = load_agent(config, path, env, device);
+    if (kind == kind_of(config)) policy = load_agent(config, path, env, device);
   });
-  if (agent != nullptr) return agent;
+  if (policy != nullptr) {
+    if (acting.stochastic) policy->act_stochastically(streams);
+    return policy;
+  }
   if (kind != DiffusionModel::kKind) {
     std::string expected = DiffusionModel::kKind;
     LearningAgents::visit(defaults, [&](const char*, const auto& config, const char*) {
@@ -82,11 +85,11 @@ std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& 
     throw Error(concat(path.string(), ": expected a model of ", spec.id, "'s ", spec.observation.size(),
                        " observations and ", spec.action.size(), " actions, found ", observation, " and ",
                        action));
-  const SampleConfig sample{.sampler = planning.sample.sampler,
-                            .steps = planning.sample.steps,
-                            .clip = planning.sample.clip,
+  const SampleConfig sample{.sampler = acting.sample.sampler,
+                            .steps = acting.sample.steps,
+                            .clip = acting.sample.clip,
                             .seed = Rng(streams[0]).bits64()};
-  return std::make_unique<Planner>(model, sample, planning.planner);
+  return std::make_unique<Planner>(model, sample, acting.planner);
 }
 
 }  // namespace diffreward

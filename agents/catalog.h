@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "agents/agent.h"
+#include "agents/bc/bc.h"
 #include "agents/planner.h"
 #include "agents/ppo/ppo.h"
+#include "agents/sac/sac.h"
 #include "agents/scripted/linear.h"
 #include "agents/scripted/random.h"
 #include "agents/scripted/waypoints.h"
@@ -37,15 +39,19 @@ struct ScriptedAgents {
 /// Agents that learn.
 struct LearningAgents {
   PpoConfig ppo{.action_repeat = 4};
+  SacConfig sac;
+  BcConfig bc;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("ppo", self.ppo, "proximal policy optimisation");
+    field("sac", self.sac, "soft actor-critic");
+    field("bc", self.bc, "behaviour cloning: learns from a data set alone");
   }
 };
 
-/// How a saved diffusion model acts, by itself.
-struct PlanningConfig {
+/// How a saved agent acts: a policy by its mode or by draws, a diffusion model by planning, by itself.
+struct ActingConfig {
   /// What of a SampleConfig has a meaning here.
   struct Sampling {
     std::string sampler = "ddpm";
@@ -59,11 +65,13 @@ struct PlanningConfig {
       field("clip", self.clip, "clip the predicted clean sample to [-1, 1]");
     }
   };
+  bool stochastic = false;
   PlannerConfig planner;
   Sampling sample;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
+    field("stochastic", self.stochastic, "a saved policy draws its actions as it did while it learned");
     field("planner", self.planner, "how a diffusion model's plans are followed");
     field("sample", self.sample, "how they are sampled");
   }
@@ -85,9 +93,10 @@ std::unique_ptr<Agent> make_agent(const std::string& name, const ScriptedAgents&
 std::unique_ptr<LearningAgent> make_learner(const std::string& algorithm, const LearningAgents& configs,
                                             VectorEnv& env, std::uint64_t seed, const std::string& device);
 
-/// A saved agent that acts in `env`, which must outlive it, by the kind of its file: one that learned (Ppo::load goes on
-/// training), or a diffusion model, which plans as configured with noise from `streams`. Throws Error naming the file, what was expected and found.
+/// A saved agent that acts in `env`, which must outlive it, by the kind of its file: a policy that was learned, or a
+/// diffusion model, which plans. What it draws at random comes from `streams`. Throws Error naming the file, what was
+/// expected and found.
 std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& env, const Streams& streams,
-                                  const PlanningConfig& planning = {}, const std::string& device = "cpu");
+                                  const ActingConfig& acting = {}, const std::string& device = "cpu");
 
 }  // namespace diffreward

@@ -44,12 +44,13 @@ void run_round(VectorEnv& env, Agent& agent, const Streams& seeds, std::uint64_t
 
 }  // namespace
 
-std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int episodes, std::uint64_t seed) {
+std::vector<EpisodeOutcome> evaluate_agent(VectorEnv& env, Agent& agent, int episodes, std::uint64_t seed,
+                                           Purpose purpose) {
   require(episodes >= 1, "evaluate_agent: expected at least 1 episode, got ", episodes);
   const std::size_t n = static_cast<std::size_t>(env.size());
   std::vector<EpisodeOutcome> outcomes(static_cast<std::size_t>(episodes));
   for (std::size_t first = 0; first < outcomes.size(); first += n)
-    run_round(env, agent, Streams(Purpose::kEvaluation, seed), first,
+    run_round(env, agent, Streams(purpose, seed), first,
               std::span(outcomes).subspan(first, std::min(n, outcomes.size() - first)));
   return outcomes;
 }

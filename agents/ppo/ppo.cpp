@@ -14,6 +14,13 @@ namespace {
 
 constexpr double kObservationLimit = 10;  // deviations, after normalising
 constexpr double kRewardLimit = 10;       // return deviations
+constexpr double kSmallestRate = 1e-5, kLargestRate = 1e-2, kRateFactor = 1.5;  // of the adaptive schedule
+
+double adapted(double lr, double kl, double target) {
+  if (kl > 2 * target) return std::max(kSmallestRate, lr / kRateFactor);
+  if (kl < target / 2) return std::min(kLargestRate, lr * kRateFactor);
+  return lr;
+}
 
 }  // namespace
 
@@ -38,7 +45,8 @@ Ppo::Impl::Impl(VectorEnv& vector_env, const PpoConfig& ppo_config, std::uint64_
       actions(n * act_dim),
       episode_return(n) {}
 
-Ppo::Ppo(VectorEnv& env, const PpoConfig& config, std::uint64_t seed, const std::string& device) {
+Ppo::Ppo(VectorEnv& env, const PpoConfig& config, std::uint64_t seed, const std::string& device)
+    : LearningAgent(env.size()) {
   validate(config);
   check_device(device);
   require(env.autoreset() == Autoreset::kSameStep, env.spec().id, ": PPO needs autoreset same_step");
@@ -59,15 +67,20 @@ void Ppo::train(std::int64_t env_steps, const std::function<void(const TrainingM
   const std::int64_t iterations = (env_steps + per_iteration - 1) / per_iteration;
   PpoRollout rollout(m.config.decisions, m.env.size(), static_cast<std::int64_t>(m.obs_dim),
                      static_cast<std::int64_t>(m.act_dim));
-  m.env.reset(Streams(Purpose::kTraining, m.seed, static_cast<std::uint64_t>(m.calls++)));
-  m.returns.restart(m.n);
-  m.episode_return.assign(m.n, 0.0);
-  for (std::int64_t k = 0; k < iterations; ++k) {
+  if (!std::exchange(m.resumed, false)) {
+    m.env.reset(Streams(Purpose::kTraining, m.seed, static_cast<std::uint64_t>(m.calls++)));
+    m.returns.restart(m.n);
+    m.episode_return.assign(m.n, 0.0);
+    m.call_begin = m.iterations;
+    m.lr = m.config.lr;
+  }
+  for (std::int64_t k = m.iterations - m.call_begin; k < iterations; ++k) {
     check_interrupt();
     PpoMetrics metrics;
     m.collect(rollout, metrics);
-    const double lr = m.config.lr * static_cast<double>(iterations - k) / static_cast<double>(iterations);
-    m.optimize(m.training_table(rollout, metrics), lr, metrics);
+    if (m.config.lr_schedule == "linear")
+      m.lr = m.config.lr * static_cast<double>(iterations - k) / static_cast<double>(iterations);
+    m.optimize(m.training_table(rollout, metrics), metrics);
     m.env_steps += per_iteration;
     ++m.iterations;
     metrics.env_steps = m.env_steps;
@@ -77,7 +90,8 @@ void Ppo::train(std::int64_t env_steps, const std::function<void(const TrainingM
                        {"entropy", metrics.entropy},
                        {"kl", metrics.kl},
                        {"clip_fraction", metrics.clip_fraction},
-                       {"explained_variance", metrics.explained_variance}};
+                       {"explained_variance", metrics.explained_variance},
+                       {"lr", m.lr}};
     if (report) report(metrics);
   }
 }
@@ -193,7 +207,7 @@ torch::Tensor Ppo::Impl::training_table(PpoRollout& rollout, PpoMetrics& metrics
 }
 
 /// `epochs` passes of clipped policy-gradient steps over the table.
-void Ppo::Impl::optimize(const torch::Tensor& table, double lr, PpoMetrics& metrics) {
+void Ppo::Impl::optimize(const torch::Tensor& table, PpoMetrics& metrics) {
   const std::int64_t rows = table.size(0);
   const auto width = static_cast<std::int64_t>(obs_dim), act = static_cast<std::int64_t>(act_dim);
   const double log_normal_entropy = 0.5 * std::log(2 * std::numbers::pi * std::numbers::e);
@@ -229,9 +243,11 @@ void Ppo::Impl::optimize(const torch::Tensor& table, double lr, PpoMetrics& metr
       net.step(lr, config.gradient_clip);
 
       torch::NoGradGuard no_grad;
-      sums += torch::stack({policy_loss, value_loss, entropy, (ratio - 1 - log_ratio).mean(),
+      const torch::Tensor kl = (ratio - 1 - log_ratio).mean();
+      sums += torch::stack({policy_loss, value_loss, entropy, kl,
                             ((ratio - 1).abs() > config.clip).to(torch::kFloat32).mean()});
       ++updates;
+      if (config.lr_schedule == "adaptive") lr = adapted(lr, kl.item<double>(), config.target_kl);
     }
   }
   const torch::Tensor means = (sums / static_cast<double>(updates)).to(torch::kCPU);
@@ -280,6 +296,10 @@ void Ppo::act(const StepView& view, std::span<double> actions) {
     m.left.assign(count, 0);
     m.held.resize(count * m.act_dim);
   }
+  if (noise_) {
+    require(noise_->size() == count, "act: expected ", noise_->size(), " instances, got ", count);
+    noise_->begin(view);
+  }
   for (std::size_t i = 0; i < count; ++i)
     if (begins(view, i)) m.left[i] = 0;
   if (std::any_of(m.left.begin(), m.left.end(), [](int left) { return left == 0; })) {
@@ -289,15 +309,31 @@ void Ppo::act(const StepView& view, std::span<double> actions) {
     m.normalize(obs, observation.data_ptr<float>());
     const torch::Tensor mean = m.net.mean(observation.to(m.device)).to(torch::kCPU);
     const float* mean_of = mean.const_data_ptr<float>();
+    const torch::Tensor log_std = m.net.log_std().to(torch::kCPU);
     for (std::size_t i = 0; i < count; ++i) {
       if (m.left[i] > 0) continue;
       m.left[i] = m.config.action_repeat;
-      for (std::size_t j = 0; j < m.act_dim; ++j)
-        m.held[i * m.act_dim + j] = m.scale.to_task(j, double{mean_of[i * m.act_dim + j]});
+      double density = 0;
+      for (std::size_t j = 0; j < m.act_dim; ++j) {
+        double action = double{mean_of[i * m.act_dim + j]};
+        if (noise_) {
+          const double log_deviation = double{log_std.const_data_ptr<float>()[j]},
+                       noise = (*noise_)[i].normal();
+          action += std::exp(log_deviation) * noise;
+          density -= 0.5 * noise * noise + log_deviation + 0.5 * std::log(2 * std::numbers::pi) +
+                     std::log(m.scale.half[j]);
+        }
+        m.held[i * m.act_dim + j] = m.scale.to_task(j, action);
+      }
+      if (noise_) log_probabilities_[i] = density;
     }
   }
   for (int& left : m.left) --left;
   std::copy(m.held.begin(), m.held.end(), actions.begin());
+}
+
+std::int64_t Ppo::env_steps() const {
+  return impl_->env_steps;
 }
 
 void Ppo::value(std::span<const double> obs, std::span<double> out) const {

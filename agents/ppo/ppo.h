@@ -5,6 +5,11 @@
 // and value, clipped objective, truncated episodes bootstrapped with the value of the observation they
 // reached.
 //
+// Its learning rate falls linearly, stays, or adapts to the divergence KL of the new policy from the one that acted: after
+// a minibatch with KL > 2 target_kl it is divided by 1.5, with KL < target_kl / 2 multiplied by it, within [1e-5, 1e-2]
+// (Heess et al. 2017 adapt a penalty so; the rate itself, as in Rudin et al. 2022). KL is the mean of
+// ratio - 1 - log ratio, which is unbiased and never negative.
+//
 // Each decision is held for `action_repeat` steps and paid their sum. Where an episode ends inside a hold,
 // the decision is paid, ended and bootstrapped at that step; the action goes on into the next episode for the
 // rest of the hold, whose rewards are credited to no decision. All instances therefore decide at the same
@@ -28,10 +33,13 @@ struct PpoConfig {
   int action_repeat = 1;  // environment steps per decision
   int epochs = 10;        // passes over each batch
   int minibatches = 8;    // per pass
-  double lr = 1e-3;       // Adam, annealed linearly to 0
-  double gamma = 0.99;    // discount per decision
-  double lambda = 0.95;   // of generalised advantage estimation
-  double clip = 0.2;      // of the probability ratio
+  double lr = 1e-3;       // Adam
+  std::string lr_schedule =
+      "linear";              // falls to 0 over a call of train(), constant, or adaptive to the divergence
+  double target_kl = 0.008;  // of the adaptive one: policy before and after a minibatch, nats
+  double gamma = 0.99;       // discount per decision
+  double lambda = 0.95;      // of generalised advantage estimation
+  double clip = 0.2;         // of the probability ratio
   double value_weight = 0.5;
   double entropy_weight = 0.0;
   double gradient_clip = 0.5;          // largest gradient norm
@@ -46,7 +54,12 @@ struct PpoConfig {
     field("action_repeat", self.action_repeat, "environment steps per decision", Bounds{1, 1000});
     field("epochs", self.epochs, "passes over each batch", Bounds{1, 1000});
     field("minibatches", self.minibatches, "minibatches per pass", Bounds{1, 1e6});
-    field("lr", self.lr, "learning rate of Adam, annealed linearly to 0", Bounds{0, 1});
+    field("lr", self.lr, "learning rate of Adam, the first one", Bounds{0, 1});
+    field("lr_schedule", self.lr_schedule,
+          "linear: falls to 0; adaptive: grows and shrinks with the divergence of the policy from the one "
+          "that acted",
+          Choices{"linear", "constant", "adaptive"});
+    field("target_kl", self.target_kl, "divergence that the adaptive schedule aims at, nats", Bounds{0, 100});
     field("gamma", self.gamma, "discount per decision", Bounds{0, 1});
     field("lambda", self.lambda, "of generalised advantage estimation", Bounds{0, 1});
     field("clip", self.clip, "clip range of the probability ratio", Bounds{0, 10});
@@ -64,19 +77,19 @@ struct PpoConfig {
 
 class Ppo final : public LearningAgent {
  public:
-  static constexpr const char* kKind = "diffreward.ppo.3";  // of its files
+  static constexpr const char* kKind = "diffreward.ppo.4";  // of its files
   /// The env must outlive the agent; its autoreset mode must be same_step.
   /// `seed`: of weights, actions, minibatches and starts.
   Ppo(VectorEnv& env, const PpoConfig& config, std::uint64_t seed = 0, const std::string& device = "cpu");
   ~Ppo() override;
 
-  /// Whole iterations; the learning rate falls to 0 over this call. Details of metrics: policy_loss, value_loss,
-  /// entropy, kl, clip_fraction, explained_variance.
+  /// Whole iterations. Details of metrics: policy_loss, value_loss, entropy, kl, clip_fraction, explained_variance, lr.
   void train(std::int64_t env_steps, const std::function<void(const TrainingMetrics&)>& report = {}) override;
 
-  /// The policy's mean action, held for action_repeat steps per instance, with frozen observation statistics.
-  /// Reads observations and resets of the view.
+  /// The policy's mean action, or a draw from it (act_stochastically), held for action_repeat steps per instance, with
+  /// frozen observation statistics. Reads observations and resets of the view.
   void act(const StepView& view, std::span<double> actions) override;
+  std::int64_t env_steps() const override;
 
   /// What the value net expects of the rest of an episode from observations [n, obs_dim]: discounted paid
   /// reward, [n].
@@ -84,8 +97,10 @@ class Ppo final : public LearningAgent {
 
   const PpoConfig& config() const;
 
-  /// Writes weights, statistics, optimiser and random state (.safetensors), atomically.
+  /// Writes weights, statistics, optimiser and random state: what load() goes on from with another call of train().
   void save(const std::filesystem::path& path) const override;
+  void save_checkpoint(const std::filesystem::path& path) const override;
+  void load_checkpoint(const std::filesystem::path& path) override;
   /// Reads a saved agent for `env`; training goes on as if it had never stopped. Throws Error naming the file
   /// and the first difference.
   static std::unique_ptr<Ppo> load(const std::filesystem::path& path, VectorEnv& env,
@@ -99,8 +114,8 @@ class Ppo final : public LearningAgent {
 // For the catalog.
 std::unique_ptr<LearningAgent> make_learner(const PpoConfig& config, VectorEnv& env, std::uint64_t seed,
                                             const std::string& device);
-std::unique_ptr<Agent> load_agent(const PpoConfig& of, const std::filesystem::path& path, VectorEnv& env,
-                                  const std::string& device);
+std::unique_ptr<LearningAgent> load_agent(const PpoConfig& of, const std::filesystem::path& path,
+                                          VectorEnv& env, const std::string& device);
 inline constexpr const char* kind_of(const PpoConfig&) {
   return Ppo::kKind;
 }

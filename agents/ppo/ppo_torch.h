@@ -4,33 +4,18 @@
 
 #include <torch/torch.h>
 
-#include <algorithm>
-#include <cmath>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "agents/action_scale.h"
+#include "agents/agent_file_torch.h"
 #include "agents/ppo/actor_critic_torch.h"
 #include "agents/ppo/ppo.h"
 #include "agents/ppo/running_statistics.h"
 #include "core/rng.h"
 
 namespace diffreward {
-
-/// Maps the action box to [-1, 1]^dim; dimensions without finite bounds are left as they are.
-struct ActionScale {
-  explicit ActionScale(const Box& action_box) : box(action_box) {
-    for (std::size_t j = 0; j < box.size(); ++j) {
-      const bool finite = std::isfinite(box.low[j]) && std::isfinite(box.high[j]);
-      middle.push_back(finite ? 0.5 * (box.low[j] + box.high[j]) : 0.0);
-      half.push_back(finite ? 0.5 * (box.high[j] - box.low[j]) : 1.0);
-    }
-  }
-  double to_task(std::size_t j, double action) const {
-    return std::clamp(middle[j] + half[j] * action, box.low[j], box.high[j]);
-  }
-  Box box;
-  std::vector<double> middle, half;
-};
 
 struct PpoMetrics : TrainingMetrics {
   double policy_loss = 0, value_loss = 0, entropy = 0, kl = 0, clip_fraction = 0, explained_variance = 0;
@@ -61,9 +46,11 @@ struct Ppo::Impl {
   void collect(PpoRollout& rollout, PpoMetrics& metrics);
   void hold(PpoRollout& rollout, std::size_t decision, PpoMetrics& metrics);
   torch::Tensor training_table(PpoRollout& rollout, PpoMetrics& metrics);
-  void optimize(const torch::Tensor& table, double lr, PpoMetrics& metrics);
+  void optimize(const torch::Tensor& table, PpoMetrics& metrics);
   void normalize(std::span<const double> obs, float* out) const;
   void check_finite(const PpoMetrics& metrics) const;
+  void write(const std::filesystem::path& path, bool checkpoint) const;
+  void read(const AgentFile& file);
 
   VectorEnv& env;
   PpoConfig config;
@@ -76,6 +63,9 @@ struct Ppo::Impl {
   RunningStatistics observations;
   ReturnDeviation returns;
   std::int64_t env_steps = 0, iterations = 0, calls = 0;
+  std::int64_t call_begin = 0;  // iterations when the latest call of train() began
+  bool resumed = false;         // inside that call
+  double lr = 0;                // of the present iteration, or minibatch
 
   // of training
   std::vector<double> actions;         // [n, act_dim]  task units

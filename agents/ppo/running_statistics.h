@@ -80,6 +80,8 @@ class ReturnDeviation {
   double value() const { return std::sqrt(statistics_.variance(0) + 1e-8); }
   RunningStatistics& statistics() { return statistics_; }
   const RunningStatistics& statistics() const { return statistics_; }
+  std::vector<double>& running() { return returns_; }  // [n]
+  const std::vector<double>& running() const { return returns_; }
 
  private:
   RunningStatistics statistics_;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "agents/scripted/noise.h"
+#include "agents/instance_noise.h"
 
 namespace diffreward {
 namespace {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "agents/scripted/noise.h"
+#include "agents/instance_noise.h"
 #include "envs/maze2d/maze2d.h"
 
 namespace diffreward {

@@ -1,4 +1,4 @@
-// The random numbers of scripted agents: a generator an instance, which a numbered episode starts anew.
+// The random numbers of an agent that acts: a generator an instance, which a numbered episode starts anew.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@ class InstanceNoise {
   InstanceNoise(const Streams& streams, int instances) : streams_(streams) {
     for (int i = 0; i < instances; ++i) rngs_.emplace_back(streams[static_cast<std::uint64_t>(i)]);
   }
+  std::size_t size() const { return rngs_.size(); }
 
   /// See Agent::number_episodes.
   void number_episodes(std::span<const std::uint64_t> numbers) {

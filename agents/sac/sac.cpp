@@ -1,0 +1,296 @@
+#include "agents/sac/sac.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "agents/device.h"
+#include "agents/sac/sac_torch.h"
+#include "core/interrupt.h"
+
+namespace diffreward {
+namespace {
+
+/// A contiguous tensor's numbers.
+std::span<float> numbers(const torch::Tensor& tensor) {
+  return {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
+}
+
+}  // namespace
+
+// ---- made of ----
+
+SacActor::SacActor(const SacConfig& config, std::int64_t obs_dim, std::int64_t act_dim, Parameters of)
+    : parameters(std::move(of)),
+      policy(parameters, "policy", obs_dim, act_dim, config.hidden),
+      log_temperature(
+          parameters.constant("log_temperature", {1}, std::log(std::max(config.temperature, 1e-30)))) {
+  parameters.finish();
+}
+
+SacCritic::SacCritic(const SacConfig& config, std::int64_t obs_dim, std::int64_t act_dim, Seed seed,
+                     const torch::Device& device)
+    : parameters(seed, device),
+      nets(parameters, "critic", {int(obs_dim + act_dim), config.hidden, 1, config.layer_norm}, 2) {}
+
+SacTraining::SacTraining(const SacConfig& config, std::uint64_t seed, std::size_t n, std::size_t obs_dim,
+                         std::size_t act_dim, SacActor& actor, const torch::Device& device)
+    : critic(config, static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim),
+             Streams(Purpose::kAgentWeights, seed)[1], device),
+      target(config, static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim),
+             Streams(Purpose::kAgentWeights, seed)[1], device),
+      critic_optimizer(critic.parameters, &target.parameters),
+      actor_optimizer(actor.parameters),
+      buffer(config.buffer, n, obs_dim, act_dim),
+      action_rng(Streams(Purpose::kActions, seed)[0]),
+      batch_rng(Streams(Purpose::kMinibatches, seed)[0]),
+      noise_rng(Streams(Purpose::kMinibatches, seed)[1]),
+      episode_return(n) {}
+
+Sac::Impl::Impl(VectorEnv& vector_env, const SacConfig& sac_config, std::uint64_t of_seed, Parameters from,
+                const torch::Device& on)
+    : env(vector_env),
+      config(sac_config),
+      seed(of_seed),
+      n(static_cast<std::size_t>(env.size())),
+      obs_dim(env.spec().observation.size()),
+      act_dim(env.spec().action.size()),
+      scale(env.spec().action),
+      device(on),
+      actor(config, static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim), std::move(from)),
+      actions(n * act_dim),
+      chosen(n * act_dim) {
+  const EnvSpec& spec = env.spec();
+  require(env.autoreset() == Autoreset::kSameStep, spec.id, ": SAC needs autoreset same_step");
+  for (std::size_t j = 0; j < act_dim; ++j)
+    require(std::isfinite(spec.action.low[j]) && std::isfinite(spec.action.high[j]), spec.id,
+            ": SAC needs bounded actions, number ", j, " is not");
+  const auto batch = static_cast<std::int64_t>(config.batch), obs = static_cast<std::int64_t>(obs_dim);
+  on_cpu = {torch::empty({batch, obs}), torch::empty({batch, static_cast<std::int64_t>(act_dim)}),
+            torch::empty({batch}), torch::empty({batch}), torch::empty({batch, obs})};
+}
+
+Sac::Sac(VectorEnv& env, const SacConfig& config, std::uint64_t seed, const std::string& device)
+    : LearningAgent(env.size()) {
+  validate(config);
+  check_device(device);
+  const torch::Device on(device);
+  impl_ =
+      std::make_unique<Impl>(env, config, seed, Parameters(Streams(Purpose::kAgentWeights, seed)[0], on), on);
+}
+
+Sac::Sac(std::unique_ptr<Impl> impl) : LearningAgent(impl->env.size()), impl_(std::move(impl)) {}
+Sac::~Sac() = default;
+
+const SacConfig& Sac::config() const {
+  return impl_->config;
+}
+
+// ---- training ----
+
+void Sac::train(std::int64_t env_steps, const std::function<void(const TrainingMetrics&)>& report) {
+  Impl& m = *impl_;
+  if (!m.training) m.training.emplace(m.config, m.seed, m.n, m.obs_dim, m.act_dim, m.actor, m.device);
+  if (!std::exchange(m.resumed, false)) {
+    m.env.reset(Streams(Purpose::kTraining, m.seed, static_cast<std::uint64_t>(m.calls++)));
+    m.call_begin = m.env_steps;
+    m.training->episode_return.assign(m.n, 0.0);
+  }
+  const std::int64_t end = m.call_begin + env_steps;
+  TrainingMetrics metrics;
+  while (m.env_steps < end) {
+    check_interrupt();
+    m.step(metrics);
+    const std::int64_t learned = m.env_steps - m.config.learning_starts;
+    const auto due = static_cast<std::int64_t>(
+        std::floor(static_cast<double>(std::max<std::int64_t>(learned, 0)) * m.config.updates_per_step));
+    while (m.training->updates < due) m.update();
+    if (m.steps >= m.config.report_every || m.env_steps >= end) {
+      m.report(metrics);
+      if (report) report(metrics);
+      metrics = {};
+    }
+  }
+}
+
+torch::Tensor Sac::Impl::noise(std::int64_t rows) {
+  const torch::Tensor noise = torch::empty({rows, static_cast<std::int64_t>(act_dim)});
+  training->noise_rng.normals(numbers(noise));
+  return noise.to(device);
+}
+
+/// Actions in half-boxes for what the env shows: uniform before learning starts, then drawn from the policy.
+void Sac::Impl::explore(std::span<float> half_boxes) {
+  Rng& rng = training->action_rng;
+  if (env_steps < config.learning_starts) {
+    for (float& action : half_boxes) action = static_cast<float>(rng.uniform(-1, 1));
+    return;
+  }
+  const torch::InferenceMode inference;
+  const auto rows = static_cast<std::int64_t>(n), columns = static_cast<std::int64_t>(obs_dim);
+  const torch::Tensor observation = torch::empty({rows, columns});
+  std::ranges::copy(env.view().obs, observation.data_ptr<float>());
+  const torch::Tensor noise = torch::empty({rows, static_cast<std::int64_t>(act_dim)});
+  rng.normals(numbers(noise));
+  const torch::Tensor action =
+      SquashedGaussian::draw(actor.policy(observation.to(device)), noise.to(device)).action.to(torch::kCPU);
+  std::ranges::copy(numbers(action.contiguous()), half_boxes.begin());
+}
+
+/// One step of all instances, remembered.
+void Sac::Impl::step(TrainingMetrics& metrics) {
+  explore(chosen);
+  for (std::size_t k = 0; k < chosen.size(); ++k) actions[k] = scale.to_task(k % act_dim, double{chosen[k]});
+  const std::vector<double> obs(env.view().obs.begin(), env.view().obs.end());
+  const StepView& after = env.step(actions);
+  try {
+    training->buffer.add(obs, chosen, after);
+  } catch (const InvalidArgument&) {
+    throw;
+  } catch (const Error& error) {
+    throw Error(concat("SAC on ", env.spec().id, ": ", error.what(), ", after ", env_steps, " steps"));
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    metrics.reward += after.reward[i];
+    metrics.task_reward += after.task_reward[i];
+    training->episode_return[i] += after.reward[i];
+    if (!after.terminated[i] && !after.truncated[i]) continue;
+    finished_return += std::exchange(training->episode_return[i], 0.0);
+    ++finished;
+  }
+  env_steps += static_cast<std::int64_t>(n);
+  steps += static_cast<std::int64_t>(n);
+}
+
+SacBatch Sac::Impl::draw_batch() {
+  training->buffer.sample(training->batch_rng, config.n_step, config.gamma,
+                          {numbers(on_cpu.observation), numbers(on_cpu.action), numbers(on_cpu.reward),
+                           numbers(on_cpu.discount), numbers(on_cpu.next_observation)});
+  return {on_cpu.observation.to(device), on_cpu.action.to(device), on_cpu.reward.to(device),
+          on_cpu.discount.to(device), on_cpu.next_observation.to(device)};
+}
+
+/// One step of the critics and, every so often, of policy and temperature.
+void Sac::Impl::update() {
+  SacTraining& t = *training;
+  const OptimizerSettings adam{
+      .lr = config.lr, .weight_decay = 0, .ema = 1 - config.tau, .gradient_clip = 0, .young_ema = false};
+  const SacBatch batch = draw_batch();
+  const torch::Tensor temperature = actor.log_temperature.detach().exp();
+  torch::Tensor target;
+  {
+    const torch::NoGradGuard no_grad;
+    const auto next = SquashedGaussian::draw(actor.policy(batch.next_observation), noise(config.batch));
+    const torch::Tensor value = t.target.values(batch.next_observation, next.action, false).amin(0);
+    target = batch.reward + batch.discount * (value - temperature * next.log_probability);
+  }
+  const torch::Tensor value = t.critic.values(batch.observation, batch.action, true);
+  const torch::Tensor critic_loss = (value - target).square().sum(0).mean() * 0.5;
+  critic_loss.backward();
+  t.critic_optimizer.step(adam, 0);
+  {
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor seen = torch::stack({critic_loss, value.mean()});
+    sums.critic = sums.critic.defined() ? sums.critic + seen : seen;
+    ++sums.critic_updates;
+  }
+  if (t.updates++ % config.actor_every != 0) return;
+
+  const auto own = SquashedGaussian::draw(actor.policy(batch.observation), noise(config.batch));
+  const torch::Tensor worth = t.critic.values(batch.observation, own.action, false).amin(0);
+  const torch::Tensor actor_loss = (temperature * own.log_probability - worth).mean();
+  actor_loss.backward();
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor entropy = -own.log_probability.mean();
+  if (config.learn_temperature) actor.log_temperature.mutable_grad() += entropy - target_entropy();
+  t.actor_optimizer.step(adam, 0);
+  const torch::Tensor seen = torch::stack({actor_loss, entropy});
+  sums.actor = sums.actor.defined() ? sums.actor + seen : seen;
+  ++sums.actor_updates;
+}
+
+/// Completes a line of metrics and begins the next.
+void Sac::Impl::report(TrainingMetrics& metrics) {
+  metrics.env_steps = env_steps;
+  metrics.reward /= static_cast<double>(steps);
+  metrics.task_reward /= static_cast<double>(steps);
+  metrics.episode_return = finished > 0 ? finished_return / static_cast<double>(finished) : std::nan("");
+  metrics.details["updates"] = static_cast<double>(training->updates);
+  const auto tell = [&](const torch::Tensor& sum, std::int64_t count,
+                        std::pair<const char*, const char*> names) {
+    if (count == 0) return;
+    const torch::Tensor mean = (sum / static_cast<double>(count)).to(torch::kCPU);
+    metrics.details[names.first] = double{mean.const_data_ptr<float>()[0]};
+    metrics.details[names.second] = double{mean.const_data_ptr<float>()[1]};
+  };
+  tell(sums.critic, sums.critic_updates, {"critic_loss", "q"});
+  tell(sums.actor, sums.actor_updates, {"actor_loss", "entropy"});
+  if (sums.critic_updates > 0) metrics.details["temperature"] = actor.log_temperature.exp().item<double>();
+  for (const auto& [name, value] : metrics.details)
+    if (!std::isfinite(value))
+      throw Error(concat("SAC on ", env.spec().id, ": ", name, " is not finite after ", env_steps, " steps"));
+  sums = {};
+  steps = finished = 0;
+  finished_return = 0;
+}
+
+// ---- acting ----
+
+void Sac::act(const StepView& view, std::span<double> out) {
+  Impl& m = *impl_;
+  const std::size_t count = view.obs.size() / m.obs_dim;
+  require(view.obs.size() == count * m.obs_dim && out.size() == count * m.act_dim,
+          "act: expected observations [n, ", m.obs_dim, "] and actions [n, ", m.act_dim, "], got ",
+          view.obs.size(), " and ", out.size(), " numbers");
+  const torch::InferenceMode inference;
+  const auto rows = static_cast<std::int64_t>(count);
+  const torch::Tensor observation = torch::empty({rows, static_cast<std::int64_t>(m.obs_dim)});
+  std::ranges::copy(view.obs, observation.data_ptr<float>());
+  const auto distribution = m.actor.policy(observation.to(m.device));
+  torch::Tensor action;
+  if (noise_) {
+    require(count == noise_->size(), "act: expected ", noise_->size(), " instances, got ", count);
+    noise_->begin(view);
+    const torch::Tensor noise = torch::empty({rows, static_cast<std::int64_t>(m.act_dim)});
+    for (std::size_t k = 0; k < count * m.act_dim; ++k)
+      noise.data_ptr<float>()[k] = static_cast<float>((*noise_)[k / m.act_dim].normal());
+    const auto draw = SquashedGaussian::draw(distribution, noise.to(m.device));
+    action = draw.action;
+    const torch::Tensor density = draw.log_probability.to(torch::kCPU);
+    double box = 0;  // log of the half-box's volume
+    for (const double half : m.scale.half) box += std::log(half);
+    for (std::size_t i = 0; i < count; ++i)
+      log_probabilities_[i] = double{density.const_data_ptr<float>()[i]} - box;
+  } else {
+    action = distribution.mean.tanh();
+  }
+  action = action.to(torch::kCPU).contiguous();
+  for (std::size_t k = 0; k < out.size(); ++k)
+    out[k] = m.scale.to_task(k % m.act_dim, double{action.const_data_ptr<float>()[k]});
+}
+
+void Sac::value(std::span<const double> obs, std::span<const double> actions, std::span<double> out) const {
+  const Impl& m = *impl_;
+  if (!m.training) throw Error("value: expected an agent that trains, found a policy alone");
+  require(obs.size() == out.size() * m.obs_dim && actions.size() == out.size() * m.act_dim,
+          "value: expected observations [", out.size(), ", ", m.obs_dim, "] and actions [", out.size(), ", ",
+          m.act_dim, "], got ", obs.size(), " and ", actions.size(), " numbers");
+  const torch::InferenceMode inference;
+  const auto rows = static_cast<std::int64_t>(out.size());
+  const torch::Tensor observation = torch::empty({rows, static_cast<std::int64_t>(m.obs_dim)}),
+                      action = torch::empty({rows, static_cast<std::int64_t>(m.act_dim)});
+  std::ranges::copy(obs, observation.data_ptr<float>());
+  for (std::size_t k = 0; k < actions.size(); ++k)
+    action.data_ptr<float>()[k] = static_cast<float>(m.scale.from_task(k % m.act_dim, actions[k]));
+  const torch::Tensor value =
+      m.training->critic.values(observation.to(m.device), action.to(m.device), false).amin(0).to(torch::kCPU);
+  std::copy_n(value.const_data_ptr<float>(), out.size(), out.begin());
+}
+
+std::int64_t Sac::env_steps() const {
+  return impl_->env_steps;
+}
+
+}  // namespace diffreward
