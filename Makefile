@@ -3,7 +3,8 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test setup build bench bench-denoiser bench-shared results asan tsan fuzz format lint clean
+.PHONY: help demo test setup build bench bench-denoiser bench-learners bench-shared results results-behaviours asan tsan fuzz \
+  format lint clean
 
 help:
 	@echo "make demo      from a fresh machine to the main job's report in results/demo/"
@@ -11,6 +12,7 @@ help:
 	@echo "make build     build everything            make setup    install what the build needs"
 	@echo "make bench     environments against peers  make results  the README's numbers (hours)"
 	@echo "make bench-denoiser  against PyTorch        make bench-shared  beside other busy programs"
+	@echo "make bench-learners  against SB3            make results-behaviours  robots that learn (hours)"
 	@echo "make format    clang-format the sources    make lint     clang-tidy"
 	@echo "make asan      memory errors (in test)     make tsan     data races"
 	@echo "make fuzz      100,000 damaged files for each reader (hours; a few hundred in test)"
@@ -63,6 +65,9 @@ bench: build build/peers/.stamp
 bench-denoiser: build
 	$(PYTHON) benchmarks/compare/denoiser.py $(BUILD) --compiled --growth --readme README.md
 
+bench-learners: build
+	$(PYTHON) benchmarks/compare/learners.py $(BUILD)
+
 bench-shared: build
 	$(PYTHON) benchmarks/compare/shared.py $(BUILD)
 
@@ -76,6 +81,11 @@ results: build
 	$(RUN) maze2d-unet --seeds 0-4 --out results/maze2d/unet --results $(FIGURES)
 	$(RUN) maze2d-plan --seeds 0-4 --out results/maze2d/plan --results $(FIGURES)
 	$(BUILD)/cli/diffreward results $(FIGURES) --layout benchmarks/results/tables.toml --page README.md --list docs/results.md
+
+ROBOTS := halfcheetah hopper walker2d
+results-behaviours: bench-learners
+	for robot in $(ROBOTS); do \
+	  $(RUN) behaviours-$$robot --seeds 0-2 --out results/behaviours/$$robot --results benchmarks/results/behaviours.json || exit 1; done
 
 format:
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i

@@ -262,7 +262,7 @@ std::string extract_models(const Model* expert, const Model& base, const Floats&
       .dump();
 }
 
-/// A trained agent that remembers nothing from one call to the next.
+/// A trained agent that remembers nothing from one call to the next but where its random numbers stand.
 class TrainedAgent {
  public:
   explicit TrainedAgent(const std::filesystem::path& folder)
@@ -270,15 +270,18 @@ class TrainedAgent {
     update(env_, cli::stage_record(folder).at("result").at("env"));
   }
 
-  py::array_t<double> act(const Doubles& obs) {
+  py::array_t<double> act(const Doubles& obs, bool stochastic) {
     require(obs.ndim() == 2, "obs: expected observations [n, observation_dim], got ", obs.ndim(),
             " dimensions");
     const auto n = static_cast<int>(obs.shape(0));
-    if (!agent_ || envs_->size() != n) {
+    if (!agent_ || envs_->size() != n || stochastic != stochastic_) {
       require(n > 0, "obs: expected at least one observation, got none");
       agent_.reset();
       envs_ = make_vector(env_, {.count = n, .autoreset = "same_step"});
-      agent_ = load_agent(file_, *envs_, Streams(Purpose::kController, 0));
+      ActingConfig acting;
+      acting.stochastic = stochastic;
+      agent_ = load_agent(file_, *envs_, Streams(Purpose::kBehaviour, 0, changes_++), acting);
+      stochastic_ = stochastic;
     }
     const auto width = static_cast<py::ssize_t>(envs_->spec().observation.size());
     require(obs.shape(1) == width, "obs: expected observations [n, ", width, "], got [n, ", obs.shape(1),
@@ -295,6 +298,8 @@ class TrainedAgent {
   EnvConfig env_;
   std::unique_ptr<VectorEnv> envs_;
   std::unique_ptr<Agent> agent_;
+  bool stochastic_ = false;
+  std::uint64_t changes_ = 0;  // of the batch: each has random numbers of its own
 };
 
 struct PlanSettings {
@@ -491,7 +496,7 @@ void bind_chain(py::module_& m) {
 
   py::class_<TrainedAgent>(m, "Agent", "A trained agent, from the folder of rl.")
       .def(py::init<const std::filesystem::path&>(), py::arg("folder"))
-      .def("act", &TrainedAgent::act, py::arg("obs"),
+      .def("act", &TrainedAgent::act, py::arg("obs"), py::arg("stochastic"),
            "Actions [n, action_dim] for observations [n, observation_dim].");
 }
 

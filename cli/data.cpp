@@ -5,9 +5,12 @@
 #include "cli/command.h"
 #include "cli/inspect.h"
 #include "cli/stage.h"
+#include "core/file.h"
 #include "core/interrupt.h"
+#include "datasets/card.h"
 #include "datasets/check.h"
 #include "datasets/dataset.h"
+#include "datasets/join.h"
 
 namespace diffreward::cli {
 namespace {
@@ -68,6 +71,18 @@ Json run_data(const DataConfig& config) {
   }
   const Dataset data = Dataset::open(path);
   if (config.action == "info") return describe(data);
+  if (config.action == "card") {
+    const Json card = card_of(data);
+    if (config.out.empty()) return card;
+    write_file(config.out, card_markdown(card));
+    return {{"written", config.out}};
+  }
+  if (config.action == "join") {
+    if (config.out.empty()) throw UsageError("data join: --out is missing");
+    std::vector<Dataset> parts = {data};
+    for (const std::string& more : config.more) parts.push_back(Dataset::open(product(more, "data")));
+    return {{"written", config.out}, {"transitions", join(parts, config.out).size()}};
+  }
   if (config.out.empty()) throw UsageError("data convert: --out is missing");
   if (config.format == "minari") return {{"written", data.write_minari(config.out, config.id).string()}};
   data.write_d4rl(config.out);
@@ -75,7 +90,7 @@ Json run_data(const DataConfig& config) {
 }
 
 void print_data(const Json& result, std::ostream& out) {
-  if (!result.contains("faults")) return print_result(result, out);
+  if (!result.contains("failed")) return print_result(result, out);
   for (const Json& fault : result.at("faults")) {
     out << fault.at("name").get<std::string>() << ": " << fault.at("message").get<std::string>() << "\n";
     if (fault.at("rows").empty()) continue;  // of the file as a whole

@@ -6,8 +6,11 @@
 #include "cli/section.h"
 #include "cli/stages.h"
 #include "core/file.h"
+#include "core/hash.h"
 #include "core/safetensors.h"
+#include "datasets/card.h"
 #include "datasets/collect.h"
+#include "envs/engine.h"
 #include "envs/vector_env.h"
 
 namespace diffreward::cli {
@@ -101,8 +104,23 @@ Json agent_settings(const GenerateConfig& config) {
   if (all.contains(config.policy)) settings.update(all.at(config.policy));
   if (is_scripted(config.policy)) return settings;
   const auto file = product(config.policy, agent_product(config.policy));
-  if (Safetensors::open(file).metadata_at("kind") == DiffusionModel::kKind)
-    settings.update(to_json(config.planning));
+  const bool plans = Safetensors::open(file).metadata_at("kind") == DiffusionModel::kKind;
+  if (plans)
+    settings.update(to_json(config.acting));
+  else
+    settings["stochastic"] = config.acting.stochastic;
+  settings["file_sha256"] = sha256_of(file);
+  if (std::error_code ignored; std::filesystem::is_directory(config.policy, ignored)) {
+    // How it was made, and what it earned where it was judged.
+    const Json record = stage_record(config.policy);
+    settings["commit"] = record.at("commit");
+    const Json& result = record.at("result");
+    for (const char* key : {"algorithm", "env_steps"})
+      if (result.contains(key)) settings[key] = result.at(key);
+    if (result.contains("judges") && result.at("judges").contains("task"))
+      settings["return_deterministic"] = result.at("judges").at("task").at("return");
+    if (result.contains("stochastic")) settings["return_stochastic"] = result.at("stochastic").at("return");
+  }
   return settings;
 }
 
@@ -114,7 +132,7 @@ StageSpec stage_of(const GenerateConfig& config) {
                   .folder = config.run.out,
                   .reuse = config.run.reuse,
                   .inputs = files_of(config.env),
-                  .products = {"data.hdf5"},
+                  .products = {"data.hdf5", "card.md"},
                   .link = Link::kAgents};
   if (!is_scripted(config.policy))
     stage.inputs.push_back({"policy", config.policy, agent_product(config.policy)});
@@ -145,16 +163,18 @@ Json run_generate(const GenerateConfig& config) {
     } else {
       check_device(config.device);
       set_torch_threads(config.run.threads);
-      agent = load_agent(product(config.policy, agent_product(config.policy)), *envs, noise, config.planning,
+      agent = load_agent(product(config.policy, agent_product(config.policy)), *envs, noise, config.acting,
                          config.device);
     }
-    const CollectInfo info{
-        .behaviour =
-            concat(scripted ? config.policy : "saved agent", expert ? " with one task" : " with any task"),
-        .seed = config.seed,
-        .recording = recorded,
-        .env_options = env.options,
-        .extra = {{"agent", agent_settings(config)}, {"episode_steps", config.episode_steps}}};
+    const CollectInfo info{.behaviour = concat(scripted ? config.policy : "saved agent",
+                                               expert ? " with one task" : " with any task"),
+                           .seed = config.seed,
+                           .recording = recorded,
+                           .env_options = env.options,
+                           .extra = {{"agent", agent_settings(config)},
+                                     {"episode_steps", config.episode_steps},
+                                     {"engine", engine_versions()}},
+                           .log_probabilities = config.log_probabilities};
     const Dataset data = collect(*envs, *agent, size.steps, info, folder / "data.hdf5");
     Json result = {{"data", "data.hdf5"}, {"transitions", data.size()}, {"episodes", data.episodes().size()}};
     if (data.size() != static_cast<std::size_t>(config.steps))
@@ -164,6 +184,8 @@ Json run_generate(const GenerateConfig& config) {
       data.write_minari(folder, minari_id(config));
       result["minari"] = minari_id(config) + "/data/main_data.hdf5";
     }
+    write_file(folder / "card.md", card_markdown(card_of(data)));
+    result["card"] = "card.md";
     double total = 0;
     for (const float reward : data.rewards()) total += reward;
     result["reward_per_step"] = total / static_cast<double>(data.size());

@@ -40,10 +40,11 @@ struct GenerateConfig {
   int episode_steps = 200;           // steps until the next start; 0: the environment's own limit
   bool whole_episodes = true;        // fewer instances and more steps, until every episode is whole
   bool held_out = false;             // to test on: no random number of the recording to train on
+  bool log_probabilities = false;    // a column of them
   std::string format = "d4rl";       // d4rl or minari
   std::uint64_t seed = 0;            // of starts, goals and what the agent draws
   ScriptedAgents agents;
-  PlanningConfig planning;
+  ActingConfig acting;
   std::string device = "cpu";  // of a saved agent
   RunConfig run;
 
@@ -65,10 +66,12 @@ struct GenerateConfig {
           "round steps up to whole episodes, by fewer instances where these are too many");
     field("held_out", self.held_out,
           "a recording to test on: it shares no random number with the one to train on");
+    field("log_probabilities", self.log_probabilities,
+          "record log pi(action | observation) too, of an agent that draws its actions");
     field("format", self.format, "file format", Choices{"d4rl", "minari"});
     field("seed", self.seed, "seed of starts, goals and what the agent draws at random");
     ScriptedAgents::visit(self.agents, field);
-    PlanningConfig::visit(self.planning, field);
+    ActingConfig::visit(self.acting, field);
     field("device", self.device, "of a saved agent, cpu or cuda", Choices{"cpu", "cuda"});
     RunConfig::visit(self.run, field);
   }
@@ -123,9 +126,16 @@ struct RlConfig {
   Json judges = Json::object();        // of the agent: options of env for each, by name
   int count = 128;                     // instances
   std::int64_t env_steps = 1'310'720;  // environment steps in all
-  int episodes = 256;                  // evaluation episodes
-  int episode_steps = 0;               // of all episodes; 0: the environment's own limit
-  std::uint64_t seed = 0;              // of weights, actions and starts, in training and evaluation
+  std::int64_t evaluate_every = 0;     // environment steps between evaluations while it learns; 0: none
+  int evaluate_episodes = 100;         // of each, starts that nothing is reported on
+  std::string keep = "last";           // the agent at the end, or the best one evaluated
+  double stop_at = 0;                  // end when an evaluation returns that much; 0: never
+  std::int64_t checkpoint_every = 1'000'000;  // environment steps; 0: none
+  bool record = false;                        // keep every transition of training as a data set
+  int episodes = 256;                         // evaluation episodes
+  bool judge_draws = false;                   // once more with actions drawn from the policy
+  int episode_steps = 0;                      // of all episodes; 0: the environment's own limit
+  std::uint64_t seed = 0;                     // of weights, actions and starts, in training and evaluation
   std::string device = "cpu";
   LearningAgents learners;
   RunConfig run;
@@ -141,7 +151,20 @@ struct RlConfig {
           "the environment as it is, named task");
     field("count", self.count, "instances", Bounds{1, 1 << 20});
     field("env_steps", self.env_steps, "environment steps of training, all instances", Bounds{1, 1e12});
+    field("evaluate_every", self.evaluate_every,
+          "environment steps between evaluations while it learns, by the task's own reward; 0 for none",
+          Bounds{0, 1e12});
+    field("evaluate_episodes", self.evaluate_episodes,
+          "episodes of each, whole, from starts that nothing is reported on", Bounds{1, 1e6});
+    field("keep", self.keep, "the agent that is kept: the last, or the best of those evaluated",
+          Choices{"last", "best"});
+    field("stop_at", self.stop_at, "end training when an evaluation returns that much; 0 for never");
+    field("checkpoint_every", self.checkpoint_every,
+          "environment steps between checkpoints, from which a stopped run goes on; 0 for none",
+          Bounds{0, 1e12});
+    field("record", self.record, "keep every transition of training as a data set");
     field("episodes", self.episodes, "evaluation episodes", Bounds{1, 1e6});
+    field("judge_draws", self.judge_draws, "evaluate once more with actions drawn from the policy");
     field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own",
           Bounds{0, 1e9});
     field("seed", self.seed, "seed of weights, actions and starts");

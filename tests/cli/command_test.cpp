@@ -743,7 +743,7 @@ TEST_F(CommandTest, BashCompletesCommandsOptionsAndValues) {
   EXPECT_EQ(offered("train --da", 2), "--data\n");
   EXPECT_EQ(offered("train --model.net ''", 3), "mlp unet\n");
   EXPECT_EQ(offered("rl --env Maze2D-U", 3), "Maze2D-UMaze-v0\n");
-  EXPECT_EQ(offered("rl --ppo.l", 2), "--ppo.lr --ppo.lambda\n");
+  EXPECT_EQ(offered("rl --ppo.l", 2), "--ppo.lr --ppo.lr-schedule --ppo.lambda\n");
   EXPECT_EQ(offered("run maze2d-um", 2), "maze2d-umaze\n");
   EXPECT_EQ(offered("data ch", 2), "check\n");
   for (const char* shell : {"zsh", "fish"})

@@ -72,5 +72,63 @@ TEST(DataCommand, ConvertReplacesNoPipeAndNoLink) {
   EXPECT_EQ(run({"data", "info", folder / "root"}).code, 0);
 }
 
+TEST(DataCommand, ACardTellsWhatTheDataAre) {
+  const TemporaryFolder folder;
+  for (const std::string seed : {"0", "1"})
+    ASSERT_EQ(run({"generate",  "--env",
+                   "Hopper-v4", "--policy",
+                   "random",    "--random.hold",
+                   "3",         "--role",
+                   "base",      "--steps",
+                   "600",       "--count",
+                   "3",         "--episode-steps",
+                   "0",         "--no-whole-episodes",
+                   "--seed",    seed,
+                   "--out",     folder / seed,
+                   "--quiet"})
+                  .code,
+              0);
+  const std::string beside = read_file(folder / "0" / "card.md");
+  ASSERT_EQ(run({"data", "card", folder / "0", "--out", folder / "card.md"}).code, 0);
+  EXPECT_EQ(read_file(folder / "card.md"), beside);
+  for (const char* told :
+       {"# Data of Hopper-v4: random", "| engine | MuJoCo 4", "| agent: hold | 3 |", "| transitions | 600 |",
+        "| faults found | none |", "-20.3 and 3,230", "## Lengths of whole episodes"})
+    EXPECT_THAT(beside, HasSubstr(told));
+  const Outcome json = run({"data", "card", folder / "0", "--json"});
+  const Json card = Json::parse(json.out);
+  EXPECT_EQ(card.at("episodes"), card.at("terminated").get<int>() + card.at("cut").get<int>() +
+                                     card.at("cut_by_recording").get<int>());
+  EXPECT_EQ(card.at("cut"), 0);
+  EXPECT_LE(card.at("cut_by_recording"), 3);
+  EXPECT_LT(card.at("length").at("max"), 200);
+  EXPECT_EQ(run({"data", "card", folder / "0"}).code, 0);
+
+  const Outcome joined =
+      run({"data", "join", folder / "0", "--more", folder / "1", "--out", folder / "both.hdf5"});
+  ASSERT_EQ(joined.code, 0) << joined.err;
+  const Dataset both = Dataset::open(folder / "both.hdf5"), first = Dataset::open(folder / "0"),
+                second = Dataset::open(folder / "1");
+  ASSERT_EQ(both.size(), 1200u);
+  EXPECT_EQ(both.episodes().size(), first.episodes().size() + second.episodes().size());
+  for (std::size_t k = 0; k < 600 * 11; ++k) {
+    ASSERT_EQ(both.observations()[k], first.observations()[k]);
+    ASSERT_EQ(both.observations()[600 * 11 + k], second.observations()[k]);
+  }
+  EXPECT_EQ(both.info_doubles("qpos").size(), 1200u * 6);
+  EXPECT_EQ(both.provenance().extra.at("parts").at(1).at("seed"), 1);
+  EXPECT_EQ(run({"data", "check", folder / "both.hdf5"}).code, 0);
+
+  ASSERT_EQ(run({"generate", "--env", "HalfCheetah-v5", "--policy", "random", "--role", "base", "--steps",
+                 "50", "--count", "1", "--no-whole-episodes", "--out", folder / "other", "--quiet"})
+                .code,
+            0);
+  const Outcome unlike =
+      run({"data", "join", folder / "0", "--more", folder / "other", "--out", folder / "x.hdf5"});
+  EXPECT_EQ(unlike.code, 1);
+  EXPECT_THAT(unlike.err, HasSubstr("expected data of Hopper-v4"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "x.hdf5"));
+}
+
 }  // namespace
 }  // namespace diffreward::cli

@@ -3,9 +3,11 @@ nothing lost that the next run does not mend.
 
 usage: ends_test.py DIFFREWARD_PROGRAM
 """
+import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,13 +68,24 @@ def the_interrupt_is_obeyed(args, folder):
     print(f"{args[0]}: ended {seconds:.2f} s after Ctrl-C")
 
 
-def a_killed_run_comes_through(demo, root):
+def killable_commands(demo: pathlib.Path):
+    """Some seconds each, and the product that tells them apart."""
+    yield ["train", "--data", f"{demo}/base_data", "--dim", "16", "--layers", "1", "--horizon", "4", "--stride", "1",
+           "--steps", "3000", "--checkpoint-every", "50"], "model.safetensors"
+    robot = ["rl", "--env", "HalfCheetah-v5", "--threads", "1", "--episodes", "2", "--episode-steps", "100", "--evaluate-every",
+             "500", "--evaluate-episodes", "2", "--keep", "best"]
+    yield [*robot, "--algorithm", "sac", "--hidden", "32,32", "--batch", "32", "--count", "4", "--env-steps", "4000",
+           "--learning-starts", "400", "--report-every", "100", "--checkpoint-every", "200"], "agent.safetensors"
+    yield [*robot, "--algorithm", "ppo", "--count", "8", "--decisions", "20", "--lr-schedule", "adaptive", "--env-steps",
+           "24000", "--checkpoint-every", "320"], "agent.safetensors"
+
+
+def a_killed_run_comes_through(args, product, root):
     """Killed again and again, a stage ends equal to one that was left alone."""
-    args = ["train", "--data", f"{demo}/base_data", "--dim", "16", "--layers", "1", "--horizon", "4", "--stride", "1",
-            "--steps", "3000", "--checkpoint-every", "50", "--reuse"]
+    killed_at, whole_at = root / f"killed_{args[0]}_{product}", root / f"whole_{args[0]}_{product}"
     kills = 0
     for _ in range(12):
-        process = start(*args, "--out", str(root / "killed"))
+        process = start(*args, "--reuse", "--out", str(killed_at))
         try:
             process.communicate(timeout=random.uniform(0.4, 1.2))
             break
@@ -80,15 +93,21 @@ def a_killed_run_comes_through(demo, root):
             process.kill()
             process.communicate()
             kills += 1
-            assert not (root / "killed" / "model.safetensors").exists()
-    finish(*args, "--out", str(root / "killed"))
-    finish(*args, "--out", str(root / "whole"))
+            assert not (killed_at / product).exists()
+    finish(*args, "--reuse", "--out", str(killed_at))
+    finish(*args, "--reuse", "--out", str(whole_at))
     assert kills > 0
-    for name in ["model.safetensors", "config.toml"]:
-        killed, whole = ((root / run / name).read_bytes() for run in ("killed", "whole"))
-        assert killed.replace(b"killed", b"whole") == whole, name
-    assert not leftovers(root) and not (root / "killed" / "unfinished").exists()
-    print(f"train: killed {kills} times, equal to a run that was not")
+    for name in [product, "config.toml", "metrics.jsonl"]:
+        killed, whole = ((run / name).read_bytes() for run in (killed_at, whole_at))
+        if name == "metrics.jsonl":  # times and speeds differ
+            killed, whole = ([{k: v for k, v in json.loads(line).items() if k not in ("time", "steps_per_second")}
+                              for line in text.splitlines()] for text in (killed, whole))
+            assert killed == whole, name
+            continue
+        assert killed.replace(b"killed_", b"whole_") == whole, name
+    assert not leftovers(root) and not (killed_at / "unfinished").exists()
+    shutil.rmtree(killed_at), shutil.rmtree(whole_at)
+    print(f"{' '.join(args[:5])}: killed {kills} times, equal to a run that was not")
 
 
 def temporary_files_of_killed_writers_go(demo, root):
@@ -108,5 +127,6 @@ with tempfile.TemporaryDirectory() as name:
         command[-1] += str(index)
         the_interrupt_is_obeyed(command, root)
     the_interrupt_is_obeyed(["run", "maze2d-umaze", "--out", str(root / "second_demo")], root)
-    a_killed_run_comes_through(demo, root)
+    for command, product in killable_commands(demo):
+        a_killed_run_comes_through(command, product, root)
     temporary_files_of_killed_writers_go(demo, root)

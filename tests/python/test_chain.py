@@ -9,6 +9,7 @@ import threading
 import time
 import tomllib
 
+import h5py
 import numpy as np
 import pytest
 
@@ -139,6 +140,43 @@ def test_an_agent_predicts_as_stable_baselines_has_it(chain, tmp_path):
     with pytest.raises(ValueError, match="observations"):
         agent.predict(np.zeros(3))
     assert "task" in agent.figures["judges"]
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "ppo", "bc"])
+def test_every_learner_draws_its_actions_and_takes_its_mode(algorithm, tmp_path):
+    env = "LinearQuadratic-v0"
+    more = {"env_steps": 300, "count": 2}
+    if algorithm == "sac":
+        more["sac"] = {"hidden": [8], "learning_starts": 100, "batch": 8, "updates_per_step": 0.1}
+    elif algorithm == "bc":
+        more["data"] = dr.generate(env=env, policy="linear", role="base", steps=400, count=2, episode_steps=100, progress=False)
+        more["bc"] = {"hidden": [8]}
+    agent = dr.rl(env=env, algorithm=algorithm, episodes=2, out=tmp_path / "a", progress=False, **more)
+    obs = np.zeros((3, 4))
+    mode = agent.predict(obs)[0]
+    assert np.array_equal(mode, agent.predict(obs)[0]) and np.array_equal(mode[0], mode[2])
+    drawn = [agent.predict(obs, deterministic=False)[0] for _ in range(2)]
+    assert not np.array_equal(*drawn) and not np.array_equal(drawn[0][0], drawn[0][1])
+    assert np.abs(drawn[0]).max() <= 1
+    assert np.array_equal(mode, agent.predict(obs)[0])  # and back
+
+
+def test_a_policy_is_recorded_with_its_density_and_a_card(tmp_path):
+    env = "LinearQuadratic-v0"
+    agent = dr.rl(env=env, algorithm="sac", env_steps=200, count=2, episodes=2, progress=False,
+                  sac={"hidden": [8], "learning_starts": 100, "batch": 8})
+    data = dr.generate(env=env, policy=agent, role="base", steps=400, count=2, episode_steps=100, stochastic=True,
+                       log_probabilities=True, out=tmp_path / "d", progress=False)
+    with h5py.File(data.folder / "data.hdf5") as file:
+        density = file["infos/action_log_probs"][:]
+        actions = file["actions"][:]
+    assert density.shape == (400,) and np.isfinite(density).all() and np.ptp(density) > 0
+    assert np.ptp(actions, axis=0).min() > 0.1
+    card = (data.folder / "card.md").read_text()
+    assert "| agent: stochastic | true |" in card and "| faults found | none |" in card and "sac" in card
+    with pytest.raises(ValueError, match="log_probabilities: expected an agent that draws"):
+        dr.generate(env=env, policy=agent, role="base", steps=200, count=2, log_probabilities=True, progress=False)
+
 
 
 def test_an_agent_of_a_map_of_ones_own_is_loaded(tmp_path):

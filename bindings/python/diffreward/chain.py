@@ -195,15 +195,16 @@ class Agent(Stage):
 
     def predict(self, obs: Array, state: Any = None, episode_start: Any = None,
                 deterministic: bool = True) -> tuple[Any, None]:
-        """Mean actions for observations [observation_dim] or [n, observation_dim], as Stable-Baselines3's ``predict``.
+        """Actions for observations [observation_dim] or [n, observation_dim], as Stable-Baselines3's ``predict``.
+
+        Args:
+            deterministic: the policy's mode; else a draw from the policy, as it acted while it learned.
 
         Returns:
             actions [action_dim] or [n, action_dim] float32, and no state: an action depends on its observation alone.
         """
-        if not deterministic:
-            raise ValueError("deterministic: expected True, the mean action is all that an agent gives")
         rows = native(obs, "obs", np.float64)
-        actions = self._agent.act(np.atleast_2d(rows)).astype(np.float32)
+        actions = self._agent.act(np.atleast_2d(rows), not deterministic).astype(np.float32)
         return like(actions[0] if rows.ndim == 1 else actions, obs), None
 
 
