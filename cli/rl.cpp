@@ -114,6 +114,7 @@ class Course {
     } catch (const Reached&) {
     }
     if (config_.keep == "last") agent_->save(product());
+    write_tensorboard(folder_ / "metrics.jsonl", folder_);
     std::error_code ignored;
     std::filesystem::remove(checkpoint(), ignored);
     Json result = {{"agent", "agent.safetensors"},
@@ -248,7 +249,8 @@ StageSpec stage_of(const RlConfig& config) {
           .folder = config.run.out,
           .reuse = config.run.reuse,
           .inputs = inputs,
-          .products = {"agent.safetensors", "metrics.jsonl", "checkpoint.safetensors", "data.hdf5"}};
+          .products = {"agent.safetensors", "metrics.jsonl", kTensorboardFile, "checkpoint.safetensors",
+                       "data.hdf5"}};
 }
 
 Json run_rl(const RlConfig& config) {

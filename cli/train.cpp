@@ -1,5 +1,6 @@
 // diffreward train: fit a diffusion model to a data set.
 #include "agents/device.h"
+#include "agents/nets/training_log.h"
 #include "cli/section.h"
 #include "cli/stages.h"
 
@@ -15,7 +16,7 @@ StageSpec stage_of(const TrainConfig& config) {
           .folder = config.run.out,
           .reuse = config.run.reuse,
           .inputs = {{"data", config.data, "data"}, {"start", config.start, "model.safetensors"}},
-          .products = {"model.safetensors", "checkpoint.safetensors", "metrics.jsonl"},
+          .products = {"model.safetensors", "checkpoint.safetensors", "metrics.jsonl", kTensorboardFile},
           .extends = {"steps", "checkpoint_every", "log_every"},
           .continues_from = {"checkpoint.safetensors", "metrics.jsonl"},
           .link = Link::kAgents};
@@ -31,6 +32,7 @@ Json run_train(const TrainConfig& config) {
       start = std::make_unique<DiffusionModel>(open_model(config.start, config.train.device));
     const DiffusionModel model =
         train_diffusion(data, start ? start->config() : config.model, config.train, folder, start.get());
+    write_tensorboard(folder / "metrics.jsonl", folder);
     return Json{
         {"model", "model.safetensors"}, {"parameters", model.parameters()}, {"training", model.provenance()}};
   });

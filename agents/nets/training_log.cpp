@@ -134,7 +134,7 @@ std::filesystem::path write_tensorboard(const std::filesystem::path& jsonl,
     append_record(events, scalar_event(*line));
   }
   if (number == 0) throw Error(concat(jsonl.string(), ": expected at least one line, found none"));
-  const std::filesystem::path out = folder / "events.out.tfevents.diffreward";
+  const std::filesystem::path out = folder / kTensorboardFile;
   write_file(out, events);
   return out;
 }

@@ -26,7 +26,10 @@ class TrainingLog {
   std::vector<Json> lines_;
 };
 
-/// Writes the numbers of a metrics.jsonl as scalars into `folder`/events.out.tfevents.diffreward,
+/// The name by which TensorBoard finds it.
+inline constexpr const char* kTensorboardFile = "events.out.tfevents.diffreward";
+
+/// Writes the numbers of a metrics.jsonl as scalars into `folder`/kTensorboardFile,
 /// TensorBoard's event format (TFRecord framing, file version brain.Event:2), atomically; returns that file.
 /// "time" (seconds since 1970) becomes the wall time. Throws Error naming the file and line that is not an
 /// object with a "step".

@@ -89,7 +89,7 @@ class Agent:
     """
     def __init__(self, folder: os.PathLike | str | bytes) -> None:
         ...
-    def act(self, obs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    def act(self, obs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], stochastic: bool) -> numpy.typing.NDArray[numpy.float64]:
         """
         Actions [n, action_dim] for observations [n, observation_dim].
         """

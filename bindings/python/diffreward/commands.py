@@ -37,11 +37,13 @@ def generate(
     episode_steps: int = 200,
     whole_episodes: bool = True,
     held_out: bool = False,
+    log_probabilities: bool = False,
     format: Literal["d4rl", "minari"] = 'd4rl',
     seed: int = 0,
     waypoints: Mapping[str, Any] | None = None,
     random: Mapping[str, Any] | None = None,
     linear: Mapping[str, Any] | None = None,
+    stochastic: bool = False,
     planner: Mapping[str, Any] | None = None,
     sample: Union[Path, Mapping[str, Any]] | None = None,
     device: Literal["cpu", "cuda"] = 'cpu',
@@ -64,6 +66,7 @@ def generate(
         episode_steps: steps per episode, 0 for the environment's own [200]
         whole_episodes: round steps up to whole episodes, by fewer instances where these are too many [true]
         held_out: a recording to test on: it shares no random number with the one to train on [false]
+        log_probabilities: record log pi(action | observation) too, of an agent that draws its actions [false]
         format: file format ("d4rl", "minari") ["d4rl"]
         seed: seed of starts, goals and what the agent draws at random [0]
         waypoints: a table of gain: proportional gain, 1/cells [3.0]; damping: velocity gain, s/m [0.548]; reach: a
@@ -72,6 +75,7 @@ def generate(
         random: a table of hold: environment steps that an action is kept [1]
         linear: a table of gain: [action, observation] row by row, subtracted; empty for 0 [[]]; bias: [action], added;
             empty for 0 [[]]; action_noise: standard deviation of noise added to actions [0.0]
+        stochastic: a saved policy draws its actions as it did while it learned [false]
         planner: a table of replan_every: environment steps that a plan is followed for [1]; warm_level: noise level
             from which a plan starts out of the one before, -1: pure noise [-1]; follow: the plan's actions, or its
             states by a PD controller ("actions", "states") ["actions"]; gain: of the controller, action per distance
@@ -103,11 +107,13 @@ def generate(
         "episode_steps": episode_steps,
         "whole_episodes": whole_episodes,
         "held_out": held_out,
+        "log_probabilities": log_probabilities,
         "format": format,
         "seed": seed,
         "waypoints": waypoints,
         "random": random,
         "linear": linear,
+        "stochastic": stochastic,
         "planner": planner,
         "sample": sample,
         "device": device,
@@ -395,17 +401,26 @@ def evaluate(
 def rl(
     *,
     env: Union[Path, Mapping[str, Any]] | None = None,
-    algorithm: Literal["ppo"] = 'ppo',
+    algorithm: Literal["ppo", "sac", "bc"] = 'ppo',
     reward: Path | None = None,
     reading: Union[Path, Mapping[str, Any]] | None = None,
     judges: Mapping[str, Any] | None = None,
     count: int = 128,
     env_steps: int = 1310720,
+    evaluate_every: int = 0,
+    evaluate_episodes: int = 100,
+    keep: Literal["last", "best"] = 'last',
+    stop_at: float = 0.0,
+    checkpoint_every: int = 1000000,
+    record: bool = False,
     episodes: int = 256,
+    judge_draws: bool = False,
     episode_steps: int = 0,
     seed: int = 0,
     device: Literal["cpu", "cuda"] = 'cpu',
     ppo: Mapping[str, Any] | None = None,
+    sac: Mapping[str, Any] | None = None,
+    bc: Union[Path, Mapping[str, Any]] | None = None,
     out: Path | None = None,
     threads: int = 0,
     progress: bool = True,
@@ -416,7 +431,7 @@ def rl(
     Args:
         env: a table of id: environment (diffreward envs) ["Maze2D-UMaze-v0"]; options: options of the environment, see
             its page [{}]
-        algorithm: how it learns ("ppo") ["ppo"]
+        algorithm: how it learns ("ppo", "sac", "bc") ["ppo"]
         reward: reward to train on; empty for the task's own [""]
         reading: a table of reading: how the reward is paid out ("plain", "shaped", "density_ratio", "support")
             ["plain"]; beta: inverse temperature of the density ratio [6.0]; alpha: smallest p-value under base data
@@ -425,18 +440,40 @@ def rl(
             environment as it is, named task [{}]
         count: instances [128]
         env_steps: environment steps of training, all instances [1310720]
+        evaluate_every: environment steps between evaluations while it learns, by the task's own reward; 0 for none [0]
+        evaluate_episodes: episodes of each, whole, from starts that nothing is reported on [100]
+        keep: the agent that is kept: the last, or the best of those evaluated ("last", "best") ["last"]
+        stop_at: end training when an evaluation returns that much; 0 for never [0.0]
+        checkpoint_every: environment steps between checkpoints, from which a stopped run goes on; 0 for none [1000000]
+        record: keep every transition of training as a data set [false]
         episodes: evaluation episodes [256]
+        judge_draws: evaluate once more with actions drawn from the policy [false]
         episode_steps: steps per episode, 0 for the environment's own [0]
         seed: seed of weights, actions and starts [0]
         device: cpu or cuda ("cpu", "cuda") ["cpu"]
         ppo: a table of decisions: decisions per instance and iteration [64]; action_repeat: environment steps per
             decision [4]; epochs: passes over each batch [10]; minibatches: minibatches per pass [8]; lr: learning rate
-            of Adam, annealed linearly to 0 [0.001]; gamma: discount per decision [0.99]; lambda: of generalised
-            advantage estimation [0.95]; clip: clip range of the probability ratio [0.2]; value_weight: weight of the
-            value loss [0.5]; entropy_weight: weight of the entropy bonus [0.0]; gradient_clip: largest gradient norm
-            [0.5]; initial_log_std: initial log deviation of the action, half-boxes [0.0]; hidden: tanh units of policy
-            and value nets [[64, 64]]; normalize_observations: running mean and deviation, clipped to 10 [true];
-            normalize_rewards: divide by the running deviation of the discounted return [true]
+            of Adam, the first one [0.001]; lr_schedule: linear: falls to 0; adaptive: grows and shrinks with the
+            divergence of the policy from the one that acted ("linear", "constant", "adaptive") ["linear"]; target_kl:
+            divergence that the adaptive schedule aims at, nats [0.008]; gamma: discount per decision [0.99]; lambda: of
+            generalised advantage estimation [0.95]; clip: clip range of the probability ratio [0.2]; value_weight:
+            weight of the value loss [0.5]; entropy_weight: weight of the entropy bonus [0.0]; gradient_clip: largest
+            gradient norm [0.5]; initial_log_std: initial log deviation of the action, half-boxes [0.0]; hidden: tanh
+            units of policy and value nets [[64, 64]]; normalize_observations: running mean and deviation, clipped to 10
+            [true]; normalize_rewards: divide by the running deviation of the discounted return [true]
+        sac: a table of hidden: ReLU units of policy and critics [[256, 256]]; layer_norm: normalise layers of the
+            critics [false]; batch: transitions per update [256]; lr: learning rate of Adam [0.0003]; gamma: discount
+            per step [0.99]; tau: share of the critics that their followers take, an update [0.005]; updates_per_step:
+            updates per environment step [1.0]; actor_every: critic updates per update of policy and temperature [1];
+            n_step: rewards summed before bootstrapping [1]; buffer: transitions remembered [1000000]; learning_starts:
+            environment steps of uniform actions before learning [10000]; temperature: price of entropy, the first one
+            where it is learned [1.0]; learn_temperature: hold the entropy at its target by the temperature [true];
+            target_entropy: of the policy, nats; 0 for minus the action's dimensions [0.0]; report_every: environment
+            steps per line of metrics [5000]
+        bc: a table of data: behaviour to clone: a file, a Minari folder or the folder of generate [""]; hidden: ReLU
+            units of the policy [[256, 256]]; batch: transitions per update [256]; lr: learning rate of Adam [0.001];
+            weight_decay: of AdamW [0.0]; held_out: share of the episodes that are held out [0.05]; report_every:
+            updates per line of metrics [500]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
         progress: show progress on standard error
@@ -461,11 +498,20 @@ def rl(
         "judges": judges,
         "count": count,
         "env_steps": env_steps,
+        "evaluate_every": evaluate_every,
+        "evaluate_episodes": evaluate_episodes,
+        "keep": keep,
+        "stop_at": stop_at,
+        "checkpoint_every": checkpoint_every,
+        "record": record,
         "episodes": episodes,
+        "judge_draws": judge_draws,
         "episode_steps": episode_steps,
         "seed": seed,
         "device": device,
         "ppo": ppo,
+        "sac": sac,
+        "bc": bc,
         "out": out,
         "threads": threads,
         "progress": progress,
