@@ -54,6 +54,9 @@ TEST(IndependentStreams, NoTwoUsesOfThreeSeedsShareAStart) {
     Still agent;
     evaluate_agent(*evaluated, agent, 5 * kCount / 2, seed);
     EXPECT_EQ(note(*evaluated, concat("evaluation of seed ", seed)), std::size_t(3 * kCount));
+    const auto chosen_by = testing::make_toy(task);
+    evaluate_agent(*chosen_by, agent, kCount, seed, Purpose::kSelection);
+    EXPECT_EQ(note(*chosen_by, concat("selection of seed ", seed)), std::size_t(kCount));
     const auto trained = testing::make_toy(task);
     Ppo ppo(*trained, {.decisions = 4}, seed);
     ppo.train(1);
