@@ -97,8 +97,8 @@ std::string minari_id(const GenerateConfig& config) {
   return concat("diffreward/", config.env.id, "/", is_expert(config) ? "expert" : "base", "-v0");
 }
 
-/// What the file tells of who acted.
-Json agent_settings(const GenerateConfig& config) {
+/// What the file tells of who acted in `env`.
+Json agent_settings(const GenerateConfig& config, const EnvConfig& env) {
   Json settings = {{"policy", config.policy}};
   const Json all = to_json(config.agents);
   if (all.contains(config.policy)) settings.update(all.at(config.policy));
@@ -117,6 +117,9 @@ Json agent_settings(const GenerateConfig& config) {
     const Json& result = record.at("result");
     for (const char* key : {"algorithm", "env_steps"})
       if (result.contains(key)) settings[key] = result.at(key);
+    const Json& made = record.at("config");
+    if (result.value("env", Json()) != to_json(env) || made.value("episode_steps", 0) != config.episode_steps)
+      return settings;  // it was judged in another task
     if (result.contains("judges") && result.at("judges").contains("task"))
       settings["return_deterministic"] = result.at("judges").at("task").at("return");
     if (result.contains("stochastic")) settings["return_stochastic"] = result.at("stochastic").at("return");
@@ -171,7 +174,7 @@ Json run_generate(const GenerateConfig& config) {
                            .seed = config.seed,
                            .recording = recorded,
                            .env_options = env.options,
-                           .extra = {{"agent", agent_settings(config)},
+                           .extra = {{"agent", agent_settings(config, env)},
                                      {"episode_steps", config.episode_steps},
                                      {"engine", engine_versions()}},
                            .log_probabilities = config.log_probabilities};

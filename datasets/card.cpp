@@ -5,10 +5,10 @@
 #include <sstream>
 
 #include "core/format.h"
-#include "core/interrupt.h"
+#include "core/json.h"
 #include "core/statistics.h"
 #include "datasets/check.h"
-#include "envs/catalog.h"
+#include "datasets/recorded_task.h"
 
 namespace diffreward {
 namespace {
@@ -52,35 +52,25 @@ Json card_of(const Dataset& data) {
   const Provenance& from = data.provenance();
   Json card = {{"env", from.env},
                {"env_options", from.env_options},
-               {"engine", from.extra.value("engine", "")},
+               {"engine", from.note("engine")},
                {"behaviour", from.behaviour},
-               {"agent", from.extra.contains("agent") ? from.extra.at("agent") : Json::object()},
-               {"recording", from.extra.value("recording", "")},
+               {"agent", from.extra.value("agent", Json::object())},
+               {"recording", from.note("recording")},
                {"generator", from.generator},
                {"seed", from.seed},
                {"transitions", data.size()},
                {"episodes", data.episodes().size()}};
-  int limit = from.extra.value("episode_steps", 0);
-  std::optional<EnvSpec> spec;
-  try {
-    spec = make_env(from.env, from.env_options)->spec();
-    if (limit == 0) limit = spec->max_steps;
-  } catch (const Error&) {  // not one of ours
-  }
-  card["episode_limit"] = limit;
-  std::vector<double> returns, lengths;
+  const RecordedTask task = recorded_task(from);
+  card["episode_limit"] = task.limit;
+  const std::vector<double> returns = whole_returns(data, task);
+  std::vector<double> lengths;
   std::size_t terminated = 0, cut = 0, stopped = 0;
   for (const Episode& episode : data.episodes()) {
-    check_interrupt();
-    const bool whole = episode.terminated || limit == 0 || episode.size() >= std::size_t(limit);
+    const bool whole = task.is_whole(episode);
     terminated += episode.terminated;
     cut += !episode.terminated && whole;
     stopped += !whole;
-    if (!whole) continue;
-    double sum = 0;
-    for (std::size_t row = episode.begin; row < episode.end; ++row) sum += double{data.rewards()[row]};
-    returns.push_back(sum);
-    lengths.push_back(double(episode.size()));
+    if (whole) lengths.push_back(double(episode.size()));
   }
   card["terminated"] = terminated;
   card["cut"] = cut;
@@ -88,9 +78,10 @@ Json card_of(const Dataset& data) {
   if (!returns.empty()) {
     card["return"] = distribution(returns);
     card["length"] = distribution(lengths);
-    if (spec && std::isfinite(spec->random_return)) {
-      card["references"] = {{"random", spec->random_return}, {"expert", spec->expert_return}};
-      card["score"] = spec->score(mean(returns));
+    if (task.env != nullptr && std::isfinite(task.env->spec().random_return)) {
+      const EnvSpec& spec = task.env->spec();
+      card["references"] = {{"random", spec.random_return}, {"expert", spec.expert_return}};
+      card["score"] = spec.score(mean(returns));
     }
   }
   card["log_probabilities"] = data.has_info("action_log_probs");
@@ -116,7 +107,8 @@ std::string card_markdown(const Json& card) {
       concat(text("generator"), ", seed ", card.at("seed").dump(), ", recording ", text("recording")));
   for (const auto& [key, value] : card.at("agent").items()) {
     if (value.is_object() && value.contains("low"))
-      row("agent: " + key, format_estimate({value.at("value"), value.at("low"), value.at("high")}));
+      row("agent: " + key, format_estimate({member<double>(value, "value"), member<double>(value, "low"),
+                                            member<double>(value, "high")}));
     else
       row("agent: " + key, value.is_string() ? value.get<std::string>() : value.dump());
   }

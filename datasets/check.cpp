@@ -18,6 +18,8 @@
 //   recorded positions
 //   terminal-mismatch        a robot fell and nothing marks it, or is marked and did not
 //   fall-at-limit            a fall with the last step of an episode is marked as its cut
+//   level-mismatch           whole episodes return other than the recorded policy did where it was judged (D4RL#76: medium
+//   and expert were swapped)
 //
 // "Continues" means: equal to next_observations of the row before where the file has that column; else, in
 // mazes, not further than the ball flies in one step; else within the 99 % quantile of the changes of every
@@ -32,7 +34,10 @@
 #include <memory>
 #include <optional>
 
+#include "core/format.h"
 #include "core/interrupt.h"
+#include "core/statistics.h"
+#include "datasets/recorded_task.h"
 #include "datasets/storage/hdf5_reader.h"
 #include "datasets/storage/storage.h"
 #include "envs/catalog.h"
@@ -48,6 +53,10 @@ constexpr double kJump = 0.15;          // cells; further than a ball gets while
 constexpr double kLastDigit = 0x1p-23;  // of a float between 1 and 2
 constexpr double kNearLimit = 1e-5;     // share of an observation
 constexpr double kSameReward = 1e-4;    // positions in files are rounded to float
+// Returns beside those of the policy: fewest whole episodes, standard errors of the difference, share of the return; and
+// the standard errors that a 95 % interval is wide.
+constexpr std::size_t kFewestEpisodes = 10;
+constexpr double kErrors = 5, kLevel = 0.02, kInterval = 3.92;
 
 /// Collects faults; rows are added one by one.
 class Report {
@@ -216,6 +225,7 @@ class RowChecks {
       : data_(std::move(data)),
         repaired_(std::move(repaired)),
         report_(report),
+        task_(recorded_task(data_.provenance())),
         n_(data_.size()),
         width_(data_.observation_dim()) {
     const std::string& env = data_.provenance().env;
@@ -231,6 +241,7 @@ class RowChecks {
     ends();
     if (!goal_.empty()) goal_switches();
     limit();
+    level();
     find_robot();
     if (robot_ != nullptr) return robot();
     rewards();
@@ -334,35 +345,42 @@ class RowChecks {
 
   /// Whether an episode is longer than the environment lets it be: an end that nothing marks.
   void limit() {
-    const Provenance& from = data_.provenance();
-    if (repaired_.timeouts || from.env.empty() || from.extra.value("episode_steps", 0) != 0) return;
-    std::size_t most = 0;
-    try {
-      most = static_cast<std::size_t>(make_env(from.env, from.env_options)->spec().max_steps);
-    } catch (const InvalidArgument&) {  // not one of ours
-      return;
-    }
+    const std::size_t most = task_.limit;
+    if (repaired_.timeouts || most == 0) return;
     std::size_t length = 0;
     report_.rows("missing-timeouts",
-                 concat("timeouts: expected episodes of at most ", most, " steps of ", from.env,
+                 concat("timeouts: expected episodes of at most ", most, " steps of ", data_.provenance().env,
                         ", found longer ones"),
                  n_, [&](std::size_t i) {
                    length = i > 0 && marked(i - 1) ? 1 : length + 1;
-                   return most > 0 && length == most + 1;
+                   return length == most + 1;
                  });
+  }
+
+  /// Whether the episodes return what the recorded policy is known to.
+  void level() {
+    const Json agent = data_.provenance().extra.value("agent", Json::object());
+    if (!agent.is_object() || !agent.contains("stochastic")) return;
+    const char* mode = member<bool>(agent, "stochastic") ? "return_stochastic" : "return_deterministic";
+    if (!agent.contains(mode)) return;
+    const auto told = [&](const char* key) { return member<double>(agent.at(mode), key); };
+    const std::vector<double> returns = whole_returns(data_, task_);
+    if (returns.size() < kFewestEpisodes) return;
+    const double expected = told("value"), found = mean(returns),
+                 error = std::hypot(standard_deviation(returns) / std::sqrt(double(returns.size())),
+                                    (told("high") - told("low")) / kInterval);
+    if (std::abs(found - expected) > kErrors * error + kLevel * std::abs(expected))
+      report_.add("level-mismatch",
+                  concat("rewards: expected episodes that return ", format_number(expected),
+                         ", as the recorded policy did where it was judged, found ", format_number(found)));
   }
 
   /// The environment that pays a robot's recorded steps, if the file tells enough of it.
   void find_robot() {
-    const Provenance& from = data_.provenance();
-    if (!data_.has_info("qpos") || !data_.has_info("qvel") || data_.info_doubles("qpos").empty() ||
-        data_.info_doubles("qvel").empty() || from.env.empty())
+    if (task_.env == nullptr || !data_.has_info("qpos") || !data_.has_info("qvel") ||
+        data_.info_doubles("qpos").empty() || data_.info_doubles("qvel").empty())
       return;
-    try {
-      robot_ = make_env(from.env, from.env_options);
-    } catch (const InvalidArgument&) {  // not one of ours
-      return;
-    }
+    robot_ = std::move(task_.env);
     const std::vector<InfoField> fields = robot_->recorded_fields();
     const bool fits = fields == std::vector<InfoField>{{"qpos", data_.info_dim("qpos")},
                                                        {"qvel", data_.info_dim("qvel")}} &&
@@ -517,6 +535,7 @@ class RowChecks {
   Dataset data_;
   Repaired repaired_;
   Report& report_;
+  RecordedTask task_;
   std::size_t n_, width_;
   bool maze_ = false, sparse_ = false;
   std::span<const float> goal_, told_;

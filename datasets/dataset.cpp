@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "core/interrupt.h"
 #include "datasets/storage/d4rl_writer.h"
@@ -44,6 +45,17 @@ std::vector<fs::path> search(const fs::path& folder) {
 }
 
 }  // namespace
+
+std::string Provenance::note(const char* name) const {
+  const Json found = extra.value(name, Json());
+  return found.is_string() ? found.get<std::string>() : "";
+}
+
+int Provenance::episode_steps() const {
+  const Json found = extra.value("episode_steps", Json());
+  const bool fits = found.is_number_integer() && found > 0 && found <= std::numeric_limits<int>::max();
+  return fits ? found.get<int>() : 0;
+}
 
 fs::path find_data_file(const fs::path& path) {
   std::error_code ignored;

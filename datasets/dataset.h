@@ -24,6 +24,11 @@ struct Provenance {
   std::uint64_t seed = 0;
   Json env_options = Json::object();  ///< options the environment was made with
   Json extra = Json::object();        ///< settings of the behaviour, notes
+
+  /// A text of `extra`; "" where it has none under that name.
+  std::string note(const char* name) const;
+  /// Steps that an episode was cut at (extra, "episode_steps"); 0 where the environment's own limit held, or none is told.
+  int episode_steps() const;
 };
 
 /// Rows [begin, end) of one episode.

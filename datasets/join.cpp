@@ -40,10 +40,9 @@ Dataset join(std::span<const Dataset> parts, const std::filesystem::path& path) 
     (wide ? doubles : infos).push_back({name, first.info_dim(name)});
   }
   from.behaviour = behaviour;
-  const int steps = from.extra.value("episode_steps", 0);
+  const int steps = from.episode_steps();
   from.extra = {{"parts", told}};
-  if (std::ranges::all_of(
-          parts, [&](const Dataset& p) { return p.provenance().extra.value("episode_steps", 0) == steps; }))
+  if (std::ranges::all_of(parts, [&](const Dataset& p) { return p.provenance().episode_steps() == steps; }))
     from.extra["episode_steps"] = steps;
   D4rlWriter writer(path, rows, first.observation_dim(), first.action_dim(), infos, doubles, from);
   std::size_t at = 0;

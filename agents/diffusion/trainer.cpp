@@ -102,9 +102,7 @@ class Trainer {
               {"environment", data.provenance().env},
               {"behaviour", data.provenance().behaviour},
               {"seed", data.provenance().seed},
-              {"recording", data.provenance().extra.is_object()
-                                ? data.provenance().extra.value("recording", Json())
-                                : Json()},
+              {"recording", data.provenance().note("recording")},
               {"start", start != nullptr ? fingerprint(optimizer_.state().at("weights")) : Json()}} {
     require(train_.count() > 0,
             "data: expected windows to train on, found none outside the held-out episodes");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 // Highway compiles this file once per instruction set.
 #undef HWY_TARGET_INCLUDE
@@ -474,26 +475,33 @@ void multiply_add(std::size_t count, const T* a, const T* b, T* y) {
 
 template <class T>
 void adam(std::size_t count, const AdamStep& step, T* weight, T* gradient, T* m, T* v, T* average) {
-  // w (1 - lr decay) - lr / c1 m / (sqrt(v) / sqrt(c2) + epsilon), as PyTorch orders it
+  // w (1 - lr decay) - lr / c1 m / (sqrt(v) / sqrt(c2) + epsilon), as PyTorch orders it. Where a unit is dead m decays
+  // for ever: below the smallest normal number it is 0, since arithmetic with less takes a hundred times as long.
+  const T scale = T(step.gradient_scale), move_m = T(1 - step.beta1), move_v = T(1 - step.beta2),
+          keep_v = T(step.beta2), unbias_v = T(1 / std::sqrt(step.correction2)), epsilon = T(step.epsilon),
+          keep = T(1 - step.lr * step.weight_decay), rate = T(step.lr / step.correction1),
+          smallest = std::numeric_limits<T>::min();
+  const bool near = step.average_weight < 0.5;  // from the nearer end, so that shares of 0 and 1 are exact
+  const T share = near ? T(step.average_weight) : T(1 - step.average_weight);
   each<T>(count, [&](auto d, std::size_t i) {
-    const auto set = [&](double value) { return hn::Set(d, T(value)); };
-    const auto g = hn::Mul(hn::LoadU(d, gradient + i), set(step.gradient_scale));
-    const auto new_m = hn::MulAdd(hn::Sub(g, hn::LoadU(d, m + i)), set(1 - step.beta1), hn::LoadU(d, m + i));
+    const auto set = [&](T value) { return hn::Set(d, value); };
+    const auto normal = [&](auto x) { return hn::IfThenZeroElse(hn::Lt(hn::Abs(x), set(smallest)), x); };
+    const auto g = hn::Mul(hn::LoadU(d, gradient + i), set(scale));
+    const auto old_m = hn::LoadU(d, m + i);
+    const auto new_m = normal(hn::MulAdd(hn::Sub(g, old_m), set(move_m), old_m));
     const auto new_v =
-        hn::MulAdd(hn::Mul(g, g), set(1 - step.beta2), hn::Mul(hn::LoadU(d, v + i), set(step.beta2)));
-    const auto root = hn::MulAdd(hn::Sqrt(new_v), set(1 / std::sqrt(step.correction2)), set(step.epsilon));
-    const auto kept = hn::Mul(hn::LoadU(d, weight + i), set(1 - step.lr * step.weight_decay));
-    const auto w = hn::NegMulAdd(hn::Div(new_m, root), set(step.lr / step.correction1), kept);
+        normal(hn::MulAdd(hn::Mul(g, g), set(move_v), hn::Mul(hn::LoadU(d, v + i), set(keep_v))));
+    const auto root = hn::MulAdd(hn::Sqrt(new_v), set(unbias_v), set(epsilon));
+    const auto w =
+        hn::NegMulAdd(hn::Div(new_m, root), set(rate), hn::Mul(hn::LoadU(d, weight + i), set(keep)));
     hn::StoreU(w, d, weight + i);
     hn::StoreU(hn::Zero(d), d, gradient + i);
     hn::StoreU(new_m, d, m + i);
     hn::StoreU(new_v, d, v + i);
     if (average == nullptr) return;
     const auto mean = hn::LoadU(d, average + i);
-    const auto way = hn::Sub(w, mean);  // from the nearer end, so that shares of 0 and 1 are exact
-    hn::StoreU(step.average_weight < 0.5 ? hn::MulAdd(way, set(step.average_weight), mean)
-                                         : hn::NegMulAdd(way, set(1 - step.average_weight), w),
-               d, average + i);
+    const auto way = hn::Sub(w, mean);
+    hn::StoreU(near ? hn::MulAdd(way, set(share), mean) : hn::NegMulAdd(way, set(share), w), d, average + i);
   });
 }
 

@@ -563,9 +563,7 @@ std::string env_spec_text(const Dataset& data) {
     options.erase("reward");
   }
   int steps = entry->max_steps;
-  if (from.extra.contains("episode_steps") && from.extra["episode_steps"].is_number_integer() &&
-      from.extra["episode_steps"] > 0)
-    steps = from.extra["episode_steps"];
+  if (from.episode_steps() > 0) steps = from.episode_steps();
   Json kwargs = {{"env_id", entry->id}};
   kwargs.update(options);
   return Json{{"id", std::string(kNamespace) + entry->id},

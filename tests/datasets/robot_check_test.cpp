@@ -8,9 +8,12 @@
 
 #include "agents/scripted/random.h"
 #include "core/progress.h"
+#include "core/statistics.h"
+#include "datasets/card.h"
 #include "datasets/check.h"
 #include "datasets/collect.h"
 #include "datasets/recorded_env.h"
+#include "datasets/recorded_task.h"
 #include "datasets/windows.h"
 #include "envs/catalog.h"
 #include "tests/core/temporary_folder.h"
@@ -20,13 +23,13 @@ namespace {
 
 using ::testing::HasSubstr;
 
-/// Random behaviour, held for five steps so that the robots get somewhere before they fall.
+/// Random behaviour, held for some steps so that the robots get somewhere before they fall.
 Dataset record(const std::string& id, const std::filesystem::path& path, std::size_t steps = 3000,
-               int max_steps = 60, const Json& options = Json::object()) {
+               int max_steps = 60, const Json& options = Json::object(), int hold = 5) {
   Progress::silence();
   const auto envs = make_vector(id, {.count = 3, .autoreset = "same_step", .max_steps = max_steps}, options);
   const auto agent =
-      make_agent(RandomConfig{.hold = 5}, *envs, streams_of(Recording::kBase, 0, Purpose::kController));
+      make_agent(RandomConfig{.hold = hold}, *envs, streams_of(Recording::kBase, 0, Purpose::kController));
   return collect(*envs, *agent, steps, {.env_options = options, .extra = {{"episode_steps", max_steps}}},
                  path);
 }
@@ -139,6 +142,46 @@ TEST_F(RobotData, LostTimeoutsAndStitchedEpisodesAreFound) {
   Dataset::Columns stitched = columns_of(data);
   for (std::size_t i = 0; i + 1 < stitched.timeouts.size(); ++i) stitched.timeouts[i] = 0;
   EXPECT_EQ(names_of(faults_of(stitched, whole)), "unmarked-reset");
+}
+
+TEST_F(RobotData, SwappedLevelsAreFound) {
+  // Each file tells what its policy returned elsewhere; then each has the other's rows (D4RL#76).
+  const auto with_level = [](const Dataset& data) {
+    const std::vector<double> returns = whole_returns(data, recorded_task(data.provenance()));
+    Provenance provenance = data.provenance();
+    const double level = mean(returns);
+    provenance.extra["agent"] = {
+        {"policy", "x"},
+        {"stochastic", true},
+        {"return_deterministic", {{"value", 10 * level}, {"low", 10 * level}, {"high", 10 * level}}},
+        {"return_stochastic", {{"value", 1.01 * level}, {"low", level}, {"high", 1.02 * level}}}};
+    return provenance;
+  };
+  const Dataset worse = record("Hopper-v4", folder_ / "worse.hdf5", 3000, 60, Json::object(), 1),
+                better = record("Hopper-v4", folder_ / "better.hdf5", 3000, 60, Json::object(), 20);
+  EXPECT_EQ(names_of(faults_of(columns_of(worse), with_level(worse))), "");
+  EXPECT_EQ(names_of(faults_of(columns_of(better), with_level(better))), "");
+  const auto faults = faults_of(columns_of(worse), with_level(better));
+  ASSERT_EQ(names_of(faults), "level-mismatch");
+  EXPECT_THAT(faults[0].message, HasSubstr("as the recorded policy did where it was judged, found"));
+  EXPECT_EQ(names_of(faults_of(columns_of(better), with_level(worse))), "level-mismatch");
+  // Claims that are none are faults of the file, not of the program.
+  Provenance broken = with_level(worse);
+  broken.extra["agent"]["return_stochastic"] = "high";
+  EXPECT_EQ(names_of(faults_of(columns_of(worse), broken)), "unreadable-file");
+}
+
+TEST_F(RobotData, NotesOfOtherKindsThanOursTellNothing) {
+  const Dataset data = record("Hopper-v4", folder_ / "x.hdf5", 600);
+  Provenance strange = data.provenance();
+  strange.extra = {{"episode_steps", "many"}, {"engine", 3}, {"recording", Json::array()}, {"agent", 5}};
+  EXPECT_EQ(names_of(faults_of(columns_of(data), strange)), "");
+  const Json card = card_of(Dataset::open(folder_ / "data.hdf5"));
+  EXPECT_EQ(card.at("episode_limit"), 1000);
+  EXPECT_EQ(card.at("engine"), "");
+  EXPECT_THAT(card_markdown(card), HasSubstr("Hopper-v4"));
+  strange.extra["episode_steps"] = 1e300;
+  EXPECT_EQ(names_of(faults_of(columns_of(data), strange)), "");
 }
 
 TEST_F(RobotData, FormatsKeepWhatWasRecorded) {

@@ -289,5 +289,21 @@ TEST(Kernels, AdamIsItsFormula) {
   });
 }
 
+TEST(Kernels, AdamsMomentsOfDeadUnitsEndAtZero) {  // not among numbers that take a hundred times as long
+  with_every_target([] {
+    const std::size_t n = 21;
+    std::vector<float> w(n, 1.0f), g(n, 0.0f), m(n, 1e-3f), v(n, 1e-6f);
+    const AdamStep step{1e-3, 0.9, 0.5, 1e-8, 0, 1, 1, 1, 1};
+    for (int k = 0; k < 2000; ++k)
+      kernels<float>().adam(n, step, w.data(), g.data(), m.data(), v.data(), nullptr);
+    EXPECT_EQ(m, std::vector<float>(n, 0.0f));
+    EXPECT_EQ(v, std::vector<float>(n, 0.0f));
+    EXPECT_TRUE(std::ranges::all_of(w, [](float x) { return std::isfinite(x); }));
+    std::fill(m.begin(), m.end(), std::nanf(""));
+    kernels<float>().adam(n, step, w.data(), g.data(), m.data(), v.data(), nullptr);
+    EXPECT_TRUE(std::isnan(w[0]) && std::isnan(w[n - 1])) << "what is no number stays one that is seen";
+  });
+}
+
 }  // namespace
 }  // namespace diffreward::kernels
