@@ -20,6 +20,9 @@ const std::vector<Command>& commands() {
           "Without options that say which task is wanted (--env-option goal_cell=1,1) goals are random: base "
           "data. With them every episode does that task: expert data. --policy takes a saved agent, too.",
           {"out"}, generate_section),
+      make_stage_command<JoinConfig, run_join>("join", "several data sets as one",
+                                               "diffreward join --data medium,expert --out medium_expert",
+                                               {"data", "out"}, generate_section),
       make_command<DataConfig, run_data>("data", "info, check or convert a data set",
                                          "usage: diffreward data info|check|convert PATH [--out ...]",
                                          {"action", "path"}, {"path"}, print_data, exit_code_of_data),

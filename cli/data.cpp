@@ -10,7 +10,6 @@
 #include "datasets/card.h"
 #include "datasets/check.h"
 #include "datasets/dataset.h"
-#include "datasets/join.h"
 
 namespace diffreward::cli {
 namespace {
@@ -76,12 +75,6 @@ Json run_data(const DataConfig& config) {
     if (config.out.empty()) return card;
     write_file(config.out, card_markdown(card));
     return {{"written", config.out}};
-  }
-  if (config.action == "join") {
-    if (config.out.empty()) throw UsageError("data join: --out is missing");
-    std::vector<Dataset> parts = {data};
-    for (const std::string& more : config.more) parts.push_back(Dataset::open(product(more, "data")));
-    return {{"written", config.out}, {"transitions", join(parts, config.out).size()}};
   }
   if (config.out.empty()) throw UsageError("data convert: --out is missing");
   if (config.format == "minari") return {{"written", data.write_minari(config.out, config.id).string()}};

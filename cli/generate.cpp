@@ -10,6 +10,7 @@
 #include "core/safetensors.h"
 #include "datasets/card.h"
 #include "datasets/collect.h"
+#include "datasets/join.h"
 #include "envs/engine.h"
 #include "envs/vector_env.h"
 
@@ -41,6 +42,21 @@ EnvConfig with_texts(EnvConfig env) {
   for (const auto& [name, value] : env.options.items())
     if (names_file(env, name, value)) value = read_file(value.get<std::string>());
   return env;
+}
+
+Json describe_recording(const Dataset& data, const std::filesystem::path& folder) {
+  const Json card = card_of(data);
+  write_file(folder / "card.md", card_markdown(card));
+  double total = 0;
+  for (const float reward : data.rewards()) total += double{reward};
+  Json told = {{"data", "data.hdf5"},
+               {"card", "card.md"},
+               {"env", data.provenance().env},
+               {"transitions", data.size()},
+               {"episodes", data.episodes().size()},
+               {"reward_per_step", total / static_cast<double>(data.size())}};
+  if (card.contains("return")) told["return"] = card.at("return").at("mean");
+  return told;
 }
 
 Dataset open_data(const std::string& path) {
@@ -179,7 +195,7 @@ Json run_generate(const GenerateConfig& config) {
                                      {"engine", engine_versions()}},
                            .log_probabilities = config.log_probabilities};
     const Dataset data = collect(*envs, *agent, size.steps, info, folder / "data.hdf5");
-    Json result = {{"data", "data.hdf5"}, {"transitions", data.size()}, {"episodes", data.episodes().size()}};
+    Json result = describe_recording(data, folder);
     if (data.size() != static_cast<std::size_t>(config.steps))
       result["rounded"] = concat(config.steps, " steps were asked for, ", data.size(),
                                  config.whole_episodes ? " are whole episodes" : " are as many an instance");
@@ -187,21 +203,37 @@ Json run_generate(const GenerateConfig& config) {
       data.write_minari(folder, minari_id(config));
       result["minari"] = minari_id(config) + "/data/main_data.hdf5";
     }
-    write_file(folder / "card.md", card_markdown(card_of(data)));
-    result["card"] = "card.md";
-    double total = 0;
-    for (const float reward : data.rewards()) total += reward;
-    result["reward_per_step"] = total / static_cast<double>(data.size());
     return result;
+  });
+}
+
+StageSpec stage_of(const JoinConfig& config) {
+  StageSpec stage{.command = "join",
+                  .config = to_json(config),
+                  .folder = config.run.out,
+                  .reuse = config.run.reuse,
+                  .inputs = {},
+                  .products = {"data.hdf5", "card.md"},
+                  .link = Link::kAgents};
+  for (std::size_t i = 0; i < config.data.size(); ++i)
+    stage.inputs.push_back({"data", config.data[i], "data", concat(i)});
+  return stage;
+}
+
+Json run_join(const JoinConfig& config) {
+  require(config.data.size() > 1, "data: expected several data sets, got ", config.data.size());
+  return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
+    std::vector<Dataset> parts;
+    for (const std::string& path : config.data) parts.push_back(open_data(path));
+    return describe_recording(join(parts, folder / "data.hdf5"), folder);
   });
 }
 
 void generate_section(Page& page, std::span<const StepRecord> steps) {
   Table table{"Recordings", {"", "environment", "transitions", "episodes", "reward per step"}, {}};
   for (const StepRecord& step : steps)
-    table.rows.push_back({readable(step.name), step.config.at("env").at("id"),
-                          number(step.result.at("transitions")), number(step.result.at("episodes")),
-                          number(step.result.at("reward_per_step"))});
+    table.rows.push_back({readable(step.name), step.result.at("env"), number(step.result.at("transitions")),
+                          number(step.result.at("episodes")), number(step.result.at("reward_per_step"))});
   page.section("Recorded behaviour")
       .text(
           "Base data says what is possible, expert data what is wanted; data to test on share no random "

@@ -28,21 +28,18 @@ Json run_envs(const EnvsConfig& config);
 void print_envs(const Json& result, std::ostream& out);
 
 struct DataConfig {
-  std::string action = "info";    // info, card, check, convert or join
-  std::string path;               // D4RL file, or a folder that holds a data set
-  std::vector<std::string> more;  // join: what follows
-  std::string out;                // convert, join: file (D4RL) or root folder (Minari); card: Markdown
-  std::string format = "d4rl";    // convert: d4rl or minari
+  std::string action = "info";              // info, card, check or convert
+  std::string path;                         // D4RL file, or a folder that holds a data set
+  std::string out;                          // convert: file (D4RL) or root folder (Minari); card: Markdown
+  std::string format = "d4rl";              // convert: d4rl or minari
   std::string id = "diffreward/converted";  // convert to Minari: <namespace>/<name>
   bool fail = true;                         // check: exit code 1 where there are faults
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("action", self.action, "what to do", Choices{"info", "card", "check", "convert", "join"});
+    field("action", self.action, "what to do", Choices{"info", "card", "check", "convert"});
     field("path", self.path, "D4RL file, or a folder that holds a data set (Minari's, generate's)");
-    field("more", self.more, "join: the data sets whose rows follow");
-    field("out", self.out,
-          "convert, join: file to write (d4rl) or root folder (minari); card: a Markdown file");
+    field("out", self.out, "convert: file to write (d4rl) or root folder (minari); card: a Markdown file");
     field("format", self.format, "convert: the new format", Choices{"d4rl", "minari"});
     field("id", self.id, "convert: Minari id, namespace/name; -v0 is added where it has no version");
     field("fail", self.fail, "check: faults make the exit code 1");

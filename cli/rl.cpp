@@ -194,8 +194,7 @@ class Course {
         .env_options = with_texts(config_.env).options,
         .extra = {{"agent", {{"algorithm", config_.algorithm}, {"env_steps", agent_->env_steps()}}},
                   {"episode_steps", config_.episode_steps}}};
-    const Dataset data = gym_.recorded->write(info, folder_ / "data.hdf5");
-    return {{"data", "data.hdf5"}, {"transitions", data.size()}, {"episodes", data.episodes().size()}};
+    return describe_recording(gym_.recorded->write(info, folder_ / "data.hdf5"), folder_);
   }
 
   const RlConfig& config_;
@@ -250,7 +249,7 @@ StageSpec stage_of(const RlConfig& config) {
           .reuse = config.run.reuse,
           .inputs = inputs,
           .products = {"agent.safetensors", "metrics.jsonl", kTensorboardFile, "checkpoint.safetensors",
-                       "data.hdf5"}};
+                       "data.hdf5", "card.md"}};
 }
 
 Json run_rl(const RlConfig& config) {

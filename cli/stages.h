@@ -1,5 +1,5 @@
 // The stages of a job, each a config, a StageSpec and a function: what the subcommands run, and the steps of
-// a job file (cli/job.h):  generate -> train -> extract -> evaluate -> rl -> steer, plan.
+// a job file (cli/job.h):  generate, join -> train -> extract -> evaluate -> rl -> steer, plan.
 //
 // Paths given as inputs may be a stage's folder; it stands for the product in it.
 #pragma once
@@ -73,6 +73,17 @@ struct GenerateConfig {
     ScriptedAgents::visit(self.agents, field);
     ActingConfig::visit(self.acting, field);
     field("device", self.device, "of a saved agent, cpu or cuda", Choices{"cpu", "cuda"});
+    RunConfig::visit(self.run, field);
+  }
+};
+
+struct JoinConfig {
+  std::vector<std::string> data;  // data sets or generate's folders
+  RunConfig run;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("data", self.data, "data sets of one environment, whose rows follow each other");
     RunConfig::visit(self.run, field);
   }
 };
@@ -251,6 +262,7 @@ struct PlanConfig {
 
 // What each makes, and from what.
 StageSpec stage_of(const GenerateConfig& config);
+StageSpec stage_of(const JoinConfig& config);
 StageSpec stage_of(const TrainConfig& config);
 StageSpec stage_of(const ExtractStageConfig& config);
 StageSpec stage_of(const EvaluateConfig& config);
@@ -259,6 +271,7 @@ StageSpec stage_of(const SteerConfig& config);
 StageSpec stage_of(const PlanConfig& config);
 
 Json run_generate(const GenerateConfig& config);
+Json run_join(const JoinConfig& config);
 Json run_train(const TrainConfig& config);
 Json run_extract(const ExtractStageConfig& config);
 Json run_evaluate(const EvaluateConfig& config);
@@ -276,6 +289,10 @@ EnvConfig with_texts(EnvConfig env);
 /// How episodes end, where the environment tells it: `success` (share, with interval), `final_distance`
 /// (quantiles) and `final_distances` (of each episode).
 Json ends_of(const EnvSpec& spec, const std::vector<EpisodeOutcome>& outcomes);
+
+/// The part of a stage's result that tells of the data set that it wrote into its folder: `data`, `env`, `transitions`,
+/// `episodes`, `reward_per_step`, `return` (mean of whole episodes, where there are any); writes `card.md` beside it.
+Json describe_recording(const Dataset& data, const std::filesystem::path& folder);
 
 /// Opens what a path stands for (a product or its stage's folder).
 Dataset open_data(const std::string& path);

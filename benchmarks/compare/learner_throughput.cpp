@@ -8,10 +8,13 @@
 //   update_gflop     GFLOP of one such update, by its products alone (SECONDS is not read)
 //   sac              environment steps/s of SAC with as many updates, one instance
 //   ppo              environment steps/s of PPO with learning, 64 instances
-//   physics          transitions/s of a policy of SAC's size that acts in 64 instances
+//   physics          transitions/s of a policy of SAC's size that draws its actions in 64 instances
+//   record           the same to disk, as diffreward generate records it
 #include <torch/torch.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -19,6 +22,7 @@
 
 #include "agents/ppo/ppo.h"
 #include "agents/sac/sac.h"
+#include "datasets/collect.h"
 #include "envs/catalog.h"
 
 namespace diffreward {
@@ -98,8 +102,7 @@ double update_gflop(const EnvSpec& spec, double batch, double hidden) {
 }
 
 double measure(const std::string& what, const std::string& id, int threads, double seconds) {
-  const auto trained = [&](VectorEnv& env, LearningAgent& agent, std::int64_t steps) {
-    (void)env;
+  const auto trained = [&](LearningAgent& agent, std::int64_t steps) {
     return rate(seconds, double(steps), [&] { agent.train(steps); });
   };
   const SacConfig sac{.buffer = 100'000, .learning_starts = 1000, .report_every = 1'000'000};
@@ -109,25 +112,33 @@ double measure(const std::string& what, const std::string& id, int threads, doub
     const auto env = still(id);
     Sac agent(*env, sac);
     agent.train(1000);
-    return trained(*env, agent, 50);
+    return trained(agent, 50);
   }
   if (what == "sac") {
     const auto env = make_vector(id, {.autoreset = "same_step"});
     Sac agent(*env, sac);
     agent.train(1000);
-    return trained(*env, agent, 50);
+    return trained(agent, 50);
   }
   if (what == "ppo") {
     const auto env = make_vector(id, {.count = 64, .threads = threads, .autoreset = "same_step"});
     torch::set_num_threads(1);
     Ppo agent(*env, {.decisions = 64, .epochs = 10, .minibatches = 8, .lr_schedule = "constant"});
-    const double found = trained(*env, agent, 64 * 64);
+    const double found = trained(agent, 64 * 64);
     torch::set_num_threads(threads);
     return found;
   }
-  if (what == "physics") {
+  if (what == "physics" || what == "record") {
     const auto env = make_vector(id, {.count = 64, .threads = threads, .autoreset = "same_step"});
     Sac agent(*env, sac);
+    agent.act_stochastically(streams_of(Recording::kBase, 0, Purpose::kController));
+    if (what == "record") {
+      const auto path =
+          std::filesystem::temp_directory_path() / concat("learner_throughput.", getpid(), ".hdf5");
+      const double found = rate(seconds, 64 * 1000, [&] { collect(*env, agent, 64 * 1000, {}, path); });
+      std::filesystem::remove(path);
+      return found;
+    }
     std::vector<double> actions(64 * env->spec().action.size());
     const StepView* view = &env->reset(Streams(Purpose::kEvaluation, 0));
     return rate(seconds, 64, [&] {

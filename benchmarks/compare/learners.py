@@ -3,7 +3,8 @@
 Both sides have equal nets, batches, epochs and minibatches, and may use as many threads. SAC: batch 256, two hidden layers of 256,
 an update an environment step, one environment. PPO: nets of 64 x 64, 10 epochs, minibatches of 512; ours with 64
 environments, Stable-Baselines3's with 8 in one process, as is its default. The sgemm limit is the time that an update's
-products would take at the speed of products of two 256 x 256 matrices.
+products would take at the speed of products of two 256 x 256 matrices. Recording: a policy of SAC's size that draws actions in 64
+environments, to disk and without.
 
 usage: python benchmarks/compare/learners.py build/release [--rounds 7] [--seconds 2] [--threads 2] [--env HalfCheetah-v5]
 """
@@ -21,6 +22,7 @@ import results
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OURS = ("sgemm", "update", "sac", "ppo")
+RECORDING = ("physics", "record")
 
 
 class Program:
@@ -88,6 +90,8 @@ def main() -> int:
             rates.setdefault(what, []).append(ours.ask(what, args.seconds))
             if what != "sgemm":
                 rates.setdefault("SB3 " + what, []).append(peer.rate(what, args.seconds))
+        for what in RECORDING:
+            rates.setdefault(what, []).append(ours.ask(what, args.seconds))
 
     def note(*names: str) -> str:
         return ", ".join(f"{name} {statistics.median(rates[name]):,.4g}/s" for name in names)
@@ -101,6 +105,8 @@ def main() -> int:
          f"{gflop:.3g} GFLOP, {note('sgemm')} GFLOP"),
         ("SAC, environment and updates / Stable-Baselines3's", ratio("sac", "SB3 sac"), "", ">= 4", note("sac", "SB3 sac")),
         ("PPO, 64 environments / Stable-Baselines3's on 8", ratio("ppo", "SB3 ppo"), "", ">= 5", note("ppo", "SB3 ppo")),
+        ("recording with a policy / policy and physics alone", ratio("record", "physics"), "", ">= 0.8", note("record", "physics")),
+        ("recording with a policy, transitions", statistics.median(rates["record"]), "1/s", ">= 15000", note("record")),
     ]  # fmt: skip
     for name, value, _, bar, text in figures:
         print(f"{args.env}: {name}: {value:.3g}  {bar}  ({text})", flush=True)

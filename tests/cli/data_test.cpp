@@ -104,10 +104,11 @@ TEST(DataCommand, ACardTellsWhatTheDataAre) {
   EXPECT_LT(card.at("length").at("max"), 200);
   EXPECT_EQ(run({"data", "card", folder / "0"}).code, 0);
 
-  const Outcome joined =
-      run({"data", "join", folder / "0", "--more", folder / "1", "--out", folder / "both.hdf5"});
+  const Outcome joined = run({"join", "--data", (folder / "0").string() + "," + (folder / "1").string(),
+                              "--out", folder / "both", "--quiet"});
   ASSERT_EQ(joined.code, 0) << joined.err;
-  const Dataset both = Dataset::open(folder / "both.hdf5"), first = Dataset::open(folder / "0"),
+  EXPECT_THAT(read_file(folder / "both" / "card.md"), HasSubstr("| transitions | 1200 |"));
+  const Dataset both = Dataset::open(folder / "both"), first = Dataset::open(folder / "0"),
                 second = Dataset::open(folder / "1");
   ASSERT_EQ(both.size(), 1200u);
   EXPECT_EQ(both.episodes().size(), first.episodes().size() + second.episodes().size());
@@ -117,17 +118,19 @@ TEST(DataCommand, ACardTellsWhatTheDataAre) {
   }
   EXPECT_EQ(both.info_doubles("qpos").size(), 1200u * 6);
   EXPECT_EQ(both.provenance().extra.at("parts").at(1).at("seed"), 1);
-  EXPECT_EQ(run({"data", "check", folder / "both.hdf5"}).code, 0);
+  EXPECT_EQ(run({"data", "check", folder / "both"}).code, 0);
 
   ASSERT_EQ(run({"generate", "--env", "HalfCheetah-v5", "--policy", "random", "--role", "base", "--steps",
                  "50", "--count", "1", "--no-whole-episodes", "--out", folder / "other", "--quiet"})
                 .code,
             0);
-  const Outcome unlike =
-      run({"data", "join", folder / "0", "--more", folder / "other", "--out", folder / "x.hdf5"});
+  const Outcome unlike = run({"join", "--data", (folder / "0").string() + "," + (folder / "other").string(),
+                              "--out", folder / "x", "--quiet"});
   EXPECT_EQ(unlike.code, 1);
   EXPECT_THAT(unlike.err, HasSubstr("expected data of Hopper-v4"));
-  EXPECT_FALSE(std::filesystem::exists(folder / "x.hdf5"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "x" / "data.hdf5"));
+  EXPECT_EQ(run({"join", "--data", folder / "0", "--out", folder / "x", "--quiet"}).code, 1)
+      << "one is not several";
 }
 
 }  // namespace
