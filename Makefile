@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test setup build bench bench-denoiser bench-learners bench-shared results results-behaviours asan tsan fuzz \
+.PHONY: help demo test setup build bench bench-denoiser bench-learners bench-learning-curves bench-shared results results-behaviours asan tsan fuzz \
   format lint clean
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make bench     environments against peers  make results  the README's numbers (hours)"
 	@echo "make bench-denoiser  against PyTorch        make bench-shared  beside other busy programs"
 	@echo "make bench-learners  against SB3            make results-behaviours  robots that learn (hours)"
+	@echo "make bench-learning-curves  SAC beside SB3's, 5 seeds each (hours)"
 	@echo "make format    clang-format the sources    make lint     clang-tidy"
 	@echo "make asan      memory errors (in test)     make tsan     data races"
 	@echo "make fuzz      100,000 damaged files for each reader (hours; a few hundred in test)"
@@ -67,6 +68,10 @@ bench-denoiser: build
 
 bench-learners: build
 	$(PYTHON) benchmarks/compare/learners.py $(BUILD)
+
+# Finished runs are kept: it can be stopped and started again.
+bench-learning-curves: build
+	$(PYTHON) benchmarks/compare/learning_curves.py $(BUILD)
 
 bench-shared: build
 	$(PYTHON) benchmarks/compare/shared.py $(BUILD)

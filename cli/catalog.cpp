@@ -5,7 +5,10 @@
 #include <iomanip>
 #include <iostream>
 
+#include "agents/trained.h"
 #include "cli/command.h"
+#include "cli/stage.h"
+#include "core/format.h"
 #include "rewards/catalog.h"
 
 namespace diffreward::cli {
@@ -29,6 +32,15 @@ Json run_catalog(const CatalogConfig& config) {
   };
   for (const AgentInfo& agent : scripted_agents())
     add("agents", agent.name, agent.summary, "generate --policy");
+  for (const std::string& name : trained_agents()) {
+    const Json record = stage_record(name);
+    const Json& told = record.at("result");
+    const auto value = [](const Json& estimate) { return format_number(estimate.at("value").get<double>()); };
+    std::string summary = concat("returns ", value(told.at("judges").at("task").at("return")), " after ",
+                                 format_number(told.at("env_steps").get<double>()), " steps of ",
+                                 told.at("algorithm").get<std::string>());
+    add("agents", name, summary, "generate --policy");
+  }
   for (const AgentInfo& agent : learning_agents()) add("agents", agent.name, agent.summary, "rl --algorithm");
   for (const RewardEntry& entry : reward_catalog())
     add("rewards", entry.name, entry.summary, "extract --method");

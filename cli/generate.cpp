@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "agents/device.h"
+#include "agents/trained.h"
 #include "cli/command.h"
 #include "cli/section.h"
 #include "cli/stages.h"
@@ -94,16 +95,15 @@ bool is_scripted(const std::string& policy) {
 /// The product that a saved agent's folder stands for: an agent that learned, or a diffusion model.
 const char* agent_product(const std::string& policy) {
   std::error_code ignored;
-  const bool model =
-      std::filesystem::is_regular_file(std::filesystem::path(policy) / "model.safetensors", ignored);
+  const bool model = std::filesystem::is_regular_file(stage_folder(policy) / "model.safetensors", ignored);
   return model ? "model.safetensors" : "agent.safetensors";
 }
 
 /// Throws UsageError where nobody has that name and nothing is there.
 void check_policy(const std::string& policy) {
   std::error_code ignored;
-  if (is_scripted(policy) || std::filesystem::exists(policy, ignored)) return;
-  std::vector<std::string> names;
+  if (is_scripted(policy) || std::filesystem::exists(stage_folder(policy), ignored)) return;
+  std::vector<std::string> names = trained_agents();
   for (const AgentInfo& agent : scripted_agents()) names.push_back(agent.name);
   throw UsageError(
       concat("policy: ", unknown_name("agent", policy, names), " (and no saved agent is there)"));
@@ -126,7 +126,7 @@ Json agent_settings(const GenerateConfig& config, const EnvConfig& env) {
   else
     settings["stochastic"] = config.acting.stochastic;
   settings["file_sha256"] = sha256_of(file);
-  if (std::error_code ignored; std::filesystem::is_directory(config.policy, ignored)) {
+  if (std::error_code ignored; std::filesystem::is_directory(stage_folder(config.policy), ignored)) {
     // How it was made, and what it earned where it was judged.
     const Json record = stage_record(config.policy);
     settings["commit"] = record.at("commit");

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 
+#include "agents/trained.h"
 #include "cli/command.h"
 #include "cli/toml.h"
 #include "core/file.h"
@@ -426,15 +427,23 @@ StageStatus status_of(const StageSpec& stage) {
 fs::path product(const std::string& path, const std::string& name) {
   if (path.empty()) throw UsageError("expected a path, got nothing");
   std::error_code ignored;
-  const bool folder = fs::is_directory(path, ignored);
-  expect_finished(folder ? fs::path(path) : fs::path(path).parent_path());
-  if (name == kData) return find_data_file(path);
-  if (!folder) return path;
-  if (fs::exists(fs::path(path) / name, ignored)) return fs::path(path) / name;
+  const fs::path found = stage_folder(path);
+  const bool folder = fs::is_directory(found, ignored);
+  expect_finished(folder ? found : found.parent_path());
+  if (name == kData) return find_data_file(found);
+  if (!folder) return found;
+  if (fs::exists(found / name, ignored)) return found / name;
   throw Error(concat(path, ": expected ", name, " in this folder, found none"));
 }
 
-Json stage_record(const fs::path& folder) {
+fs::path stage_folder(const std::string& path) {
+  std::error_code ignored;
+  if (fs::exists(path, ignored)) return path;
+  return trained_agent(path).value_or(path);
+}
+
+Json stage_record(const std::string& path) {
+  const fs::path folder = stage_folder(path);
   expect_finished(folder);
   std::optional<Record> record = Record::read(folder);
   if (!record) throw Error(concat((folder / kRecord).string(), ": expected a finished stage, found none"));

@@ -65,7 +65,10 @@ StageStatus status_of(const StageSpec& stage);
 /// Error for an absent or unfinished one.
 std::filesystem::path product(const std::string& path, const std::string& name);
 
+/// What a path stands for: itself, or, where nothing is there, the trained agent of that name (agents/trained.h).
+std::filesystem::path stage_folder(const std::string& path);
+
 /// The record of the finished stage in a folder. Throws Error naming the file.
-Json stage_record(const std::filesystem::path& folder);
+Json stage_record(const std::string& path);
 
 }  // namespace diffreward::cli

@@ -33,7 +33,7 @@ struct RunConfig {
 
 struct GenerateConfig {
   EnvConfig env;
-  std::string policy = "waypoints";  // a scripted agent, or a saved one's file or folder
+  std::string policy = "waypoints";  // a scripted or trained agent's name, or a saved one's file or folder
   std::string role;                  // base, expert; empty: expert where the options say which task is wanted
   std::int64_t steps = 600'000;      // transitions
   int count = 512;                   // instances recorded side by side
