@@ -133,7 +133,7 @@ Json agent_settings(const GenerateConfig& config, const EnvConfig& env) {
     const Json& result = record.at("result");
     for (const char* key : {"algorithm", "env_steps"})
       if (result.contains(key)) settings[key] = result.at(key);
-    const Json& made = record.at("config");
+    const Json& made = record.at("key").at("config");
     if (result.value("env", Json()) != to_json(env) || made.value("episode_steps", 0) != config.episode_steps)
       return settings;  // it was judged in another task
     if (result.contains("judges") && result.at("judges").contains("task"))

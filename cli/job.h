@@ -47,7 +47,7 @@
 namespace diffreward::cli {
 
 /// A figure to keep. Paths are a step's name and keys of its result, joined by dots; where they lead to an
-/// estimate, its value is meant.
+/// estimate, its value is meant. `seconds` is what the step took.
 struct JobFigure {
   std::string name;
   std::string value;            // path

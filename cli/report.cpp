@@ -79,7 +79,9 @@ Json read_path(Records& records, const JobRun& run, const std::string& path) {
   const auto step =
       std::find_if(run.steps.begin(), run.steps.end(), [&](const JobStep& s) { return s.name == name; });
   require(step != run.steps.end(), path, ": expected a step of the job");
-  Json value = records.of(*step).result;
+  const StepRecord& record = records.of(*step);
+  Json value = record.result;
+  if (!value.contains("seconds")) value["seconds"] = record.seconds;
   std::size_t at = dot;
   while (at != std::string::npos) {
     const std::size_t next = path.find('.', at + 1);

@@ -20,11 +20,17 @@ struct TableConfig {
   }
 };
 
+struct Tables {
+  std::string text, marker = "results";
+};
+
 /// The tables of a layout, those without results left out.
-std::string tables_of(const std::vector<Result>& results, const std::string& layout) {
+Tables tables_of(const std::vector<Result>& results, const std::string& layout) {
   const Json document = parse_toml(read_file(layout), layout);
-  std::string text;
+  Tables tables;
+  std::string& text = tables.text;
   try {
+    if (document.contains("marker")) tables.marker = member<std::string>(document, "marker");
     const auto columns = member<std::vector<std::string>>(document, "columns");
     for (const Json& entry : document.value("tables", Json::array())) {
       TableConfig table;
@@ -35,7 +41,7 @@ std::string tables_of(const std::vector<Result>& results, const std::string& lay
   } catch (const InvalidArgument& error) {
     throw Error(concat(layout, ": ", error.what()));
   }
-  return text;
+  return tables;
 }
 
 }  // namespace
@@ -43,17 +49,17 @@ std::string tables_of(const std::vector<Result>& results, const std::string& lay
 Json run_results(const ResultsConfig& config) {
   const std::vector<Result> results = load_results(config.file);
   if (results.empty()) throw Error(concat(config.file, ": expected results, found none"));
-  const auto put = [](const std::string& page, const std::string& table) {
-    if (!page.empty()) write_file(page, replace_table(read_file(page), table));
+  const auto put = [](const std::string& page, const std::string& table, const std::string& marker) {
+    if (!page.empty()) write_file(page, replace_table(read_file(page), table, marker));
   };
   if (!config.page.empty() && config.layout.empty()) throw UsageError("results: --page needs --layout");
   Json result = {{"results", results.size()}};
   if (!config.layout.empty()) {
-    const std::string tables = tables_of(results, config.layout);
-    put(config.page, tables);
-    result["tables"] = tables;
+    const Tables tables = tables_of(results, config.layout);
+    put(config.page, tables.text, tables.marker);
+    result["tables"] = tables.text;
   }
-  put(config.list, results_table(results));
+  put(config.list, results_table(results), "results");
   return result;
 }
 

@@ -18,8 +18,6 @@
 namespace diffreward {
 namespace {
 
-constexpr std::string_view kBegin = "<!-- results:begin -->", kEnd = "<!-- results:end -->";
-
 struct Bar {
   std::string comparison;
   double limit;
@@ -277,11 +275,12 @@ std::string results_table(const std::vector<Result>& results) {
   return out;
 }
 
-std::string replace_table(const std::string& text, const std::string& table) {
-  const std::size_t begin = text.find(kBegin), end = text.find(kEnd);
+std::string replace_table(const std::string& text, const std::string& table, const std::string& marker) {
+  const std::string first = concat("<!-- ", marker, ":begin -->"), last = concat("<!-- ", marker, ":end -->");
+  const std::size_t begin = text.find(first), end = text.find(last);
   require(begin != std::string::npos && end != std::string::npos && begin < end,
-          "replace_table: expected the lines ", kBegin, " and ", kEnd, " in this order");
-  return text.substr(0, begin + kBegin.size()) + "\n" + table + text.substr(end);
+          "replace_table: expected the lines ", first, " and ", last, " in this order");
+  return text.substr(0, begin + first.size()) + "\n" + table + text.substr(end);
 }
 
 std::string machine_description() {

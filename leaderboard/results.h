@@ -74,9 +74,10 @@ struct TableLayout {
 std::string compact_table(const std::vector<Result>& results, const TableLayout& layout);
 /// Markdown tables of everything, one for each command, commit, machine and list of seeds.
 std::string results_table(const std::vector<Result>& results);
-/// `text` with everything between the lines <!-- results:begin --> and <!-- results:end --> replaced by the
-/// table. Throws InvalidArgument when the markers are missing or in the wrong order.
-std::string replace_table(const std::string& text, const std::string& table);
+/// `text` with everything between the lines <!-- MARKER:begin --> and <!-- MARKER:end --> replaced by the
+/// table. Throws InvalidArgument when they are missing or in the wrong order.
+std::string replace_table(const std::string& text, const std::string& table,
+                          const std::string& marker = "results");
 
 /// "<processor model>, <n> cores", from /proc/cpuinfo; no names of hosts.
 std::string machine_description();

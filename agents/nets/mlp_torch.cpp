@@ -1,6 +1,7 @@
 #include "agents/nets/mlp_torch.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "agents/kernels/enabled.h"
@@ -73,10 +74,12 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
     std::vector<Task> tasks;
   };
 
-  /// Rows of a part, by n alone, so that no bit depends on the number of threads; at most four parts, since each writes a
-  /// gradient of all weights.
-  static std::int64_t part_of(std::int64_t n) {
-    return std::max({(n + 3) / 4, std::min<std::int64_t>(128, (n + 1) / 2), std::int64_t{1}});
+  /// Rows of a part, by the sizes alone, so that no bit depends on the number of threads: of several nets whole ones where
+  /// the rows are few, since products of fewer are slower; at most four parts, since each writes a gradient of all weights.
+  static std::int64_t part_of(std::int64_t n, std::int64_t nets) {
+    const std::int64_t few =
+        nets == 1 ? std::min<std::int64_t>(128, (n + 1) / 2) : std::min<std::int64_t>(256, n);
+    return std::max({(n + 3) / 4, few, std::int64_t{1}});
   }
 
   static void forward(Task& task, const torch::Tensor& x, const torch::Tensor& y, bool keep) {
@@ -103,12 +106,13 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
     }
   }
 
-  /// Gradients of weight, bias and, normalised, scale and shift of each layer, if `trained`; dx unless undefined.
-  static std::vector<torch::Tensor> backward(const Task& task, const torch::Tensor& dy,
-                                             const torch::Tensor& dx, bool trained) {
+  /// Adds the gradients of weight, bias and, normalised, scale and shift of each layer to `gradients`, in this order, unless
+  /// there are none; writes dx unless undefined.
+  static void backward(const Task& task, const torch::Tensor& dy, const torch::Tensor& dx,
+                       std::span<torch::Tensor> gradients) {
     const auto& k = kernels::kernels<float>();
     const std::size_t layers = task.layers->size();
-    std::vector<std::vector<torch::Tensor>> gradients(layers);
+    const std::size_t each = task.layers->front().scale.defined() ? 4 : 2;  // of a layer
     torch::Tensor d = dy[task.net].narrow(0, task.begin, task.count);
     for (std::size_t l = layers; l-- > 0;) {
       const Layer& layer = (*task.layers)[l];
@@ -117,17 +121,22 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
         k.relu_gradient(size, task.inputs[l + 1].const_data_ptr<float>(), d.const_data_ptr<float>(),
                         d.mutable_data_ptr<float>());
         if (layer.scale.defined()) {
-          const torch::Tensor du = at::zeros_like(d), scale = at::zeros_like(layer.scale),
-                              shift = at::zeros_like(layer.shift);
+          const bool trained = !gradients.empty();
+          const torch::Tensor du = at::zeros_like(d),
+                              scale = trained ? gradients[l * each + 2] : at::zeros_like(layer.scale),
+                              shift = trained ? gradients[l * each + 3] : at::zeros_like(layer.shift);
           k.channel_norm_gradient(task.count, int(d.size(1)), task.raw[l].const_data_ptr<float>(),
                                   layer.scale.const_data_ptr<float>(), d.const_data_ptr<float>(),
                                   du.mutable_data_ptr<float>(), scale.mutable_data_ptr<float>(),
                                   shift.mutable_data_ptr<float>());
-          if (trained) gradients[l] = {scale, shift};
           d = du;
         }
       }
-      if (trained) gradients[l].insert(gradients[l].begin(), {at::mm(d.t(), task.inputs[l]), at::sum(d, 0)});
+      if (!gradients.empty()) {
+        torch::Tensor& weight = gradients[l * each];
+        at::addmm_out(weight, weight, d.t(), task.inputs[l]);
+        gradients[l * each + 1].add_(at::sum(d, 0));
+      }
       if (l > 0) {
         d = d.size(1) == 1 ? at::mul(d, layer.weight) : at::mm(d, layer.weight);  // an outer product
       } else if (dx.defined()) {
@@ -135,16 +144,13 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
         at::mm_out(to, d, layer.weight);
       }
     }
-    std::vector<torch::Tensor> all;
-    for (const auto& own : gradients) all.insert(all.end(), own.begin(), own.end());
-    return all;
   }
 
   static torch::Tensor run(const Mlp& mlp, const torch::Tensor& x, Kept* kept) {
     const torch::Tensor input = x.contiguous();
     const std::int64_t n = x.size(0);
     torch::Tensor y = torch::empty({std::int64_t(mlp.nets_.size()), n, mlp.shape_.out}, x.options());
-    const std::int64_t length = part_of(n);
+    const std::int64_t length = part_of(n, y.size(0));
     std::vector<Task> tasks;
     for (std::size_t net = 0; net < mlp.nets_.size(); ++net)
       for (std::int64_t begin = 0; begin < n; begin += length)
@@ -182,28 +188,34 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
     torch::Tensor dx;
     if (wants_x)
       dx = torch::empty({dy.size(0), dy.size(1), mlp.shape_.in}, dy.options().requires_grad(false));
-    std::vector<std::vector<torch::Tensor>> gradients(kept.tasks.size());
-    parallel_each(kept.tasks.size(), [&](std::size_t k) {
-      const at::AutoDispatchBelowADInplaceOrView plain;
-      gradients[k] = backward(kept.tasks[k], dy, dx, kept.trained);
-    });
     torch::autograd::variable_list result(kFirstParameter + saved.size() - 1);
-    if (wants_x) result[0] = dx.size(0) == 1 ? dx[0] : dx.sum(0);
-    if (!kept.trained) return result;
     // Where gradients are collected they are added in place; a graph of its own gets tensors.
     std::vector<torch::Tensor> sums;
-    for (std::size_t i = 1; i < saved.size(); ++i) {
+    for (std::size_t i = 1; kept.trained && i < saved.size(); ++i) {
       const bool collected = mlp.parameters_->collects_gradients();
       sums.push_back(collected ? saved[i].grad()
                                : torch::zeros(saved[i].sizes(), saved[i].options().requires_grad(false)));
       if (!collected) result[kFirstParameter + i - 1] = sums.back();
     }
+    // The first part of a net adds to its gradients, each other one to some of its own, which follow.
     const std::size_t each = sums.size() / mlp.nets_.size();  // tensors of a net
-    parallel_each(sums.size(), [&](std::size_t i) {
+    std::vector<std::vector<torch::Tensor>> others(kept.tasks.size());
+    parallel_each(kept.tasks.size(), [&](std::size_t k) {
       const at::AutoDispatchBelowADInplaceOrView plain;
-      for (std::size_t k = 0; k < kept.tasks.size(); ++k)
-        if (kept.tasks[k].net == std::int64_t(i / each)) sums[i].add_(gradients[k][i % each]);
+      const Task& task = kept.tasks[k];
+      const auto own = std::span(sums).subspan(static_cast<std::size_t>(task.net) * each, each);
+      if (task.begin > 0)
+        for (const torch::Tensor& sum : own) others[k].push_back(at::zeros_like(sum));
+      backward(task, dy, dx, task.begin > 0 ? std::span(others[k]) : own);
     });
+    if (kept.tasks.size() > mlp.nets_.size())
+      parallel_each(sums.size(), [&](std::size_t i) {
+        const at::AutoDispatchBelowADInplaceOrView plain;
+        for (std::size_t k = 0; k < kept.tasks.size(); ++k)
+          if (kept.tasks[k].net == std::int64_t(i / each) && !others[k].empty())
+            sums[i].add_(others[k][i % each]);
+      });
+    if (wants_x) result[0] = dx.size(0) == 1 ? dx[0] : dx.sum(0);
     return result;
   }
 };

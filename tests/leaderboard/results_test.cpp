@@ -227,6 +227,9 @@ TEST(ReplaceTable, KeepsWhatStandsOutsideTheMarkers) {
   EXPECT_EQ(replace_table(once, "| a |\n"), once);
   EXPECT_THROW(replace_table("<!-- results:end --> <!-- results:begin -->", ""), InvalidArgument);
   EXPECT_THROW(replace_table("nothing", ""), InvalidArgument);
+  EXPECT_EQ(replace_table("<!-- a:begin -->x<!-- a:end -->" + text, "| a |\n", "a"),
+            "<!-- a:begin -->\n| a |\n<!-- a:end -->" + text)
+      << "other tables of a page stay";
 }
 
 TEST(Machine, NamesTheProcessor) {
