@@ -71,6 +71,33 @@ TEST_F(Policy, ATrainedAgentIsRecordedByItsFolder) {
   EXPECT_THAT(robot.err, HasSubstr("expected an agent of Hopper, found one of Maze2D-UMaze-v0"));
 }
 
+TEST_F(Policy, AgentsOfTheProjectAreKnownByNameAndReturnWhatTheyAreSaidTo) {
+  const Json list = Json::parse(run({"catalog", "agents", "--json"}).out);
+  std::size_t trained = 0;
+  for (const Json& agent : list.at("agents")) {
+    const auto name = agent.at("name").get<std::string>();
+    const auto slash = name.find('/');
+    if (slash == std::string::npos) continue;
+    ++trained;
+    EXPECT_THAT(agent.at("summary").get<std::string>(), HasSubstr("returns "));
+    const Outcome outcome = generate("of " + std::to_string(trained),
+                                     {"--env", name.substr(0, slash), "--policy", name, "--stochastic",
+                                      "--steps", "20000", "--count", "20", "--episode-steps", "0"});
+    ASSERT_EQ(outcome.code, 0) << name << outcome.err;
+    // Its card knows what the agent returned where it was judged, and data check finds these episodes no other.
+    const std::string folder = path("of " + std::to_string(trained));
+    EXPECT_TRUE(
+        data("of " + std::to_string(trained)).provenance().extra.at("agent").contains("return_stochastic"));
+    const Outcome check = run({"data", "check", folder});
+    EXPECT_EQ(check.code, 0) << name << ": " << check.out;
+    std::filesystem::remove_all(folder);
+  }
+  EXPECT_GE(trained, 6u) << "medium and expert of HalfCheetah, Hopper and Walker2d";
+  const Outcome unknown = generate("d", {"--env", "Hopper-v4", "--policy", "Hopper-v4/exprt"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("did you mean 'Hopper-v4/expert'?"));
+}
+
 TEST_F(Policy, ADiffusionModelIsRecordedAsAPlanner) {
   ASSERT_EQ(generate("walks", {}).code, 0);
   ASSERT_EQ(

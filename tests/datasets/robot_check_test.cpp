@@ -23,15 +23,22 @@ namespace {
 
 using ::testing::HasSubstr;
 
-/// Random behaviour, held for some steps so that the robots get somewhere before they fall.
+/// Moves nothing, which lets a robot stand a while.
+class Idle final : public Agent {
+ public:
+  void act(const StepView&, std::span<double> actions) override { std::ranges::fill(actions, 0.0); }
+};
+
+/// Random behaviour, held for five steps so that the robots get somewhere before they fall, or none.
 Dataset record(const std::string& id, const std::filesystem::path& path, std::size_t steps = 3000,
-               int max_steps = 60, const Json& options = Json::object(), int hold = 5) {
+               int max_steps = 60, const Json& options = Json::object(), bool idle = false) {
   Progress::silence();
   const auto envs = make_vector(id, {.count = 3, .autoreset = "same_step", .max_steps = max_steps}, options);
   const auto agent =
-      make_agent(RandomConfig{.hold = hold}, *envs, streams_of(Recording::kBase, 0, Purpose::kController));
-  return collect(*envs, *agent, steps, {.env_options = options, .extra = {{"episode_steps", max_steps}}},
-                 path);
+      make_agent(RandomConfig{.hold = 5}, *envs, streams_of(Recording::kBase, 0, Purpose::kController));
+  Idle still;
+  return collect(*envs, idle ? still : *agent, steps,
+                 {.env_options = options, .extra = {{"episode_steps", max_steps}}}, path);
 }
 
 Dataset::Columns columns_of(const Dataset& data) {
@@ -157,8 +164,8 @@ TEST_F(RobotData, SwappedLevelsAreFound) {
         {"return_stochastic", {{"value", 1.01 * level}, {"low", level}, {"high", 1.02 * level}}}};
     return provenance;
   };
-  const Dataset worse = record("Hopper-v4", folder_ / "worse.hdf5", 3000, 60, Json::object(), 1),
-                better = record("Hopper-v4", folder_ / "better.hdf5", 3000, 60, Json::object(), 20);
+  const Dataset worse = record("Hopper-v4", folder_ / "worse.hdf5"),
+                better = record("Hopper-v4", folder_ / "better.hdf5", 3000, 60, Json::object(), true);
   EXPECT_EQ(names_of(faults_of(columns_of(worse), with_level(worse))), "");
   EXPECT_EQ(names_of(faults_of(columns_of(better), with_level(better))), "");
   const auto faults = faults_of(columns_of(worse), with_level(better));
