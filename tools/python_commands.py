@@ -11,7 +11,7 @@ import sys
 import textwrap
 
 TARGET = pathlib.Path(__file__).parents[1] / "bindings" / "python" / "diffreward" / "commands.py"
-RETURNS = {"generate": "Recording", "train": "DiffusionModel", "extract": "ExtractedReward", "rl": "Agent"}
+RETURNS = {"generate": "Recording", "join": "Recording", "train": "DiffusionModel", "extract": "ExtractedReward", "rl": "Agent"}
 TYPES = {"int": "int", "float": "float", "bool": "bool"}
 WIDTH = 120
 # What a function takes beside paths (diffreward/own.py).
@@ -26,6 +26,11 @@ EXAMPLES = {
 >>> walks = dr.generate(env="Maze2D-UMaze-v0", goal_cell=(1, 1), steps=400, count=2, progress=False)
 >>> walks.data.actions.shape, walks.figures["episodes"]
 ((400, 2), 2)""",
+    "join": """
+>>> walks = [dr.generate(env="Maze2D-UMaze-v0", goal_cell=(1, 1), steps=400, count=2, seed=seed, progress=False)
+...          for seed in (0, 1)]
+>>> dr.join(data=walks, progress=False).data.actions.shape
+(800, 2)""",
     "train": """
 >>> model = dr.train(data=base_data, model={"horizon": 4, "dim": 16}, steps=2, progress=False)
 >>> model.horizon, model.parameters, model.figures["training"]["steps"]

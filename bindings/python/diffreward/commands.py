@@ -19,6 +19,7 @@ __all__ = [
     "evaluate",
     "extract",
     "generate",
+    "join",
     "plan",
     "rl",
     "run",
@@ -122,6 +123,35 @@ def generate(
         "progress": progress,
     }
     return run_stage("generate", given, options)
+
+def join(
+    *,
+    data: Sequence[Path],
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Recording:
+    """Several data sets as one.
+
+    Args:
+        data: data sets of one environment, whose rows follow each other [[]]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> walks = [dr.generate(env="Maze2D-UMaze-v0", goal_cell=(1, 1), steps=400, count=2, seed=seed, progress=False)
+        ...          for seed in (0, 1)]
+        >>> dr.join(data=walks, progress=False).data.actions.shape
+        (800, 2)
+    """
+    return run_stage("join", {"data": data, "out": out, "threads": threads, "progress": progress}, options)
 
 def train(
     *,
