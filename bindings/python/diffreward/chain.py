@@ -208,7 +208,7 @@ class Agent(Stage):
         return like(actions[0] if rows.ndim == 1 else actions, obs), None
 
 
-_PRODUCTS = {"generate": Recording, "train": DiffusionModel, "extract": ExtractedReward, "rl": Agent}
+_PRODUCTS = {"generate": Recording, "join": Recording, "train": DiffusionModel, "extract": ExtractedReward, "rl": Agent}
 
 
 def _with_reading(command: str, reward: Reward, config: dict[str, Any], extra: dict[str, Any]) -> None:
