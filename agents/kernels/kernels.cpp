@@ -423,6 +423,19 @@ void relu_gradient(std::size_t count, const T* y, const T* dy, T* dx) {
 }
 
 template <class T>
+void tanh(std::size_t count, const T* x, T* y) {
+  each<T>(count, [&](auto d, std::size_t i) { hn::StoreU(hn::Tanh(d, hn::LoadU(d, x + i)), d, y + i); });
+}
+
+template <class T>
+void tanh_gradient(std::size_t count, const T* y, const T* dy, T* dx) {
+  each<T>(count, [&](auto d, std::size_t i) {
+    const auto value = hn::LoadU(d, y + i), above = hn::LoadU(d, dy + i);
+    hn::StoreU(hn::NegMulAdd(hn::Mul(value, value), above, above), d, dx + i);
+  });
+}
+
+template <class T>
 void silu(std::size_t count, const T* a, T* value, T* slope) {
   each<T>(count, [&](auto d, std::size_t i) {
     const auto x = hn::LoadU(d, a + i), p = sigmoid(d, x), s = hn::Mul(x, p);
@@ -989,6 +1002,8 @@ const Kernels<T>& table() {
                                            mish_gradient<T>,
                                            relu<T>,
                                            relu_gradient<T>,
+                                           tanh<T>,
+                                           tanh_gradient<T>,
                                            silu<T>,
                                            silu_shifted<T>,
                                            silu_tangent_gradient<T>,

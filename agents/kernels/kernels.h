@@ -126,6 +126,10 @@ struct Kernels {
   void (*relu)(std::size_t count, const T* x, T* y);
   /// dx = dy where relu's y is positive, else 0; dx may be dy.
   void (*relu_gradient)(std::size_t count, const T* y, const T* dy, T* dx);
+  /// y = tanh(x), count numbers; y may be x.
+  void (*tanh)(std::size_t count, const T* x, T* y);
+  /// dx = (1 - y^2) dy with tanh's y; dx may be dy.
+  void (*tanh_gradient)(std::size_t count, const T* y, const T* dy, T* dx);
   /// value = silu(a), slope = silu'(a), count numbers.  Elfwing et al. 2018
   void (*silu)(std::size_t count, const T* a, T* value, T* slope);
   /// The same over [n][rows][channels] after a += shift, sequence i's at shift + i * shift_stride.

@@ -1,6 +1,7 @@
 #include "agents/nets/mlp_torch.h"
 
 #include <algorithm>
+#include <numbers>
 #include <span>
 #include <utility>
 
@@ -9,6 +10,12 @@
 #include "agents/parallel.h"
 
 namespace diffreward {
+namespace {
+
+constexpr std::int64_t kWorthAThread =
+    5'000'000;  // multiplications; waking a thread takes as long as a tenth of them
+
+}  // namespace
 
 Mlp::Mlp(Parameters& parameters, const std::string& name, const MlpShape& shape, int nets)
     : parameters_(&parameters), shape_(shape) {
@@ -21,8 +28,11 @@ Mlp::Mlp(Parameters& parameters, const std::string& name, const MlpShape& shape,
     for (std::size_t k = 0; k < sizes.size(); ++k) {
       const std::int64_t out = sizes[k];
       const std::string layer = name_of(net) + "." + std::to_string(k);
-      layers.push_back({parameters.uniform(layer + ".weight", {out, in}, in),
-                        parameters.uniform(layer + ".bias", {out}, in),
+      const double gain = k + 1 < sizes.size() ? std::numbers::sqrt2 : shape.last_gain;
+      layers.push_back({shape.last_gain != 0 ? parameters.orthogonal(layer + ".weight", out, in, gain)
+                                             : parameters.uniform(layer + ".weight", {out, in}, in),
+                        shape.last_gain != 0 ? parameters.constant(layer + ".bias", {out}, 0)
+                                             : parameters.uniform(layer + ".bias", {out}, in),
                         {},
                         {}});
       if (shape.layer_norm && k + 1 < sizes.size()) {
@@ -45,7 +55,8 @@ torch::Tensor Mlp::by_aten(const torch::Tensor& x, bool trained) const {
       h = torch::linear(h, value(layer.weight), value(layer.bias));
       if (layer.scale.defined())
         h = torch::layer_norm(h, {h.size(1)}, value(layer.scale), value(layer.shift));
-      if (k + 1 < layers.size()) h = torch::relu(h);
+      if (k + 1 < layers.size())
+        h = shape_.activation == MlpShape::Activation::kTanh ? torch::tanh(h) : torch::relu(h);
     }
     out.push_back(h);
   }
@@ -64,6 +75,7 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
   /// One net's pass over some rows, and what its way back needs.
   struct Task {
     const std::vector<Layer>* layers;
+    MlpShape::Activation activation;
     std::int64_t net, begin, count;
     std::vector<torch::Tensor> inputs;  // of each layer, [count, in]
     std::vector<torch::Tensor> raw;     // what each normalised layer gave before, [count, out]
@@ -74,12 +86,16 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
     std::vector<Task> tasks;
   };
 
-  /// Rows of a part, by the sizes alone, so that no bit depends on the number of threads: of several nets whole ones where
-  /// the rows are few, since products of fewer are slower; at most four parts, since each writes a gradient of all weights.
-  static std::int64_t part_of(std::int64_t n, std::int64_t nets) {
+  /// Rows of a part, by the sizes alone, so that no bit depends on the number of threads. Products of few rows are slower, and
+  /// each part writes a gradient of all weights: at most four, none of few multiplications, and of several nets whole ones
+  /// where the rows are few.
+  static std::int64_t part_of(std::int64_t n, const Mlp& mlp) {
+    std::int64_t weights = 0;
+    for (const Layer& layer : mlp.nets_.front()) weights += layer.weight.numel();
+    const std::int64_t worth = kWorthAThread / std::max<std::int64_t>(weights, 1);
     const std::int64_t few =
-        nets == 1 ? std::min<std::int64_t>(128, (n + 1) / 2) : std::min<std::int64_t>(256, n);
-    return std::max({(n + 3) / 4, few, std::int64_t{1}});
+        mlp.nets_.size() == 1 ? std::min<std::int64_t>(128, (n + 1) / 2) : std::min<std::int64_t>(256, n);
+    return std::max({(n + 3) / 4, few, worth, std::int64_t{1}});
   }
 
   static void forward(Task& task, const torch::Tensor& x, const torch::Tensor& y, bool keep) {
@@ -102,7 +118,8 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
                        layer.scale.const_data_ptr<float>(), layer.shift.const_data_ptr<float>(),
                        h.mutable_data_ptr<float>());
       }
-      k.relu(size, h.const_data_ptr<float>(), h.mutable_data_ptr<float>());
+      (task.activation == MlpShape::Activation::kTanh ? k.tanh : k.relu)(size, h.const_data_ptr<float>(),
+                                                                         h.mutable_data_ptr<float>());
     }
   }
 
@@ -116,10 +133,11 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
     torch::Tensor d = dy[task.net].narrow(0, task.begin, task.count);
     for (std::size_t l = layers; l-- > 0;) {
       const Layer& layer = (*task.layers)[l];
-      if (l + 1 < layers) {  // back through ReLU and norm
+      if (l + 1 < layers) {  // back through activation and norm
         const auto size = static_cast<std::size_t>(d.numel());
-        k.relu_gradient(size, task.inputs[l + 1].const_data_ptr<float>(), d.const_data_ptr<float>(),
-                        d.mutable_data_ptr<float>());
+        (task.activation == MlpShape::Activation::kTanh ? k.tanh_gradient : k.relu_gradient)(
+            size, task.inputs[l + 1].const_data_ptr<float>(), d.const_data_ptr<float>(),
+            d.mutable_data_ptr<float>());
         if (layer.scale.defined()) {
           const bool trained = !gradients.empty();
           const torch::Tensor du = at::zeros_like(d),
@@ -150,11 +168,17 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
     const torch::Tensor input = x.contiguous();
     const std::int64_t n = x.size(0);
     torch::Tensor y = torch::empty({std::int64_t(mlp.nets_.size()), n, mlp.shape_.out}, x.options());
-    const std::int64_t length = part_of(n, y.size(0));
+    const std::int64_t length = part_of(n, mlp);
     std::vector<Task> tasks;
     for (std::size_t net = 0; net < mlp.nets_.size(); ++net)
       for (std::int64_t begin = 0; begin < n; begin += length)
-        tasks.push_back({&mlp.nets_[net], std::int64_t(net), begin, std::min(length, n - begin), {}, {}});
+        tasks.push_back({&mlp.nets_[net],
+                         mlp.shape_.activation,
+                         std::int64_t(net),
+                         begin,
+                         std::min(length, n - begin),
+                         {},
+                         {}});
     parallel_each(tasks.size(), [&](std::size_t k) {
       const at::AutoDispatchBelowADInplaceOrView plain;
       forward(tasks[k], input, y, kept != nullptr);

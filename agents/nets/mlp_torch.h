@@ -1,4 +1,4 @@
-// MLPs of ReLU layers: policies, critics, clones.
+// MLPs: policies, critics, clones.
 #pragma once
 
 #include <torch/torch.h>
@@ -11,14 +11,20 @@
 namespace diffreward {
 
 struct MlpShape {
+  enum class Activation : std::uint8_t { kRelu, kTanh };
+
   int in = 0;
   std::vector<int> hidden;
   int out = 0;
   bool layer_norm = false;
+  Activation activation = Activation::kRelu;
+  /// Not 0: orthogonal weights with gain sqrt(2), of the last layer with this one, and biases of 0 at first; else PyTorch's
+  /// default for linear layers.
+  double last_gain = 0;
 };
 
 /// Some equal nets with weights of their own that read the same rows: layers x W^T + b, each but the last followed by a
-/// normalisation (Ba et al. 2016) if `layer_norm`, and ReLU. On a CPU one node of LibTorch's graph, whose threads share
+/// normalisation (Ba et al. 2016) if `layer_norm`, and the activation. On a CPU one node of LibTorch's graph, whose threads share
 /// nets and rows rather than each product; its results are those of the ATen operations to rounding.
 class Mlp {
  public:

@@ -12,7 +12,7 @@
 namespace diffreward {
 namespace {
 
-constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+constexpr double kBeta1 = 0.9, kBeta2 = 0.999;
 constexpr std::size_t kPiece = 1 << 16;  // numbers that a thread takes at a time
 
 }  // namespace
@@ -40,7 +40,7 @@ void Optimizer::step(const OptimizerSettings& settings, double norm) {
     const kernels::AdamStep step{.lr = settings.lr,
                                  .beta1 = kBeta1,
                                  .beta2 = kBeta2,
-                                 .epsilon = kEpsilon,
+                                 .epsilon = settings.epsilon,
                                  .weight_decay = settings.weight_decay,
                                  .correction1 = 1 - std::pow(kBeta1, age),
                                  .correction2 = 1 - std::pow(kBeta2, age),
@@ -63,7 +63,7 @@ void Optimizer::step(const OptimizerSettings& settings, double norm) {
   const torch::Tensor count =
       torch::full({}, static_cast<double>(steps_), torch::dtype(torch::kFloat).device(weights_.device()));
   at::_fused_adamw_({weights_}, {gradient_}, {m_}, {v_}, {}, {count}, settings.lr, kBeta1, kBeta2,
-                    settings.weight_decay, kEpsilon, /*amsgrad=*/false, /*maximize=*/false);
+                    settings.weight_decay, settings.epsilon, /*amsgrad=*/false, /*maximize=*/false);
   if (average_.defined()) average_.lerp_(weights_, fresh);
   gradient_.zero_();
 }

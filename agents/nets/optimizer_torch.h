@@ -15,6 +15,7 @@ struct OptimizerSettings {
   double ema = 0.995;        // decay of the averaged weights
   double gradient_clip = 1;  // largest gradient norm; 0 for none
   bool young_ema = true;     // a young average forgets faster: short runs are rid of the initial weights
+  double epsilon = 1e-8;     // beside the root of the second moment
 };
 
 class Optimizer {

@@ -27,6 +27,18 @@ torch::Tensor Parameters::uniform(const std::string& name, at::IntArrayRef shape
   });
 }
 
+torch::Tensor Parameters::orthogonal(const std::string& name, std::int64_t rows, std::int64_t columns,
+                                     double gain) {
+  return add(name, {rows, columns}, [&] {
+    const std::int64_t longer = std::max(rows, columns), shorter = std::min(rows, columns);
+    const torch::Tensor normal = torch::empty({longer, shorter}, torch::kFloat64);
+    for (std::int64_t i = 0; i < normal.numel(); ++i) normal.data_ptr<double>()[i] = rng_.normal();
+    const auto [q, r] = torch::linalg_qr(normal);
+    const torch::Tensor basis = q * torch::sign(torch::diagonal(r));  // makes the distribution uniform
+    return (rows >= columns ? basis : basis.t()).mul(gain).to(torch::kFloat32).contiguous();
+  });
+}
+
 torch::Tensor Parameters::constant(const std::string& name, at::IntArrayRef shape, double value) {
   return add(name, shape, [&] { return torch::full(shape, value, torch::kFloat); });
 }

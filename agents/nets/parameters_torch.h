@@ -30,6 +30,8 @@ class Parameters {
 
   /// U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for linear and convolution layers.
   torch::Tensor uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in);
+  /// [rows, columns] with orthonormal rows or columns, whichever are fewer, times `gain` (Saxe et al. 2014).
+  torch::Tensor orthogonal(const std::string& name, std::int64_t rows, std::int64_t columns, double gain);
   torch::Tensor constant(const std::string& name, at::IntArrayRef shape, double value);
 
   const std::vector<std::pair<std::string, torch::Tensor>>& named() const { return named_; }

@@ -1,57 +1,37 @@
-// PPO's two nets: tanh MLPs for the mean of a Gaussian policy and for the value, and their Adam optimiser.
-// Includes torch: private to .cpp files.
-//
-// All weights lie in one flat buffer, all gradients in another, so that clipping and the Adam step are each
-// one kernel rather than one per layer: nets this small are bound by the number of kernels, not by
-// arithmetic.
+// PPO's two nets: tanh MLPs for the mean of a Gaussian policy and for the value. Includes LibTorch: private to sources.
 #pragma once
 
+#include <torch/torch.h>
+
 #include <cmath>
-#include <cstdint>
-#include <map>
-#include <string>
+#include <numbers>
+#include <utility>
 #include <vector>
 
-#include "core/rng.h"
+#include "agents/nets/mlp_torch.h"
 
 namespace diffreward {
 
-class ActorCritic {
- public:
+struct ActorCritic {
   /// Orthogonal weights with gain sqrt(2), 0.01 for the policy's last layer and 1 for the value's; biases 0.
-  ActorCritic(std::int64_t observation_dim, std::int64_t action_dim, const std::vector<int>& hidden,
-              double log_std, Rng& rng, const torch::Device& device);
-
-  /// Weights of both nets and log_std, without making them.
-  static std::int64_t count(std::int64_t observation_dim, std::int64_t action_dim,
-                            const std::vector<int>& hidden);
+  ActorCritic(int observation_dim, int action_dim, const std::vector<int>& hidden, double first_log_std,
+              Parameters of)
+      : parameters(std::move(of)),
+        policy(parameters, "policy",
+               {observation_dim, hidden, action_dim, false, MlpShape::Activation::kTanh, 0.01}),
+        critic(parameters, "value", {observation_dim, hidden, 1, false, MlpShape::Activation::kTanh, 1}),
+        log_std(parameters.constant("log_std", {action_dim}, first_log_std)) {
+    parameters.finish();
+  }
 
   /// Mean action, [n, action_dim], of normalised observations [n, observation_dim].
-  torch::Tensor mean(const torch::Tensor& observation) const { return forward(policy_, observation); }
+  torch::Tensor mean(const torch::Tensor& observation) const { return policy(observation)[0]; }
   /// State value, [n].
-  torch::Tensor value(const torch::Tensor& observation) const {
-    return forward(value_, observation).squeeze(1);
-  }
-  const torch::Tensor& log_std() const { return log_std_; }  // [action_dim]
+  torch::Tensor value(const torch::Tensor& observation) const { return critic(observation).view({-1}); }
 
-  void zero_grad() { gradient_.zero_(); }
-  /// Scales the gradient to at most this norm (0: leaves it), then one step of Adam.
-  void step(double lr, double largest_norm);
-
-  /// Weights by name ("policy.0.weight", ..., "log_std") and Adam's state ("adam.mean", "adam.square",
-  /// "adam.step").
-  std::map<std::string, torch::Tensor> tensors() const;
-
- private:
-  struct Layer {
-    torch::Tensor weight, bias;  // [out, in], [out]
-  };
-  static torch::Tensor forward(const std::vector<Layer>& net, const torch::Tensor& observation);
-
-  std::vector<Layer> policy_, value_;
-  torch::Tensor log_std_;
-  torch::Tensor weights_, gradient_;                   // [parameters]
-  torch::Tensor adam_mean_, adam_square_, adam_step_;  // [parameters], [parameters], []
+  Parameters parameters;
+  Mlp policy, critic;
+  torch::Tensor log_std;  // [action_dim]
 };
 
 /// log N(action; mean, exp(log_std)^2) summed over the action's dimensions: [n].

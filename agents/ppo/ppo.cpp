@@ -14,6 +14,8 @@ namespace {
 
 constexpr double kObservationLimit = 10;  // deviations, after normalising
 constexpr double kRewardLimit = 10;       // return deviations
+constexpr double kAdamEpsilon =
+    1e-5;  // of the implementation that others are measured by (Huang et al. 2022)
 constexpr double kSmallestRate = 1e-5, kLargestRate = 1e-2, kRateFactor = 1.5;  // of the adaptive schedule
 
 double adapted(double lr, double kl, double target) {
@@ -24,8 +26,7 @@ double adapted(double lr, double kl, double target) {
 
 }  // namespace
 
-Ppo::Impl::Impl(VectorEnv& vector_env, const PpoConfig& ppo_config, std::uint64_t of_seed,
-                const std::string& on)
+Ppo::Impl::Impl(VectorEnv& vector_env, const PpoConfig& ppo_config, std::uint64_t of_seed, Parameters from)
     : env(vector_env),
       config(ppo_config),
       seed(of_seed),
@@ -33,14 +34,12 @@ Ppo::Impl::Impl(VectorEnv& vector_env, const PpoConfig& ppo_config, std::uint64_
       obs_dim(env.spec().observation.size()),
       act_dim(env.spec().action.size()),
       scale(env.spec().action),
-      device(on),
+      device(from.device()),
       action_rng(Streams(Purpose::kActions, seed)[0]),
       batch_rng(Streams(Purpose::kMinibatches, seed)[0]),
-      net([&] {
-        Rng rng(Streams(Purpose::kAgentWeights, seed)[0]);
-        return ActorCritic(static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim),
-                           config.hidden, config.initial_log_std, rng, device);
-      }()),
+      net(static_cast<int>(obs_dim), static_cast<int>(act_dim), config.hidden, config.initial_log_std,
+          std::move(from)),
+      optimizer(net.parameters),
       observations(obs_dim),
       actions(n * act_dim),
       episode_return(n) {}
@@ -50,8 +49,11 @@ Ppo::Ppo(VectorEnv& env, const PpoConfig& config, std::uint64_t seed, const std:
   validate(config);
   check_device(device);
   require(env.autoreset() == Autoreset::kSameStep, env.spec().id, ": PPO needs autoreset same_step");
-  impl_ = std::make_unique<Impl>(env, config, seed, device);
+  impl_ = std::make_unique<Impl>(env, config, seed,
+                                 Parameters(Streams(Purpose::kAgentWeights, seed)[0], torch::Device(device)));
 }
+
+Ppo::Ppo(std::unique_ptr<Impl> impl) : LearningAgent(impl->env.size()), impl_(std::move(impl)) {}
 
 Ppo::~Ppo() = default;
 
@@ -99,7 +101,7 @@ void Ppo::train(std::int64_t env_steps, const std::function<void(const TrainingM
 /// Fills `rollout` with decisions of the current policy.
 void Ppo::Impl::collect(PpoRollout& rollout, PpoMetrics& metrics) {
   torch::InferenceMode inference;
-  const torch::Tensor log_std = net.log_std().to(torch::kCPU);
+  const torch::Tensor log_std = net.log_std.to(torch::kCPU);
   const float* log_std_of = log_std.const_data_ptr<float>();
   rollout.truncated_at.clear();
   rollout.truncated_observation.clear();
@@ -232,15 +234,16 @@ void Ppo::Impl::optimize(const torch::Tensor& table, PpoMetrics& metrics) {
                           target = batch.select(1, width + act + 2);
 
       const torch::Tensor log_ratio =
-          log_probability(action, net.mean(observation), net.log_std()) - old_log_probability;
+          log_probability(action, net.mean(observation), net.log_std) - old_log_probability;
       const torch::Tensor ratio = log_ratio.exp();
       const torch::Tensor policy_loss =
           -torch::min(ratio * advantage, ratio.clamp(1 - config.clip, 1 + config.clip) * advantage).mean();
       const torch::Tensor value_loss = torch::mse_loss(net.value(observation), target);
-      const torch::Tensor entropy = net.log_std().sum() + log_normal_entropy * static_cast<double>(act);
-      net.zero_grad();
+      const torch::Tensor entropy = net.log_std.sum() + log_normal_entropy * static_cast<double>(act);
       (policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy).backward();
-      net.step(lr, config.gradient_clip);
+      optimizer.step(
+          {.lr = lr, .weight_decay = 0, .gradient_clip = config.gradient_clip, .epsilon = kAdamEpsilon},
+          config.gradient_clip > 0 ? optimizer.gradient_norm() : 0);
 
       torch::NoGradGuard no_grad;
       const torch::Tensor kl = (ratio - 1 - log_ratio).mean();
@@ -309,7 +312,7 @@ void Ppo::act(const StepView& view, std::span<double> actions) {
     m.normalize(obs, observation.data_ptr<float>());
     const torch::Tensor mean = m.net.mean(observation.to(m.device)).to(torch::kCPU);
     const float* mean_of = mean.const_data_ptr<float>();
-    const torch::Tensor log_std = m.net.log_std().to(torch::kCPU);
+    const torch::Tensor log_std = m.net.log_std.to(torch::kCPU);
     for (std::size_t i = 0; i < count; ++i) {
       if (m.left[i] > 0) continue;
       m.left[i] = m.config.action_repeat;

@@ -77,7 +77,7 @@ struct PpoConfig {
 
 class Ppo final : public LearningAgent {
  public:
-  static constexpr const char* kKind = "diffreward.ppo.4";  // of its files
+  static constexpr const char* kKind = "diffreward.ppo.5";  // of its files
   /// The env must outlive the agent; its autoreset mode must be same_step.
   /// `seed`: of weights, actions, minibatches and starts.
   Ppo(VectorEnv& env, const PpoConfig& config, std::uint64_t seed = 0, const std::string& device = "cpu");
@@ -97,17 +97,18 @@ class Ppo final : public LearningAgent {
 
   const PpoConfig& config() const;
 
-  /// Writes weights, statistics, optimiser and random state: what load() goes on from with another call of train().
+  /// Writes nets and statistics.
   void save(const std::filesystem::path& path) const override;
   void save_checkpoint(const std::filesystem::path& path) const override;
   void load_checkpoint(const std::filesystem::path& path) override;
-  /// Reads a saved agent for `env`; training goes on as if it had never stopped. Throws Error naming the file
-  /// and the first difference.
+  /// Reads a saved agent for `env`; another call of train() goes on from its nets and statistics, with a fresh optimiser.
+  /// Throws Error naming the file and the first difference.
   static std::unique_ptr<Ppo> load(const std::filesystem::path& path, VectorEnv& env,
                                    const std::string& device = "cpu");
 
  private:
   struct Impl;
+  explicit Ppo(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -10,6 +10,7 @@
 
 #include "agents/action_scale.h"
 #include "agents/agent_file_torch.h"
+#include "agents/nets/optimizer_torch.h"
 #include "agents/ppo/actor_critic_torch.h"
 #include "agents/ppo/ppo.h"
 #include "agents/ppo/running_statistics.h"
@@ -41,7 +42,7 @@ struct PpoRollout {
 };
 
 struct Ppo::Impl {
-  Impl(VectorEnv& vector_env, const PpoConfig& ppo_config, std::uint64_t of_seed, const std::string& on);
+  Impl(VectorEnv& vector_env, const PpoConfig& ppo_config, std::uint64_t of_seed, Parameters from);
 
   void collect(PpoRollout& rollout, PpoMetrics& metrics);
   void hold(PpoRollout& rollout, std::size_t decision, PpoMetrics& metrics);
@@ -49,7 +50,8 @@ struct Ppo::Impl {
   void optimize(const torch::Tensor& table, PpoMetrics& metrics);
   void normalize(std::span<const double> obs, float* out) const;
   void check_finite(const PpoMetrics& metrics) const;
-  void write(const std::filesystem::path& path, bool checkpoint) const;
+  void write(const std::filesystem::path& path, const std::string& kind, Json progress,
+             NamedTensors tensors) const;
   void read(const AgentFile& file);
 
   VectorEnv& env;
@@ -60,6 +62,7 @@ struct Ppo::Impl {
   torch::Device device;
   Rng action_rng, batch_rng;
   ActorCritic net;
+  Optimizer optimizer;
   RunningStatistics observations;
   ReturnDeviation returns;
   std::int64_t env_steps = 0, iterations = 0, calls = 0;

@@ -37,36 +37,47 @@ void expect_close(const torch::Tensor& a, const torch::Tensor& b, const std::str
 }
 
 TEST(Mlp, EqualsItsDefinitionWithGradients) {
-  for (const bool layer_norm : {false, true})
-    for (const int nets : {1, 2})
-      for (const std::int64_t n : {1, 7, 256, 300, 700}) {
-        Parameters parameters(Seed(3), torch::kCPU);
-        const Mlp mlp(parameters, "q", {5, {16, 24}, 3, layer_norm}, nets);
-        {
-          const torch::NoGradGuard no_grad;
-          torch::manual_seed(1);
-          for (const auto& [name, value] : parameters.named())
-            if (name.find("norm") != std::string::npos) value.copy_(torch::rand_like(value) + 0.5);
-        }
-        const torch::Tensor x = torch::randn({n, 5});
-        for (const bool trained : {true, false}) {
-          const Outcome found = run(mlp, parameters, x, true, trained),
-                        expected = run(mlp, parameters, x, false, trained);
-          const std::string what =
-              concat("layer_norm ", layer_norm, ", nets ", nets, ", n ", n, ", trained ", trained);
-          EXPECT_EQ(found.y.sizes(), (std::vector<std::int64_t>{nets, n, 3}));
-          expect_close(found.y, expected.y, what);
-          expect_close(found.dx, expected.dx, what + ", dx");
-          for (std::size_t k = 0; k < found.gradients.size(); ++k) {
-            EXPECT_EQ(found.gradients[k].defined(), trained) << what;
-            expect_close(found.gradients[k], expected.gradients[k],
-                         what + ", " + parameters.named()[k].first);
-          }
-        }
-        const torch::Tensor expected = run(mlp, parameters, x, false, true).y.detach();
-        const torch::InferenceMode inference;
-        expect_close(mlp(x), expected, "without a graph");
+  struct Case {
+    int nets;
+    bool layer_norm;
+    MlpShape::Activation activation = MlpShape::Activation::kRelu;
+    std::vector<int> hidden = {16, 24};
+  };
+  // Wide enough for parts of the rows, and narrower.
+  const std::vector<int> wide = {1024, 64};
+  for (const auto& [nets, layer_norm, activation, hidden] :
+       {Case{1, false}, Case{2, false}, Case{1, true}, Case{2, true},
+        Case{1, false, MlpShape::Activation::kTanh}, Case{2, true, MlpShape::Activation::kTanh},
+        Case{1, true, MlpShape::Activation::kRelu, wide}, Case{2, true, MlpShape::Activation::kRelu, wide},
+        Case{2, false, MlpShape::Activation::kTanh, wide}})
+    for (const std::int64_t n : {1, 7, 256, 300, 700}) {
+      Parameters parameters(Seed(3), torch::kCPU);
+      const Mlp mlp(parameters, "q", {5, hidden, 3, layer_norm, activation}, nets);
+      {
+        const torch::NoGradGuard no_grad;
+        torch::manual_seed(1);
+        for (const auto& [name, value] : parameters.named())
+          if (name.find("norm") != std::string::npos) value.copy_(torch::rand_like(value) + 0.5);
       }
+      const torch::Tensor x = torch::randn({n, 5});
+      for (const bool trained : {true, false}) {
+        const Outcome found = run(mlp, parameters, x, true, trained),
+                      expected = run(mlp, parameters, x, false, trained);
+        const std::string what =
+            concat("layer_norm ", layer_norm, ", tanh ", activation == MlpShape::Activation::kTanh, ", nets ",
+                   nets, ", units ", hidden[0], ", n ", n, ", trained ", trained);
+        EXPECT_EQ(found.y.sizes(), (std::vector<std::int64_t>{nets, n, 3}));
+        expect_close(found.y, expected.y, what);
+        expect_close(found.dx, expected.dx, what + ", dx");
+        for (std::size_t k = 0; k < found.gradients.size(); ++k) {
+          EXPECT_EQ(found.gradients[k].defined(), trained) << what;
+          expect_close(found.gradients[k], expected.gradients[k], what + ", " + parameters.named()[k].first);
+        }
+      }
+      const torch::Tensor expected = run(mlp, parameters, x, false, true).y.detach();
+      const torch::InferenceMode inference;
+      expect_close(mlp(x), expected, "without a graph");
+    }
 }
 
 TEST(Mlp, SeesEveryStepOfItsOptimiser) {
