@@ -156,6 +156,24 @@ TEST(Kernels, ActivationsAndTheirSlopes) {
   });
 }
 
+TEST(Kernels, TanhAndItsSlope) {
+  with_every_target([] {
+    const std::vector<double> x = {-300, -20, -3, -0.7, -1e-3, 0, 1e-3, 0.2, 1, 5, 19, 20, 400},
+                              ones(x.size(), 1.0);
+    std::vector<double> y(x.size()), dx(x.size()), expected, slopes;
+    for (const double v : x)
+      expected.push_back(std::tanh(v)), slopes.push_back(1 - std::tanh(v) * std::tanh(v));
+    kernels<double>().tanh(x.size(), x.data(), y.data());
+    kernels<double>().tanh_gradient(x.size(), y.data(), ones.data(), dx.data());
+    expect_near(y, expected, 1e-14, "tanh");
+    expect_near(dx, slopes, 1e-13, "tanh'");
+    std::vector<float> in = {std::nanf(""), 100, -1e30f, 0.25f, -0.5f}, out(in.size());
+    kernels<float>().tanh(in.size(), in.data(), out.data());
+    EXPECT_TRUE(std::isnan(out[0]));
+    for (std::size_t i = 1; i < in.size(); ++i) EXPECT_NEAR(out[i], std::tanh(in[i]), 2e-7);
+  });
+}
+
 TEST(Kernels, LargeAndStrangeNumbersPassThrough) {
   with_every_target([] {
     const float nan = std::numeric_limits<float>::quiet_NaN();
