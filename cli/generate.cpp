@@ -9,9 +9,11 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/safetensors.h"
+#include "core/statistics.h"
 #include "datasets/card.h"
 #include "datasets/collect.h"
 #include "datasets/join.h"
+#include "datasets/recorded_task.h"
 #include "envs/engine.h"
 #include "envs/vector_env.h"
 
@@ -56,7 +58,9 @@ Json describe_recording(const Dataset& data, const std::filesystem::path& folder
                {"transitions", data.size()},
                {"episodes", data.episodes().size()},
                {"reward_per_step", total / static_cast<double>(data.size())}};
-  if (card.contains("return")) told["return"] = card.at("return").at("mean");
+  if (const std::vector<double> returns = whole_returns(data, recorded_task(data.provenance()));
+      returns.size() > 1)
+    told["return"] = bootstrap_mean({returns, {}}, {}).json();
   return told;
 }
 

@@ -291,7 +291,7 @@ EnvConfig with_texts(EnvConfig env);
 Json ends_of(const EnvSpec& spec, const std::vector<EpisodeOutcome>& outcomes);
 
 /// The part of a stage's result that tells of the data set that it wrote into its folder: `data`, `env`, `transitions`,
-/// `episodes`, `reward_per_step`, `return` (mean of whole episodes, where there are any); writes `card.md` beside it.
+/// `episodes`, `reward_per_step`, `return` (of whole episodes, where there are some); writes `card.md` beside it.
 Json describe_recording(const Dataset& data, const std::filesystem::path& folder);
 
 /// Opens what a path stands for (a product or its stage's folder).

@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "cli/stage.h"
+#include "core/file.h"
+#include "core/hash.h"
 #include "datasets/dataset.h"
 #include "tests/cli/run.h"
 #include "tests/core/temporary_folder.h"
@@ -90,6 +92,15 @@ TEST_F(Policy, AgentsOfTheProjectAreKnownByNameAndReturnWhatTheyAreSaidTo) {
         data("of " + std::to_string(trained)).provenance().extra.at("agent").contains("return_stochastic"));
     const Outcome check = run({"data", "check", folder});
     EXPECT_EQ(check.code, 0) << name << ": " << check.out;
+    if (trained == 1) {  // equal bytes again, by any number of threads
+      const std::string bytes = read_file(folder + "/data.hdf5");
+      ASSERT_EQ(
+          generate("again", {"--env", name.substr(0, slash), "--policy", name, "--stochastic", "--steps",
+                             "20000", "--count", "20", "--episode-steps", "0", "--threads", "2"})
+              .code,
+          0);
+      EXPECT_EQ(sha256(read_file(path("again") + "/data.hdf5")), sha256(bytes));
+    }
     std::filesystem::remove_all(folder);
   }
   EXPECT_GE(trained, 6u) << "medium and expert of HalfCheetah, Hopper and Walker2d";
