@@ -91,6 +91,7 @@ ROBOTS := halfcheetah hopper walker2d
 results-behaviours: bench-learners
 	for robot in $(ROBOTS); do \
 	  $(RUN) behaviours-$$robot --seeds 0-2 --out results/behaviours/$$robot --results benchmarks/results/behaviours.json || exit 1; done
+	$(BUILD)/cli/diffreward results benchmarks/results/behaviours.json --layout benchmarks/results/behaviours.toml --page README.md
 
 format:
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i
