@@ -24,6 +24,12 @@ struct ActionScale {
     return std::clamp(middle[j] + half[j] * action, box.low[j], box.high[j]);
   }
   double from_task(std::size_t j, double action) const { return (action - middle[j]) / half[j]; }
+  /// Log of a half-box's volume: what a log-density per half-boxes is more than one per task units.
+  double log_volume() const {
+    double sum = 0;
+    for (const double h : half) sum += std::log(h);
+    return sum;
+  }
   Box box;
   std::vector<double> middle, half;
 };

@@ -12,6 +12,7 @@
 #include "agents/action_scale.h"
 #include "agents/agent_file_torch.h"
 #include "agents/device.h"
+#include "agents/gaussian_draw.h"
 #include "agents/nets/mlp_torch.h"
 #include "agents/nets/optimizer_torch.h"
 #include "core/interrupt.h"
@@ -230,17 +231,14 @@ void Bc::act(const StepView& view, std::span<double> out) {
   if (noise_) {
     require(count == noise_->size(), "act: expected ", noise_->size(), " instances, got ", count);
     noise_->begin(view);
-    std::ranges::fill(log_probabilities_, 0.0);
   }
-  for (std::size_t k = 0; k < out.size(); ++k) {
-    const std::size_t i = k / m.act_dim, j = k % m.act_dim;
-    double action = double{mean.const_data_ptr<float>()[k]};
-    if (noise_) {
-      const double deviation = double{log_std.const_data_ptr<float>()[j]}, noise = (*noise_)[i].normal();
-      action += std::exp(deviation) * noise;
-      log_probabilities_[i] -= 0.5 * noise * noise + deviation + kLogRootTwoPi + std::log(m.scale.half[j]);
-    }
-    out[k] = m.scale.to_task(j, action);
+  const std::span<const float> deviations(log_std.const_data_ptr<float>(), m.act_dim);
+  std::vector<double> action(m.act_dim);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::copy_n(mean.const_data_ptr<float>() + i * m.act_dim, m.act_dim, action.begin());
+    if (noise_)
+      log_probabilities_[i] = draw_gaussian(action, deviations, (*noise_)[i]) - m.scale.log_volume();
+    for (std::size_t j = 0; j < m.act_dim; ++j) out[i * m.act_dim + j] = m.scale.to_task(j, action[j]);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agents/device.h"
+#include "agents/gaussian_draw.h"
 #include "agents/ppo/gae.h"
 #include "agents/ppo/ppo_torch.h"
 #include "core/interrupt.h"
@@ -102,7 +103,8 @@ void Ppo::train(std::int64_t env_steps, const std::function<void(const TrainingM
 void Ppo::Impl::collect(PpoRollout& rollout, PpoMetrics& metrics) {
   torch::InferenceMode inference;
   const torch::Tensor log_std = net.log_std.to(torch::kCPU);
-  const float* log_std_of = log_std.const_data_ptr<float>();
+  const std::span<const float> deviations(log_std.const_data_ptr<float>(), act_dim);
+  std::vector<double> drawn(act_dim);
   rollout.truncated_at.clear();
   rollout.truncated_observation.clear();
   finished_return = 0;
@@ -118,15 +120,12 @@ void Ppo::Impl::collect(PpoRollout& rollout, PpoMetrics& metrics) {
     float* action = rollout.action.data_ptr<float>() + now * n * act_dim;
     float* log_probability_of = rollout.log_probability.data_ptr<float>() + now * n;
     for (std::size_t i = 0; i < n; ++i) {
-      double log_density = 0;
+      std::copy_n(mean_of + i * act_dim, act_dim, drawn.begin());
+      log_probability_of[i] = static_cast<float>(draw_gaussian(drawn, deviations, action_rng));
       for (std::size_t j = 0; j < act_dim; ++j) {
-        const double noise = action_rng.normal(), log_deviation = double{log_std_of[j]};
-        const double value = double{mean_of[i * act_dim + j]} + std::exp(log_deviation) * noise;
-        log_density -= 0.5 * noise * noise + log_deviation + 0.5 * std::log(2 * std::numbers::pi);
-        action[i * act_dim + j] = static_cast<float>(value);
-        actions[i * act_dim + j] = scale.to_task(j, value);
+        action[i * act_dim + j] = static_cast<float>(drawn[j]);
+        actions[i * act_dim + j] = scale.to_task(j, drawn[j]);
       }
-      log_probability_of[i] = static_cast<float>(log_density);
     }
     hold(rollout, now, metrics);
   }
@@ -313,22 +312,15 @@ void Ppo::act(const StepView& view, std::span<double> actions) {
     const torch::Tensor mean = m.net.mean(observation.to(m.device)).to(torch::kCPU);
     const float* mean_of = mean.const_data_ptr<float>();
     const torch::Tensor log_std = m.net.log_std.to(torch::kCPU);
+    const std::span<const float> deviations(log_std.const_data_ptr<float>(), m.act_dim);
+    std::vector<double> action(m.act_dim);
     for (std::size_t i = 0; i < count; ++i) {
       if (m.left[i] > 0) continue;
       m.left[i] = m.config.action_repeat;
-      double density = 0;
-      for (std::size_t j = 0; j < m.act_dim; ++j) {
-        double action = double{mean_of[i * m.act_dim + j]};
-        if (noise_) {
-          const double log_deviation = double{log_std.const_data_ptr<float>()[j]},
-                       noise = (*noise_)[i].normal();
-          action += std::exp(log_deviation) * noise;
-          density -= 0.5 * noise * noise + log_deviation + 0.5 * std::log(2 * std::numbers::pi) +
-                     std::log(m.scale.half[j]);
-        }
-        m.held[i * m.act_dim + j] = m.scale.to_task(j, action);
-      }
-      if (noise_) log_probabilities_[i] = density;
+      std::copy_n(mean_of + i * m.act_dim, m.act_dim, action.begin());
+      if (noise_)
+        log_probabilities_[i] = draw_gaussian(action, deviations, (*noise_)[i]) - m.scale.log_volume();
+      for (std::size_t j = 0; j < m.act_dim; ++j) m.held[i * m.act_dim + j] = m.scale.to_task(j, action[j]);
     }
   }
   for (int& left : m.left) --left;

@@ -259,8 +259,7 @@ void Sac::act(const StepView& view, std::span<double> out) {
     const auto draw = SquashedGaussian::draw(distribution, noise.to(m.device));
     action = draw.action;
     const torch::Tensor density = draw.log_probability.to(torch::kCPU);
-    double box = 0;  // log of the half-box's volume
-    for (const double half : m.scale.half) box += std::log(half);
+    const double box = m.scale.log_volume();
     for (std::size_t i = 0; i < count; ++i)
       log_probabilities_[i] = double{density.const_data_ptr<float>()[i]} - box;
   } else {

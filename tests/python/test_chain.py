@@ -9,6 +9,7 @@ import threading
 import time
 import tomllib
 
+import gymnasium as gym
 import h5py
 import numpy as np
 import pytest
@@ -254,3 +255,17 @@ def test_functions_are_what_the_commands_say():
     tool = pathlib.Path(__file__).parents[2] / "tools" / "python_commands.py"
     done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_agents_of_the_project_are_loaded_by_name():
+    agent = dr.Agent.load("Hopper-v4/expert")
+    env = gym.make("diffreward/Hopper-v4")
+    obs, _ = env.reset(seed=3)
+    total, over = 0.0, False
+    while not over:
+        obs, reward, terminated, truncated, _ = env.step(agent.predict(obs)[0])
+        total += reward
+        over = terminated or truncated
+    assert total > 2500
+    with pytest.raises(RuntimeError, match="Hopper-v4/exprt"):
+        dr.Agent.load("Hopper-v4/exprt")

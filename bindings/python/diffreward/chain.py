@@ -186,7 +186,7 @@ class Agent(Stage):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Agent:
-        """The agent in the folder that ``rl`` wrote.
+        """The agent in the folder that ``rl`` wrote, or one that comes with the project, by name: "Hopper-v4/expert".
 
         Raises:
             RuntimeError: a folder without a finished stage of ``rl``, or a damaged file.
