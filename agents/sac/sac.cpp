@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agents/device.h"
+#include "agents/parallel.h"
 #include "agents/sac/sac_torch.h"
 #include "core/interrupt.h"
 
@@ -178,15 +179,24 @@ void Sac::Impl::update() {
   const OptimizerSettings adam{
       .lr = config.lr, .weight_decay = 0, .ema = 1 - config.tau, .gradient_clip = 0, .young_ema = false};
   const SacBatch batch = draw_batch();
+  const bool acts = t.updates++ % config.actor_every == 0;
   const torch::Tensor temperature = actor.log_temperature.detach().exp();
-  torch::Tensor target;
-  {
-    const torch::NoGradGuard no_grad;
-    const auto next = SquashedGaussian::draw(actor.policy(batch.next_observation), noise(config.batch));
-    const torch::Tensor value = t.target.values(batch.next_observation, next.action, false).amin(0);
-    target = batch.reward + batch.discount * (value - temperature * next.log_probability);
-  }
-  const torch::Tensor value = t.critic.values(batch.observation, batch.action, true);
+  const torch::Tensor next_noise = noise(config.batch),
+                      own_noise = acts ? noise(config.batch) : torch::Tensor();
+  // What depends on no other: a thread for the target, one for what is learned.
+  torch::Tensor target, value;
+  SquashedGaussian::Draw own;
+  parallel_each(2, [&](std::size_t task) {
+    const torch::AutoGradMode graph(task == 1);
+    if (task == 0) {
+      const auto next = SquashedGaussian::draw(actor.policy(batch.next_observation), next_noise);
+      const torch::Tensor worth = t.target.values(batch.next_observation, next.action, false).amin(0);
+      target = batch.reward + batch.discount * (worth - temperature * next.log_probability);
+    } else {
+      value = t.critic.values(batch.observation, batch.action, true);
+      if (acts) own = SquashedGaussian::draw(actor.policy(batch.observation), own_noise);
+    }
+  });
   const torch::Tensor critic_loss = (value - target).square().sum(0).mean() * 0.5;
   critic_loss.backward();
   t.critic_optimizer.step(adam, 0);
@@ -196,9 +206,8 @@ void Sac::Impl::update() {
     sums.critic = sums.critic.defined() ? sums.critic + seen : seen;
     ++sums.critic_updates;
   }
-  if (t.updates++ % config.actor_every != 0) return;
+  if (!acts) return;
 
-  const auto own = SquashedGaussian::draw(actor.policy(batch.observation), noise(config.batch));
   const torch::Tensor worth = t.critic.values(batch.observation, own.action, false).amin(0);
   const torch::Tensor actor_loss = (temperature * own.log_probability - worth).mean();
   actor_loss.backward();
