@@ -52,6 +52,11 @@ class LearningAgent : public Agent {
   /// Of an agent that acts in so many instances.
   explicit LearningAgent(int instances) : instances_(instances) {}
 
+  /// For the beginning of act(): the number of instances. Episodes that begin get their noise. Throws InvalidArgument for
+  /// observations and actions of other sizes, and where it draws for other than its instances.
+  std::size_t begin_act(const StepView& view, std::span<const double> actions, std::size_t obs_dim,
+                        std::size_t act_dim);
+
   /// What act() draws with; empty where it takes the mode.
   std::optional<InstanceNoise> noise_;
   std::vector<double> log_probabilities_;  // [instances], of the latest drawn actions; for act() to write

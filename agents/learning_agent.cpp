@@ -10,6 +10,19 @@ void LearningAgent::act_stochastically(const Streams& streams) {
   log_probabilities_.assign(static_cast<std::size_t>(instances_), 0.0);
 }
 
+std::size_t LearningAgent::begin_act(const StepView& view, std::span<const double> actions,
+                                     std::size_t obs_dim, std::size_t act_dim) {
+  const std::size_t count = view.obs.size() / obs_dim;
+  require(view.obs.size() == count * obs_dim && actions.size() == count * act_dim,
+          "act: expected observations [n, ", obs_dim, "] and actions [n, ", act_dim, "], got ",
+          view.obs.size(), " and ", actions.size(), " numbers");
+  if (noise_) {
+    require(noise_->size() == count, "act: expected ", noise_->size(), " instances, got ", count);
+    noise_->begin(view);
+  }
+  return count;
+}
+
 void LearningAgent::number_episodes(std::span<const std::uint64_t> numbers) {
   if (noise_) noise_->number_episodes(numbers);
 }

@@ -15,6 +15,7 @@
 #include "agents/gaussian_draw.h"
 #include "agents/nets/mlp_torch.h"
 #include "agents/nets/optimizer_torch.h"
+#include "agents/numbers_torch.h"
 #include "core/interrupt.h"
 #include "datasets/dataset.h"
 #include "datasets/normalizer.h"
@@ -27,10 +28,6 @@ constexpr const char* kCheckpoint = "diffreward.bc-checkpoint.1";
 constexpr std::int64_t kHeldOutRows = 4096;  // of the held-out loss, at most
 const std::string kPolicy = "policy.";       // of tensors
 const double kLogRootTwoPi = 0.5 * std::log(2 * std::numbers::pi);
-
-std::span<float> numbers(const torch::Tensor& tensor) {
-  return {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
-}
 
 }  // namespace
 
@@ -216,22 +213,12 @@ void Bc::train(std::int64_t updates, const std::function<void(const TrainingMetr
 
 void Bc::act(const StepView& view, std::span<double> out) {
   Impl& m = *impl_;
-  const std::size_t count = view.obs.size() / m.obs_dim;
-  require(view.obs.size() == count * m.obs_dim && out.size() == count * m.act_dim,
-          "act: expected observations [n, ", m.obs_dim, "] and actions [n, ", m.act_dim, "], got ",
-          view.obs.size(), " and ", out.size(), " numbers");
+  const std::size_t count = begin_act(view, out, m.obs_dim, m.act_dim);
   const torch::InferenceMode inference;
-  const torch::Tensor observation =
-      torch::empty({static_cast<std::int64_t>(count), static_cast<std::int64_t>(m.obs_dim)});
-  std::ranges::transform(view.obs, observation.data_ptr<float>(),
-                         [](double x) { return static_cast<float>(x); });
+  const torch::Tensor observation = floats(view.obs, count);
   m.normalizer.normalize(numbers(observation), numbers(observation));
   const torch::Tensor mean = m.policy.mean(observation.to(m.device)).to(torch::kCPU).contiguous(),
                       log_std = m.policy.bounded_log_std().to(torch::kCPU);
-  if (noise_) {
-    require(count == noise_->size(), "act: expected ", noise_->size(), " instances, got ", count);
-    noise_->begin(view);
-  }
   const std::span<const float> deviations(log_std.const_data_ptr<float>(), m.act_dim);
   std::vector<double> action(m.act_dim);
   for (std::size_t i = 0; i < count; ++i) {

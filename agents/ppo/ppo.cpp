@@ -289,18 +289,10 @@ void Ppo::Impl::check_finite(const PpoMetrics& metrics) const {
 
 void Ppo::act(const StepView& view, std::span<double> actions) {
   Impl& m = *impl_;
-  const std::span<const double> obs = view.obs;
-  const std::size_t count = obs.size() / m.obs_dim;
-  require(obs.size() == count * m.obs_dim && actions.size() == count * m.act_dim,
-          "act: expected observations [n, ", m.obs_dim, "] and actions [n, ", m.act_dim, "], got ",
-          obs.size(), " and ", actions.size(), " numbers");
+  const std::size_t count = begin_act(view, actions, m.obs_dim, m.act_dim);
   if (m.left.size() != count) {
     m.left.assign(count, 0);
     m.held.resize(count * m.act_dim);
-  }
-  if (noise_) {
-    require(noise_->size() == count, "act: expected ", noise_->size(), " instances, got ", count);
-    noise_->begin(view);
   }
   for (std::size_t i = 0; i < count; ++i)
     if (begins(view, i)) m.left[i] = 0;
@@ -308,7 +300,7 @@ void Ppo::act(const StepView& view, std::span<double> actions) {
     torch::InferenceMode inference;
     const torch::Tensor observation =
         torch::empty({static_cast<std::int64_t>(count), static_cast<std::int64_t>(m.obs_dim)});
-    m.normalize(obs, observation.data_ptr<float>());
+    m.normalize(view.obs, observation.data_ptr<float>());
     const torch::Tensor mean = m.net.mean(observation.to(m.device)).to(torch::kCPU);
     const float* mean_of = mean.const_data_ptr<float>();
     const torch::Tensor log_std = m.net.log_std.to(torch::kCPU);

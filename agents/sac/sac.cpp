@@ -7,20 +7,12 @@
 #include <utility>
 
 #include "agents/device.h"
+#include "agents/numbers_torch.h"
 #include "agents/parallel.h"
 #include "agents/sac/sac_torch.h"
 #include "core/interrupt.h"
 
 namespace diffreward {
-namespace {
-
-/// A contiguous tensor's numbers.
-std::span<float> numbers(const torch::Tensor& tensor) {
-  return {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
-}
-
-}  // namespace
-
 // ---- made of ----
 
 SacActor::SacActor(const SacConfig& config, std::int64_t obs_dim, std::int64_t act_dim, Parameters of)
@@ -130,10 +122,9 @@ void Sac::Impl::explore(std::span<float> half_boxes) {
     return;
   }
   const torch::InferenceMode inference;
-  const auto rows = static_cast<std::int64_t>(n), columns = static_cast<std::int64_t>(obs_dim);
-  const torch::Tensor observation = torch::empty({rows, columns});
-  std::ranges::copy(env.view().obs, observation.data_ptr<float>());
-  const torch::Tensor noise = torch::empty({rows, static_cast<std::int64_t>(act_dim)});
+  const torch::Tensor observation = floats(env.view().obs, n);
+  const torch::Tensor noise =
+      torch::empty({static_cast<std::int64_t>(n), static_cast<std::int64_t>(act_dim)});
   rng.normals(numbers(noise));
   const torch::Tensor action =
       SquashedGaussian::draw(actor.policy(observation.to(device)), noise.to(device)).action.to(torch::kCPU);
@@ -249,20 +240,13 @@ void Sac::Impl::report(TrainingMetrics& metrics) {
 
 void Sac::act(const StepView& view, std::span<double> out) {
   Impl& m = *impl_;
-  const std::size_t count = view.obs.size() / m.obs_dim;
-  require(view.obs.size() == count * m.obs_dim && out.size() == count * m.act_dim,
-          "act: expected observations [n, ", m.obs_dim, "] and actions [n, ", m.act_dim, "], got ",
-          view.obs.size(), " and ", out.size(), " numbers");
+  const std::size_t count = begin_act(view, out, m.obs_dim, m.act_dim);
   const torch::InferenceMode inference;
-  const auto rows = static_cast<std::int64_t>(count);
-  const torch::Tensor observation = torch::empty({rows, static_cast<std::int64_t>(m.obs_dim)});
-  std::ranges::copy(view.obs, observation.data_ptr<float>());
-  const auto distribution = m.actor.policy(observation.to(m.device));
+  const auto distribution = m.actor.policy(floats(view.obs, count).to(m.device));
   torch::Tensor action;
   if (noise_) {
-    require(count == noise_->size(), "act: expected ", noise_->size(), " instances, got ", count);
-    noise_->begin(view);
-    const torch::Tensor noise = torch::empty({rows, static_cast<std::int64_t>(m.act_dim)});
+    const torch::Tensor noise =
+        torch::empty({static_cast<std::int64_t>(count), static_cast<std::int64_t>(m.act_dim)});
     for (std::size_t k = 0; k < count * m.act_dim; ++k)
       noise.data_ptr<float>()[k] = static_cast<float>((*noise_)[k / m.act_dim].normal());
     const auto draw = SquashedGaussian::draw(distribution, noise.to(m.device));
@@ -286,10 +270,7 @@ void Sac::value(std::span<const double> obs, std::span<const double> actions, st
           "value: expected observations [", out.size(), ", ", m.obs_dim, "] and actions [", out.size(), ", ",
           m.act_dim, "], got ", obs.size(), " and ", actions.size(), " numbers");
   const torch::InferenceMode inference;
-  const auto rows = static_cast<std::int64_t>(out.size());
-  const torch::Tensor observation = torch::empty({rows, static_cast<std::int64_t>(m.obs_dim)}),
-                      action = torch::empty({rows, static_cast<std::int64_t>(m.act_dim)});
-  std::ranges::copy(obs, observation.data_ptr<float>());
+  const torch::Tensor observation = floats(obs, out.size()), action = floats(actions, out.size());
   for (std::size_t k = 0; k < actions.size(); ++k)
     action.data_ptr<float>()[k] = static_cast<float>(m.scale.from_task(k % m.act_dim, actions[k]));
   const torch::Tensor value =

@@ -11,3 +11,6 @@ run(${CMAKE_COMMAND} -G Ninja -S ${SOURCE} -B ${WORK}/build -DCMAKE_PREFIX_PATH=
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run(${WORK}/build/consumer)
 run(${WORK}/prefix/bin/diffreward envs)
+if(NOT EXISTS ${WORK}/prefix/share/diffreward/trained/Hopper-v4/expert/agent.safetensors)
+  message(FATAL_ERROR "share/diffreward/trained: expected the trained agents, found none of Hopper-v4/expert")
+endif()
