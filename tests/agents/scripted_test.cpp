@@ -115,7 +115,7 @@ TEST(LoadAgent, NamesAFileOfAnotherKind) {
   write_safetensors(folder / "x.safetensors", {}, {{"kind", "shoes"}});
   const auto env = testing::make_toy({});
   EXPECT_THAT(message_of<Error>([&] { load_agent(folder / "x.safetensors", *env, kNoise); }),
-              HasSubstr("expected one of diffreward.bc.1, diffreward.sac.1, diffreward.ppo.4, "
+              HasSubstr("expected one of diffreward.bc.1, diffreward.sac.1, diffreward.ppo.5, "
                         "diffreward-diffusion-1, found 'shoes'"));
 }
 
