@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agents/trained.h"
 #include "cli/command.h"
 #include "rewards/catalog.h"
 #include "tests/cli/run.h"
@@ -18,7 +19,8 @@ TEST(Catalog, ListsEveryNameOnce) {
   const Outcome outcome = run({"catalog", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const Json listed = Json::parse(outcome.out);
-  EXPECT_EQ(listed.at("agents").size(), scripted_agents().size() + learning_agents().size());
+  EXPECT_EQ(listed.at("agents").size(),
+            scripted_agents().size() + learning_agents().size() + trained_agents().size());
   EXPECT_EQ(listed.at("rewards").size(), reward_catalog().size());
 }
 
