@@ -262,8 +262,7 @@ Json run_rl(const RlConfig& config) {
             brief(options));
   return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     check_device(config.device);
-    set_torch_threads(config.algorithm == "ppo" ? 1
-                                                : config.run.threads);  // PPO's nets are too small for more
+    set_torch_threads(config.run.threads);
     Course course(config, folder);
     Json result = course.run();
     const auto agent = course.kept(/*stochastic=*/false);

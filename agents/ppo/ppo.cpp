@@ -6,6 +6,7 @@
 
 #include "agents/device.h"
 #include "agents/gaussian_draw.h"
+#include "agents/parallel.h"
 #include "agents/ppo/gae.h"
 #include "agents/ppo/ppo_torch.h"
 #include "core/interrupt.h"
@@ -232,14 +233,22 @@ void Ppo::Impl::optimize(const torch::Tensor& table, PpoMetrics& metrics) {
       const torch::Tensor advantage = batch.select(1, width + act + 1),
                           target = batch.select(1, width + act + 2);
 
-      const torch::Tensor log_ratio =
-          log_probability(action, net.mean(observation), net.log_std) - old_log_probability;
-      const torch::Tensor ratio = log_ratio.exp();
-      const torch::Tensor policy_loss =
-          -torch::min(ratio * advantage, ratio.clamp(1 - config.clip, 1 + config.clip) * advantage).mean();
-      const torch::Tensor value_loss = torch::mse_loss(net.value(observation), target);
-      const torch::Tensor entropy = net.log_std.sum() + log_normal_entropy * static_cast<double>(act);
-      (policy_loss + config.value_weight * value_loss - config.entropy_weight * entropy).backward();
+      // The nets share nothing: a thread each.
+      torch::Tensor log_ratio, ratio, policy_loss, value_loss, entropy;
+      parallel_each(2, [&](std::size_t task) {
+        const torch::AutoGradMode graph(true);
+        if (task == 1) {
+          value_loss = torch::mse_loss(net.value(observation), target);
+          (config.value_weight * value_loss).backward();
+          return;
+        }
+        log_ratio = log_probability(action, net.mean(observation), net.log_std) - old_log_probability;
+        ratio = log_ratio.exp();
+        policy_loss =
+            -torch::min(ratio * advantage, ratio.clamp(1 - config.clip, 1 + config.clip) * advantage).mean();
+        entropy = net.log_std.sum() + log_normal_entropy * static_cast<double>(act);
+        (policy_loss - config.entropy_weight * entropy).backward();
+      });
       optimizer.step(
           {.lr = lr, .weight_decay = 0, .gradient_clip = config.gradient_clip, .epsilon = kAdamEpsilon},
           config.gradient_clip > 0 ? optimizer.gradient_norm() : 0);

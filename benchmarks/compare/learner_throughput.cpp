@@ -122,11 +122,8 @@ double measure(const std::string& what, const std::string& id, int threads, doub
   }
   if (what == "ppo") {
     const auto env = make_vector(id, {.count = 64, .threads = threads, .autoreset = "same_step"});
-    torch::set_num_threads(1);
     Ppo agent(*env, {.decisions = 64, .epochs = 10, .minibatches = 8, .lr_schedule = "constant"});
-    const double found = trained(agent, 64 * 64);
-    torch::set_num_threads(threads);
-    return found;
+    return trained(agent, 64 * 64);
   }
   if (what == "physics" || what == "record") {
     const auto env = make_vector(id, {.count = 64, .threads = threads, .autoreset = "same_step"});
