@@ -221,10 +221,10 @@ void Bc::act(const StepView& view, std::span<double> out) {
                       log_std = m.policy.bounded_log_std().to(torch::kCPU);
   const std::span<const float> deviations(log_std.const_data_ptr<float>(), m.act_dim);
   std::vector<double> action(m.act_dim);
+  const double box = m.scale.log_volume();
   for (std::size_t i = 0; i < count; ++i) {
     std::copy_n(mean.const_data_ptr<float>() + i * m.act_dim, m.act_dim, action.begin());
-    if (noise_)
-      log_probabilities_[i] = draw_gaussian(action, deviations, (*noise_)[i]) - m.scale.log_volume();
+    if (noise_) log_probabilities_[i] = draw_gaussian(action, deviations, (*noise_)[i]) - box;
     for (std::size_t j = 0; j < m.act_dim; ++j) out[i * m.act_dim + j] = m.scale.to_task(j, action[j]);
   }
 }

@@ -315,12 +315,12 @@ void Ppo::act(const StepView& view, std::span<double> actions) {
     const torch::Tensor log_std = m.net.log_std.to(torch::kCPU);
     const std::span<const float> deviations(log_std.const_data_ptr<float>(), m.act_dim);
     std::vector<double> action(m.act_dim);
+    const double box = m.scale.log_volume();
     for (std::size_t i = 0; i < count; ++i) {
       if (m.left[i] > 0) continue;
       m.left[i] = m.config.action_repeat;
       std::copy_n(mean_of + i * m.act_dim, m.act_dim, action.begin());
-      if (noise_)
-        log_probabilities_[i] = draw_gaussian(action, deviations, (*noise_)[i]) - m.scale.log_volume();
+      if (noise_) log_probabilities_[i] = draw_gaussian(action, deviations, (*noise_)[i]) - box;
       for (std::size_t j = 0; j < m.act_dim; ++j) m.held[i * m.act_dim + j] = m.scale.to_task(j, action[j]);
     }
   }
