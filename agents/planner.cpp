@@ -1,6 +1,7 @@
 #include "agents/planner.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/error.h"
@@ -8,14 +9,21 @@
 namespace diffreward {
 namespace {
 
-constexpr unsigned kPlanBits = 40;                     // random words a plan may take
+// Random words that a plan may take, one of its candidates, and where the choice among them is drawn.
+constexpr unsigned kPlanBits = 40, kCandidateBits = 29;
+constexpr std::uint64_t kChoice = std::uint64_t{PlannerConfig::kMostCandidates} << kCandidateBits;
+static_assert(kChoice < std::uint64_t{1} << kPlanBits);
 constexpr std::uint64_t kNumberedEpisodes = 0xffffff;  // group; instances are the others
 
 }  // namespace
 
 Planner::Planner(const WindowModel& model, const SampleConfig& sample, const PlannerConfig& config,
-                 const Guide* guide)
-    : model_(model), guide_(guide), sample_(sample), config_(config) {
+                 const Guide* guide, const Guide* judge)
+    : model_(model),
+      guide_(guide),
+      judge_(judge != nullptr ? judge : guide),
+      sample_(sample),
+      config_(config) {
   validate(sample);
   validate(config);
   const WindowLayout& layout = model.layout();
@@ -29,14 +37,16 @@ Planner::Planner(const WindowModel& model, const SampleConfig& sample, const Pla
   require(config.warm_level < 0 || config.replan_every % layout.stride == 0,
           "replan_every: expected a multiple of the model's stride of ", layout.stride,
           " to start plans warm, by whole rows, got ", config.replan_every);
+  require(config.candidates == 1 || judge_ != nullptr, "candidates: expected a judge of ", config.candidates,
+          " candidates, got none");
   require(config.follow == "actions" || layout.observation_dim >= 2 * layout.action_dim,
           "follow: expected observations that begin with ", layout.action_dim,
           " positions and as many velocities, got ", layout.observation_dim, " numbers");
 }
 
 Planner::Planner(std::shared_ptr<const WindowModel> model, const SampleConfig& sample,
-                 const PlannerConfig& config, const Guide* guide)
-    : Planner(*model, sample, config, guide) {
+                 const PlannerConfig& config, const Guide* guide, const Guide* judge)
+    : Planner(*model, sample, config, guide, judge) {
   owned_ = std::move(model);
 }
 
@@ -134,11 +144,14 @@ void Planner::make_plans(const std::vector<std::size_t>& instances, bool warm, s
   const WindowLayout& layout = model_.layout();
   const auto obs_dim = static_cast<std::size_t>(layout.observation_dim),
              size = static_cast<std::size_t>(layout.size()), width = static_cast<std::size_t>(layout.width());
+  const auto candidates = static_cast<std::size_t>(config_.candidates);
+  // Of each instance as often as it has candidates.
   const auto of_instances = [&](const auto& from, std::size_t count) {
     std::vector<float> out;
-    out.reserve(instances.size() * count);
+    out.reserve(instances.size() * candidates * count);
     for (const std::size_t i : instances)
-      for (std::size_t k = 0; k < count; ++k) out.push_back(static_cast<float>(from[i * count + k]));
+      for (std::size_t c = 0; c < candidates; ++c)
+        for (std::size_t k = 0; k < count; ++k) out.push_back(static_cast<float>(from[i * count + k]));
     return out;
   };
   std::vector<Condition> conditions = {{0, of_instances(obs, obs_dim)}};
@@ -154,28 +167,56 @@ void Planner::make_plans(const std::vector<std::size_t>& instances, bool warm, s
   if (warm) {
     const auto moved = static_cast<std::size_t>(config_.replan_every / layout.stride),
                rows = static_cast<std::size_t>(layout.horizon);
-    start.reserve(instances.size() * size);
+    start.reserve(instances.size() * candidates * size);
     for (const std::size_t i : instances)
-      for (std::size_t row = 0; row < rows; ++row) {
-        const auto from = windows_.begin() +
-                          static_cast<std::ptrdiff_t>(i * size + std::min(row + moved, rows - 1) * width);
-        start.insert(start.end(), from, from + static_cast<std::ptrdiff_t>(width));
-      }
+      for (std::size_t c = 0; c < candidates; ++c)
+        for (std::size_t row = 0; row < rows; ++row) {
+          const auto from = windows_.begin() +
+                            static_cast<std::ptrdiff_t>(i * size + std::min(row + moved, rows - 1) * width);
+          start.insert(start.end(), from, from + static_cast<std::ptrdiff_t>(width));
+        }
   }
-  std::vector<Rng> noise;
+  std::vector<Rng> noise, choice;
   for (const std::size_t i : instances) {
-    noise.emplace_back(noise_[i]);
-    noise.back().jump(next_plan_[i]++ << kPlanBits);
+    const std::uint64_t plan = next_plan_[i]++ << kPlanBits;
+    const auto stream = [&](std::uint64_t from) {
+      Rng rng(noise_[i]);
+      rng.jump(plan + from);
+      return rng;
+    };
+    for (std::size_t c = 0; c < candidates; ++c) noise.push_back(stream(std::uint64_t{c} << kCandidateBits));
+    choice.push_back(stream(kChoice));
   }
   const std::vector<float> plans =
       warm ? model_.sample_from(start, config_.warm_level, conditions, sample_, guide_, noise)
-           : model_.sample(static_cast<int>(instances.size()), conditions, sample_, guide_, noise);
+           : model_.sample(static_cast<int>(noise.size()), conditions, sample_, guide_, noise);
+  const std::vector<double> values =
+      candidates > 1 ? model_.values(*judge_, plans, 0) : std::vector<double>(instances.size());
   for (std::size_t k = 0; k < instances.size(); ++k) {
-    std::copy_n(plans.begin() + static_cast<std::ptrdiff_t>(k * size), size,
+    const std::size_t from =
+        k * candidates + chosen(std::span(values).subspan(k * candidates, candidates), choice[k]);
+    std::copy_n(plans.begin() + static_cast<std::ptrdiff_t>(from * size), size,
                 windows_.begin() + static_cast<std::ptrdiff_t>(instances[k] * size));
     age_[instances[k]] = 0;
   }
-  sampled_ += static_cast<std::int64_t>(instances.size());
+  planned_ += static_cast<std::int64_t>(instances.size());
+}
+
+/// Which of the candidates of these values is followed.
+std::size_t Planner::chosen(std::span<const double> values, Rng& rng) const {
+  for (const double value : values)
+    if (!std::isfinite(value))
+      throw Error(concat("Planner: expected finite values of candidates, found ", value));
+  const auto at = [&](auto found) { return static_cast<std::size_t>(found - values.begin()); };
+  const auto best = std::ranges::max_element(values);
+  if (config_.choose == "best") return at(best);
+  if (config_.choose == "worst") return at(std::ranges::min_element(values));
+  std::vector<double> sums;  // of probabilities, up to a factor
+  double sum = 0;
+  for (const double value : values) sums.push_back(sum += std::exp((value - *best) / config_.softness));
+  const double drawn = sum * rng.uniform();
+  const auto found = std::ranges::upper_bound(sums, drawn) - sums.begin();
+  return std::min(static_cast<std::size_t>(found), sums.size() - 1);
 }
 
 }  // namespace diffreward

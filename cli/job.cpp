@@ -543,7 +543,10 @@ Job plan(const Json& document, const fs::path& out, const std::vector<std::uint6
       JobFigure figure;
       update(figure, substitute(entry, variables));
       const std::vector<std::string> steps = names_in(document.at("steps"));
-      for (const std::string& path : {figure.value, figure.over, figure.minus}) {
+      require(figure.from.empty() == figure.to.empty() &&
+                  (figure.from.empty() || (figure.over.empty() && figure.minus.empty())),
+              "from, to: expected both, without over and minus");
+      for (const std::string& path : {figure.value, figure.over, figure.minus, figure.from, figure.to}) {
         const std::string step = path.substr(0, path.find('.'));
         require(path.empty() || std::find(steps.begin(), steps.end(), step) != steps.end(),
                 unknown_name("step", step, steps));

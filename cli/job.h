@@ -52,6 +52,7 @@ struct JobFigure {
   std::string name;
   std::string value;            // path
   std::string over, minus;      // paths; the value's mean over that one's; the value less that one
+  std::string from, to;         // paths; the share of the way from one to the other that the value has gone
   double within = -1;           // the share of runs whose value is at most this
   std::string unit, bar, note;  // as in leaderboard/results.h
   std::vector<double> range;    // least and largest value that can be; intervals are cut to it
@@ -63,6 +64,9 @@ struct JobFigure {
     field("value", self.value, "step and keys of its result");
     field("over", self.over, "the same, whose mean divides the value's");
     field("minus", self.minus, "the same, subtracted from each value");
+    field("from", self.from, "the same, with `to`: the value is the share of the way from this ...");
+    field("to", self.to,
+          "... to this, (value - from) / (to - from), differences averaged before they are divided");
     field("within", self.within, "keep the share of values that are at most this, -1 for the values");
     field("unit", self.unit, "of the value");
     field("bar", self.bar, "what it should reach");

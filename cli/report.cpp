@@ -123,17 +123,23 @@ std::vector<std::vector<const JobRun*>> by_seed(const Job& job) {
 
 Result figure_of(const Job& job, const JobFigure& figure, Records& records) {
   std::vector<double> values, below;  // [seeds]
+  const bool ratio = !figure.over.empty() || !figure.to.empty();
   for (const auto& runs : by_seed(job)) {
     std::vector<double> of_seed, below_of_seed;
     for (const JobRun* run : runs) {
       double value = number_at(records, *run, figure.value);
       if (!figure.minus.empty()) value -= number_at(records, *run, figure.minus);
+      if (!figure.from.empty()) {
+        const double from = number_at(records, *run, figure.from);
+        value -= from;
+        below_of_seed.push_back(number_at(records, *run, figure.to) - from);
+      }
       if (figure.within >= 0) value = value <= figure.within;
       of_seed.push_back(value);
       if (!figure.over.empty()) below_of_seed.push_back(number_at(records, *run, figure.over));
     }
     values.push_back(mean(of_seed));
-    if (!figure.over.empty()) below.push_back(mean(below_of_seed));
+    if (ratio) below.push_back(mean(below_of_seed));
   }
   Result result{.question = figure.name,
                 .maze = job.column,
@@ -141,8 +147,8 @@ Result figure_of(const Job& job, const JobFigure& figure, Records& records) {
                 .unit = figure.unit,
                 .bar = figure.bar,
                 .note = figure.note};
-  Estimate estimate = figure.over.empty() ? mean_of_runs(values) : ratio_of_means(values, below);
-  const bool alone = job.runs.size() == 1 && figure.over.empty() && figure.minus.empty() && figure.within < 0;
+  Estimate estimate = ratio ? ratio_of_means(values, below) : mean_of_runs(values);
+  const bool alone = job.runs.size() == 1 && !ratio && figure.minus.empty() && figure.within < 0;
   if (const Json found = alone ? read_path(records, job.runs[0], figure.value) : Json();
       found.is_object() && found.value("low", Json()).is_number() && found.value("high", Json()).is_number())
     estimate = {estimate.value, found.at("low"), found.at("high")};
@@ -153,7 +159,7 @@ Result figure_of(const Job& job, const JobFigure& figure, Records& records) {
     if (figure.range.size() == 2)
       result.interval = {std::max(estimate.low, figure.range[0]), std::min(estimate.high, figure.range[1])};
   }
-  if (!figure.over.empty())
+  if (ratio)
     for (std::size_t i = 0; i < values.size(); ++i) values[i] /= below[i];
   if (std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }))
     result.runs = values;

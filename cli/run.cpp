@@ -91,7 +91,8 @@ Job part_of(Job job, const std::set<std::string>& wanted) {
     const auto missing = [&](const std::string& path) {
       return !path.empty() && !wanted.contains(path.substr(0, path.find('.')));
     };
-    return missing(figure.value) || missing(figure.over) || missing(figure.minus);
+    return missing(figure.value) || missing(figure.over) || missing(figure.minus) || missing(figure.from) ||
+           missing(figure.to);
   });
   return job;
 }

@@ -233,8 +233,12 @@ struct SteerConfig {
 };
 
 struct PlanConfig {
-  std::string model;   // takes a first observation (train --condition-probability)
-  std::string reward;  // guide; empty: the model acts by itself
+  std::string model;                 // takes a first observation (train --condition-probability)
+  std::vector<std::string> rewards;  // guide, several as an ensemble; empty: the model acts by itself
+  std::string expert;                // model whose difference from `model` guides in a reward's place
+  std::string units = "reward";      // of the guide: reward, difference or probability
+  double pessimism = 0;              // of an ensemble: deviations below its mean
+  std::string judge = "rewards";     // of candidates: rewards or likelihood
   EnvConfig env;
   int count = 64;  // instances planned side by side
   int episodes = 256;
@@ -247,7 +251,21 @@ struct PlanConfig {
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("model", self.model, "model that plans");
-    field("reward", self.reward, "reward that guides it; empty for none");
+    field("rewards", self.rewards, "rewards that guide it, several as an ensemble; empty for none");
+    field("expert", self.expert,
+          "model whose difference from the one that plans guides it in place of a reward: the field that "
+          "rewards are "
+          "extracted from");
+    field("units", self.units,
+          "of the guide: the reward's gradient as it is, scaled to an estimate of the expert's step, or that "
+          "of a "
+          "classifier's probability",
+          Choices{"reward", "difference", "probability"});
+    field("pessimism", self.pessimism, "of an ensemble: so many deviations below its mean", Bounds{0, 100});
+    field("judge", self.judge,
+          "of candidates: the rewards, as log density ratios in nats, or the likelihood that the model "
+          "itself gives them",
+          Choices{"rewards", "likelihood"});
     field("env", self.env, "where it acts");
     field("count", self.count, "instances planned side by side", Bounds{1, 1 << 20});
     field("episodes", self.episodes, "episodes", Bounds{1, 1e6});

@@ -28,8 +28,8 @@ Json run_steer(const SteerConfig& config) {
     const DiffusionModel base = open_model(config.base, config.device);
     const DiffusionModel expert = open_model(config.expert, config.device);
     const LearnedReward reward = load_reward(product(config.reward, "reward.safetensors"), config.device);
-    const bool as_step = reward.relative != nullptr && config.units == "difference";
-    const auto guide = as_step ? difference_guide(reward.relative) : reward.guide;
+    const auto guide =
+        config.units == "difference" ? difference_guide(log_ratio_of(reward), base.schedule()) : reward.guide;
     const Dataset data = open_data(config.base_data);
     const auto [map, goal, dense] = maze_task(open_data(config.expert_data));
     guide_of(reward);  // throws where it is none

@@ -45,6 +45,7 @@ enum class Purpose : std::uint8_t {
   kInstances,   ///< a batch that a caller resets with an integer
   kSelection,   ///< starts and goals of episodes that a checkpoint is chosen by
   kBehaviour,   ///< actions drawn by a policy that is evaluated; recorded ones are kController's
+  kLikelihood,  ///< noise of a likelihood; index: timestep
   kCount
 };
 

@@ -74,4 +74,18 @@ Normalizer Normalizer::from_json(const Json& json) {
   return {json["kind"], json["offset"].get<std::vector<double>>(), json["scale"].get<std::vector<double>>()};
 }
 
+void require_same_units(const std::string& whose, const Normalizer& found, const std::string& others,
+                        const Normalizer& expected) {
+  const auto same = [&](const std::string& name, const auto& is, const auto& should) {
+    require(is == should, "normalizer.", name, ": expected ", whose, " to have ", others, "'s ", should,
+            ", found ", is);
+  };
+  same("kind", found.kind(), expected.kind());
+  same("columns", found.columns(), expected.columns());
+  for (std::size_t c = 0; c < expected.columns(); ++c) {
+    same(concat("offset[", c, "]"), found.offset()[c], expected.offset()[c]);
+    same(concat("scale[", c, "]"), found.scale()[c], expected.scale()[c]);
+  }
+}
+
 }  // namespace diffreward

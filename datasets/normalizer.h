@@ -38,4 +38,9 @@ class Normalizer {
   std::vector<double> offset_, scale_;
 };
 
+/// Throws InvalidArgument naming the first number in which `found` is not `expected`, and whose they are ("the expert
+/// model", "the base model").
+void require_same_units(const std::string& whose, const Normalizer& found, const std::string& others,
+                        const Normalizer& expected);
+
 }  // namespace diffreward

@@ -11,13 +11,13 @@ namespace diffreward {
 namespace {
 
 LearnedReward of_any(const std::shared_ptr<RelativeReward>& reward) {
-  return {reward, reward, reward};
+  return {reward, reward, log_ratio_guide(reward), reward, &reward->normalizer()};
 }
 LearnedReward of_any(const std::shared_ptr<Discriminator>& reward) {
-  return {reward, reward, nullptr};
+  return {reward, reward, reward, nullptr, &reward->normalizer()};
 }
 LearnedReward of_any(const std::shared_ptr<NearestReward>& reward) {
-  return {reward, nullptr, nullptr};
+  return {.model = reward};
 }
 
 template <class Reward>
@@ -86,6 +86,17 @@ LearnedReward load_reward(const std::filesystem::path& path, const std::string& 
 const Guide& guide_of(const LearnedReward& reward) {
   require(reward.guide != nullptr, "reward: ", kCannotGuide);
   return *reward.guide;
+}
+
+void require_units(const LearnedReward& reward, const WindowModel& model) {
+  if (reward.units != nullptr)
+    require_same_units("the reward", *reward.units, "the model", model.normalizer());
+}
+
+std::shared_ptr<const Guide> log_ratio_of(const LearnedReward& reward) {
+  require(reward.log_ratio != nullptr,
+          "reward: expected a log density ratio, as relative rewards and discriminators are, found another");
+  return reward.log_ratio;
 }
 
 std::shared_ptr<const RewardModel> read_reward(const LearnedReward& reward, const ReadingConfig& config) {

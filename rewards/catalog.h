@@ -15,15 +15,22 @@ namespace diffreward {
 
 /// A learned reward of any kind, for those who do not care which.
 struct LearnedReward {
-  std::shared_ptr<const RewardModel> model;        ///< pays windows
-  std::shared_ptr<const Guide> guide;              ///< steers samples; the same object; null where it cannot
-  std::shared_ptr<const RelativeReward> relative;  ///< null for other kinds
+  std::shared_ptr<const RewardModel> model;  ///< pays windows
+  std::shared_ptr<const Guide> guide = {};   ///< steers samples; the same object; null where it cannot
+  std::shared_ptr<const Guide> log_ratio =
+      {};  ///< log p_t^expert - log p_t^base, nats; null where it is none
+  std::shared_ptr<const RelativeReward> relative = {};  ///< null for other kinds
+  const Normalizer* units = nullptr;  ///< of a row, a part of the model; null where it has none
 };
 
 inline constexpr const char* kCannotGuide =
     "expected a reward that is differentiable, to lead samples, found another";
 /// Throws InvalidArgument for a reward that cannot lead samples.
 const Guide& guide_of(const LearnedReward& reward);
+/// Throws InvalidArgument naming the first number in which the reward's units are not the model's.
+void require_units(const LearnedReward& reward, const WindowModel& model);
+/// Throws InvalidArgument for a reward that is no log density ratio.
+std::shared_ptr<const Guide> log_ratio_of(const LearnedReward& reward);
 
 /// What a reward is learned from.
 struct RewardSources {

@@ -51,7 +51,10 @@ Sampler::Sampler(const DenoisingModel& model, const SampleConfig& config, const 
     : model_(model),
       config_(config),
       guide_(config.scale != 0 ? guide : nullptr),
-      levels_(visited_levels(config, model.schedule().timesteps, highest)) {}
+      levels_(visited_levels(config, model.schedule().timesteps, highest)) {
+  require(config.guide_at != "mean" || config.sampler == "ddpm",
+          "guide_at: expected the sampler ddpm, which has a posterior, for the mean, got ", config.sampler);
+}
 
 at::Tensor Sampler::run(at::Tensor x, std::span<Rng> noise,
                         const std::function<void(at::Tensor&)>& hold) const {
@@ -63,10 +66,12 @@ at::Tensor Sampler::run(at::Tensor x, std::span<Rng> noise,
     check_interrupt();
     const Transition step(model_.schedule(), levels_[i], i + 1 < levels_.size() ? levels_[i + 1] : -1);
     const torch::Tensor t = torch::full({x.size(0)}, step.t, torch::dtype(torch::kLong).device(x.device()));
-    x = guided(std::move(x), t, step, hold);
+    const auto move = [&](torch::Tensor at) { return guided(std::move(at), t, step, hold); };
+    const bool at_mean = config_.guide_at == "mean";
+    if (!at_mean) x = move(x);
     const torch::Tensor x0 = clipped(model_.predict_x0(x, t));
     if (config_.sampler == "ddpm") {
-      x = ddpm(x, x0, step, noise);
+      x = ddpm(x, x0, step, noise, at_mean ? move : std::function<torch::Tensor(torch::Tensor)>());
     } else if (config_.sampler == "ddim" || step.b_s == 0) {  // DPM-Solver++'s last step is this one too
       x = step.a_s * x0 + step.b_s / step.b_t * (x - step.a_t * x0);
     } else {
@@ -97,7 +102,7 @@ at::Tensor Sampler::guided(at::Tensor x, const at::Tensor& t, const Transition& 
 }
 
 at::Tensor Sampler::direction(const at::Tensor& x, const at::Tensor& t) const {
-  if (config_.guide_at == "x_t") return guide_->gradient(x, t).detach();
+  if (config_.guide_at != "x0") return guide_->gradient(x, t).detach();
   const torch::AutoGradMode on(true);
   const torch::Tensor input = x.detach().requires_grad_(true);
   const torch::Tensor x0 = model_.predict_x0(input, t);
@@ -105,13 +110,15 @@ at::Tensor Sampler::direction(const at::Tensor& x, const at::Tensor& t) const {
   return torch::autograd::grad({x0}, {input}, {pull})[0];
 }
 
+/// `move`: of the posterior's mean.
 at::Tensor Sampler::ddpm(const at::Tensor& x, const at::Tensor& x0, const Transition& step,
-                         std::span<Rng> noise) {
+                         std::span<Rng> noise, const std::function<at::Tensor(at::Tensor)>& move) const {
   const double total = step.b_t * step.b_t;
   torch::Tensor mean =
       step.beta() * step.a_s / total * x0 + step.a_t / step.a_s * step.b_s * step.b_s / total * x;
+  if (move) mean = move(std::move(mean));
   if (step.b_s == 0) return mean;
-  return mean + std::sqrt(step.variance()) * normal(noise, x.sizes()).to(x.device());
+  return mean + config_.temperature * std::sqrt(step.variance()) * normal(noise, x.sizes()).to(x.device());
 }
 
 }  // namespace diffreward

@@ -7,10 +7,11 @@
 //   dpm_solver  x_s = (b_s / b_t) x_t - a_s (e^-h - 1) D,  h = l_s - l_t, l = log(a / b),
 //               D = x_0 + (x_0 - x_0 before) / (2 r), r = h before / h           (Lu et al. 2022,
 //               DPM-Solver++ 2M)
-// The guide moves x_t before x_0 is predicted. At "x_t" by its own gradient there, as in Diffuser; at "x0" by
+// The guide moves x_t before x_0 is predicted. At "x_t" by its own gradient there; at "x0" by
 //   d guide(x_0(x_t), t = 0) / d x_t = J^T grad guide,  J = d x_0 / d x_t
 // (Ho et al. 2022, Chung et al. 2023): the denoiser's Jacobian lets through what its data can do and little
-// else.
+// else. At "mean" it moves the posterior's mean by its gradient there, as in Diffuser: where ExtractConfig's
+// gradient_at = "base" has matched it, so that mu_base + s_t grad rho is an estimate of mu_expert.
 #pragma once
 
 #include <cstdint>
@@ -32,10 +33,12 @@ struct SampleConfig {
   int steps = 0;                 // denoising steps, at most T; 0: all T
   double scale = 0;              // strength of the guide: x += scale * gradient (* posterior variance)
   bool scale_by_variance = false;
-  std::string guide_at = "x_t";  // x_t, or x0: the predicted clean window, through the denoiser
-  int guide_steps = 1;           // guide updates per denoising step
-  int stop_guide_below = 0;      // no guide for t below this (the paper's t_stopgrad)
-  bool clip = true;              // clip the predicted x_0 to [-1, 1] (windows: limits normaliser only)
+  std::string guide_at =
+      "x_t";  // x_t, mean: of the posterior, or x0: the predicted clean window, through the denoiser
+  int guide_steps = 1;       // guide updates per denoising step
+  int stop_guide_below = 0;  // no guide for t below this (the paper's t_stopgrad)
+  double temperature = 1;    // deviation of the noise that is drawn, over the model's own
+  bool clip = true;          // clip the predicted x_0 to [-1, 1] (windows: limits normaliser only)
   std::uint64_t seed = 0;
 
   template <class Self, class Visitor>
@@ -44,10 +47,13 @@ struct SampleConfig {
     field("steps", self.steps, "denoising steps, 0 for all", Bounds{0, 10000});
     field("scale", self.scale, "strength of the guide", Bounds{-1e6, 1e6});
     field("scale_by_variance", self.scale_by_variance, "multiply the guide by the posterior variance");
-    field("guide_at", self.guide_at, "guide the noised sample, or the predicted clean one",
-          Choices{"x_t", "x0"});
+    field("guide_at", self.guide_at,
+          "guide the noised sample, the posterior's mean (ddpm), or the predicted clean sample",
+          Choices{"x_t", "mean", "x0"});
     field("guide_steps", self.guide_steps, "guide updates per denoising step", Bounds{0, 100});
     field("stop_guide_below", self.stop_guide_below, "no guide at timesteps below this", Bounds{0, 10000});
+    field("temperature", self.temperature, "deviation of the noise that is drawn, over the model's own",
+          Bounds{0, 100});
     field("clip", self.clip, "clip the predicted clean sample to [-1, 1]");
     field("seed", self.seed, "seed of the noise");
   }
@@ -61,7 +67,7 @@ class Sampler {
 
   /// The noise level at which x comes in.
   int first_level() const { return levels_.front(); }
-  /// x [n, ...], noised to the first level, turned into samples in model units. Sample i draws its noise from
+  /// x [n, ...], noised to the first level (by normal noise times temperature), turned into samples in model units. Sample i draws its noise from
   /// noise[i] ([n], or one for all). `hold` sets in x what is given, before the first step and after each.
   at::Tensor run(at::Tensor x, std::span<Rng> noise, const std::function<void(at::Tensor&)>& hold = {}) const;
 
@@ -71,8 +77,8 @@ class Sampler {
   at::Tensor guided(at::Tensor x, const at::Tensor& t, const Transition& step,
                     const std::function<void(at::Tensor&)>& hold) const;
   at::Tensor direction(const at::Tensor& x, const at::Tensor& t) const;
-  static at::Tensor ddpm(const at::Tensor& x, const at::Tensor& x0, const Transition& step,
-                         std::span<Rng> noise);
+  at::Tensor ddpm(const at::Tensor& x, const at::Tensor& x0, const Transition& step, std::span<Rng> noise,
+                  const std::function<at::Tensor(at::Tensor)>& move) const;
 
   const DenoisingModel& model_;
   const SampleConfig config_;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <string>
 
+#include "agents/guide.h"
 #include "agents/nets/noise_torch.h"
 #include "core/error.h"
 
@@ -83,6 +84,31 @@ std::vector<float> WindowModel::sample_from(std::span<const float> start, int le
   return denoise(static_cast<int>(start.size() / size), start, level, conditions, config, guide, noise);
 }
 
+std::vector<double> WindowModel::values(const Guide& guide, std::span<const float> windows, int t) const {
+  const auto size = static_cast<std::size_t>(layout().size());
+  require(windows.size() % size == 0, "windows: expected windows of ", size, " numbers, got ", windows.size(),
+          " numbers");
+  require(t >= 0 && t < schedule().timesteps, "t: expected a timestep in [0, ", schedule().timesteps,
+          "), got ", t);
+  const torch::NoGradGuard no_grad;
+  const auto n = static_cast<std::int64_t>(windows.size() / size);
+  std::vector<float> rows(windows.size());
+  normalizer().normalize(windows, rows);
+  std::vector<double> out;
+  out.reserve(static_cast<std::size_t>(n));
+  const std::int64_t chunk = std::max<std::int64_t>(1, kChunkValues / layout().size());
+  for (std::int64_t begin = 0; begin < n; begin += chunk) {
+    const std::int64_t count = std::min(chunk, n - begin);
+    const torch::Tensor x =
+        torch::from_blob(rows.data() + begin * layout().size(), {count, layout().horizon, layout().width()})
+            .to(device());
+    const torch::Tensor when = torch::full({count}, t, torch::dtype(torch::kLong).device(x.device()));
+    const torch::Tensor found = guide.value(x, when).to(torch::kCPU, torch::kDouble).contiguous();
+    out.insert(out.end(), found.data_ptr<double>(), found.data_ptr<double>() + count);
+  }
+  return out;
+}
+
 /// From `start`, noised, or from pure noise where it is empty.
 std::vector<float> WindowModel::denoise(int n, std::span<const float> start, int level,
                                         const std::vector<Condition>& conditions, const SampleConfig& config,
@@ -106,7 +132,7 @@ std::vector<float> WindowModel::denoise(int n, std::span<const float> start, int
     const std::int64_t size = std::min<std::int64_t>(chunk, n - begin);
     const std::span<Rng> rngs =
         noise.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(size));
-    torch::Tensor x = normal(rngs, {size, shape.horizon, shape.width()}).to(device());
+    torch::Tensor x = normal(rngs, {size, shape.horizon, shape.width()}).to(device()) * settings.temperature;
     if (!start.empty()) {
       std::vector<float> clean(static_cast<std::size_t>(x.numel()));
       normalizer().normalize(start.subspan(static_cast<std::size_t>(begin * shape.size()), clean.size()),

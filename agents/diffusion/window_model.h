@@ -37,6 +37,9 @@ class WindowModel : public DenoisingModel {
                                  const std::vector<Condition>& conditions, const SampleConfig& config,
                                  const Guide* guide = nullptr, std::span<Rng> noise = {}) const;
 
+  /// How much a guide prefers each of these windows, data units [n, horizon, width], at timestep t  ->  [n].
+  std::vector<double> values(const Guide& guide, std::span<const float> windows, int t) const;
+
  private:
   std::vector<float> denoise(int n, std::span<const float> start, int level,
                              const std::vector<Condition>& conditions, const SampleConfig& config,

@@ -33,6 +33,9 @@ void Discriminator::save(const std::filesystem::path& path) const {
 const ExtractConfig& Discriminator::config() const {
   return impl_->windows.config;
 }
+const Normalizer& Discriminator::normalizer() const {
+  return impl_->windows.normalizer;
+}
 Json& Discriminator::provenance() {
   return impl_->windows.provenance;
 }
@@ -66,13 +69,19 @@ std::shared_ptr<Discriminator> train_discriminator(const WindowModel& like, cons
   const NoisedSamples noised(source, like, config);
   Learner logit(config, make_reward_net(config, windows.shape(), Head::kScalar), *windows.net);
   const torch::Tensor weights = timestep_weights(config, like.schedule());
+  require(config.null != "untrained", "null: expected none or shuffled labels for a discriminator, got ",
+          config.null);
   train_loop("discriminate", config, folder, [&](std::int64_t step) -> Json {
     const NoisedBatch batch =
         noised.draw(config.batch, Part::kTrain, Draw::kTraining, static_cast<std::uint64_t>(step));
     const torch::Tensor t = batch.t.to(weights.device());
+    torch::Tensor label = batch.from_expert.to(weights.device());
+    if (config.null == "shuffled")
+      label = label.index_select(
+          0, shuffled_order(label.size(0), config, static_cast<std::uint64_t>(step)).to(label.device()));
     const torch::Tensor output = logit.net().forward(windows.select(batch.x_t), t);
-    return {{"loss", logit.step(torch::binary_cross_entropy_with_logits(
-                         output, batch.from_expert.to(weights.device()), weights.index_select(0, t)))}};
+    return {{"loss",
+             logit.step(torch::binary_cross_entropy_with_logits(output, label, weights.index_select(0, t)))}};
   });
   auto result = std::make_shared<Discriminator>(
       std::make_unique<Discriminator::Impl>(Discriminator::Impl{std::move(windows)}));

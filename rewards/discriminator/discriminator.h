@@ -22,6 +22,7 @@ class Discriminator final : public RewardModel, public Guide {
   ~Discriminator() override;
 
   const ExtractConfig& config() const;
+  const Normalizer& normalizer() const;  ///< of a row, the base model's
   Json& provenance();
   const Json& provenance() const;
 

@@ -25,13 +25,7 @@ void check_models(const WindowModel& expert, const WindowModel& base) {
   require_same("layout.stride", e.stride, b.stride);
   require_same("layout.action_dim", e.action_dim, b.action_dim);
   require_same("layout.observation_dim", e.observation_dim, b.observation_dim);
-  const Normalizer &en = expert.normalizer(), &bn = base.normalizer();
-  require_same("normalizer.kind", en.kind(), bn.kind());
-  require_same("normalizer.columns", en.columns(), bn.columns());
-  for (std::size_t c = 0; c < bn.columns(); ++c) {
-    require_same("normalizer.offset[" + std::to_string(c) + "]", en.offset()[c], bn.offset()[c]);
-    require_same("normalizer.scale[" + std::to_string(c) + "]", en.scale()[c], bn.scale()[c]);
-  }
+  require_same_units("the expert model", expert.normalizer(), "the base model", base.normalizer());
 }
 
 Rng stream(const ExtractConfig& config, Draw of) {

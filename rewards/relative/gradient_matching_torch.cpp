@@ -49,7 +49,13 @@ GradientMatching::Field GradientMatching::field_at(const NoisedBatch& batch) con
   const torch::Tensor base = base_.posterior_mean(batch.x_t, batch.t).to(device_);
   const torch::Device there(expert_.device());
   const torch::Tensor expert = expert_.posterior_mean(batch.x_t.to(there), batch.t.to(there)).to(device_);
-  return {config_.gradient_at == "base" ? base : batch.x_t.to(device_), batch.t.to(device_), expert - base};
+  const torch::Tensor x_t = batch.x_t.to(device_);
+  Field field{config_.gradient_at == "base" ? base : x_t, batch.t.to(device_), expert - base, {}};
+  if (!batch.drawn.defined()) return field;
+  field.drawn = batch.drawn.to(device_);
+  field.x = torch::where(field.drawn > 0, field.x, x_t);
+  field.difference = field.of_drawn(field.difference);
+  return field;
 }
 
 /// s_t in the channels read, from both data sets. Samples and noise are the same at every t, so that s_t is as
@@ -73,7 +79,11 @@ void GradientMatching::measure_scales() {
 
 double GradientMatching::measure_rms(int t) const {
   const Field field = field_at(noised_.draw(kScaleSamples, Part::kTrain, Draw::kScales, 0, t));
-  const double rms = nets_.select(field.difference).square().mean().sqrt().item<double>();
+  const torch::Tensor difference = nets_.select(field.difference);
+  const double count = field.drawn.defined() ? nets_.select(field.drawn).sum().item<double>()
+                                             : static_cast<double>(difference.numel());
+  require(count > 0, "extract: expected channels that are not given, found none to read");
+  const double rms = std::sqrt(difference.square().sum().item<double>() / count);
   if (!std::isfinite(rms))
     throw Error(concat("extract: timestep ", t, ": expected a finite difference of the models, found ", rms));
   require(rms > 0, "extract: timestep ", t, ": expected models that differ, found equal outputs");
@@ -86,6 +96,7 @@ void GradientMatching::train(const std::filesystem::path& folder) {
   const torch::Tensor weights = timestep_weights(config_, base_.schedule());
   const int per_pool = std::max(1, kPool / config_.batch);  // steps
   torch::Tensor pool_x, pool_t, pool_target, pool_weight;
+  if (config_.null == "untrained") return stretch_untrained();
   train_loop("extract", config_, folder, [&](std::int64_t step) -> Json {
     const std::int64_t row = step % per_pool * config_.batch;
     if (row == 0) {
@@ -96,6 +107,14 @@ void GradientMatching::train(const std::filesystem::path& folder) {
       pool_t = field.t;
       pool_target = nets_.select(field.difference) / at_timesteps(units_, pool_t, pool_x.dim());
       pool_weight = at_timesteps(weights, pool_t, pool_x.dim());
+      // What is given is no target. Losses are means over all numbers, so the others count for it.
+      if (field.drawn.defined()) {
+        const torch::Tensor drawn = nets_.select(field.drawn);
+        pool_weight = pool_weight * drawn / drawn.mean();
+      }
+      if (config_.null == "shuffled")
+        pool_target = pool_target.index_select(
+            0, shuffled_order(pool_target.size(0), config_, number).to(pool_target.device()));
     }
     const auto part = [&](const torch::Tensor& all) { return all.narrow(0, row, config_.batch); };
     const torch::Tensor x = part(pool_x), t = part(pool_t), target = part(pool_target),
@@ -103,6 +122,23 @@ void GradientMatching::train(const std::filesystem::path& folder) {
     const double rho_loss = rho.match(rho.net().gradient(x, t), target, weight);
     return {{"loss", rho_loss}, {"ceiling_loss", rival.match(rival.net().forward(x, t), target, weight)}};
   });
+}
+
+/// A net as it was drawn, its gradient stretched to the root mean square that targets have.
+void GradientMatching::stretch_untrained() {
+  const torch::NoGradGuard no_grad;
+  const Field field = field_at(noised_.draw(kPool, Part::kTrain, Draw::kTraining, 0));
+  torch::Tensor gradient = nets_.rho->gradient(nets_.select(field.x), field.t);
+  double count = static_cast<double>(gradient.numel());
+  if (field.drawn.defined()) {
+    const torch::Tensor drawn = nets_.select(field.drawn);
+    gradient = gradient * drawn;
+    count = drawn.sum().item<double>();
+  }
+  const double rms = std::sqrt(gradient.square().sum().item<double>() / count);
+  require(rms > 0, "extract: expected a net that answers to its input, found a constant one");
+  for (const auto& [name, parameter] : nets_.rho->parameters.named())
+    if (name.starts_with("out.")) torch::Tensor(parameter).div_(rms);
 }
 
 std::vector<FieldReport> GradientMatching::report() const {
@@ -117,10 +153,11 @@ std::vector<FieldReport> GradientMatching::report() const {
     const torch::Tensor x = nets_.select(field.x), read = nets_.select(field.difference);
     const double all = field.difference.square().sum().item<double>();
     const double energy = read.square().sum().item<double>();
+    const torch::Tensor drawn = field.drawn.defined() ? nets_.select(field.drawn) : torch::ones_like(read);
     const auto explained = [&](const torch::Tensor& net_output) {
-      return (energy - (net_output * units_[t] - read).square().sum().item<double>()) / all;
+      return (energy - ((net_output * units_[t] - read) * drawn).square().sum().item<double>()) / all;
     };
-    report.push_back({t, std::sqrt(energy / static_cast<double>(read.numel())), energy / all,
+    report.push_back({t, std::sqrt(energy / drawn.sum().item<double>()), energy / all,
                       explained(nets_.rho->gradient(x, field.t)), explained(ceiling_->forward(x, field.t))});
   }
   return report;

@@ -46,12 +46,18 @@ class GradientMatching {
   struct Field {
     torch::Tensor x;           // [n, ...]  where the gradient is matched
     torch::Tensor t;           // [n]
-    torch::Tensor difference;  // [n, ...]  mu_expert - mu_base
+    torch::Tensor difference;  // [n, ...]  mu_expert - mu_base; 0 in what is given
+    torch::Tensor drawn;       // [n, ...]  NoisedBatch's
+    /// `values`, 0 in what is given.
+    torch::Tensor of_drawn(const torch::Tensor& values) const {
+      return drawn.defined() ? values * drawn : values;
+    }
   };
   Field field_at(const NoisedBatch& batch) const;
   void measure_scales();
   double measure_rms(int t) const;
   void train(const std::filesystem::path& folder);
+  void stretch_untrained();
 
   const DenoisingModel &expert_, &base_;
   const ExtractConfig& config_;

@@ -5,10 +5,19 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <utility>
 
 #include "agents/nets/nets_torch.h"
 
 namespace diffreward {
+
+torch::Tensor shuffled_order(std::int64_t n, const ExtractConfig& config, std::uint64_t index) {
+  Rng rng(Streams(Purpose::kExtraction, config.seed, static_cast<std::uint64_t>(Draw::kShuffling))[index]);
+  torch::Tensor order = torch::arange(n);
+  const std::span<std::int64_t> at(order.data_ptr<std::int64_t>(), static_cast<std::size_t>(n));
+  for (std::size_t i = at.size(); i > 1; --i) std::swap(at[i - 1], at[rng.below(i)]);
+  return order;
+}
 
 NoisedBatch NoisedSamples::draw(int n, Part part, Draw stream, std::uint64_t index,
                                 std::optional<int> fixed_t) const {
@@ -32,7 +41,15 @@ NoisedBatch NoisedSamples::draw(int n, Part part, Draw stream, std::uint64_t ind
   }
   const torch::Device device = levels_.signal.device();
   const torch::Tensor noise = normal({&rng, 1}, shape).to(device), t_there = t.to(device);
-  return {levels_.add_noise(x_0.to(device), t_there, noise), t_there, from_expert.to(device)};
+  NoisedBatch batch{levels_.add_noise(x_0.to(device), t_there, noise), t_there, from_expert.to(device), {}};
+  if (config_.condition_probability == 0) return batch;
+  const auto [first, last] = source_.given();
+  torch::Tensor drawn = torch::ones({n, static_cast<std::int64_t>(size)});
+  for (int i = 0; i < n; ++i)
+    if (rng.uniform() < config_.condition_probability) drawn[i].slice(0, first, last).zero_();
+  batch.drawn = drawn.view(shape).to(device);
+  batch.x_t = torch::where(batch.drawn > 0, batch.x_t, x_0.to(device));
+  return batch;
 }
 
 }  // namespace diffreward

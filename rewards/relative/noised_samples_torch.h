@@ -20,13 +20,18 @@ enum class Draw : std::uint64_t {
   kReport = 2,
   kStatistics = 3,
   kBaseRows = 4,
-  kCalibration = 5
+  kCalibration = 5,
+  kShuffling = 6
 };
+
+/// A random order of n samples, [n] int64: number `index` of the shuffles of a null.
+torch::Tensor shuffled_order(std::int64_t n, const ExtractConfig& config, std::uint64_t index);
 
 struct NoisedBatch {
   torch::Tensor x_t;          // [n, ...] model units
   torch::Tensor t;            // [n] int64
   torch::Tensor from_expert;  // [n] 1 for expert data, 0 for base data
+  torch::Tensor drawn;  // [n, ...] 1 for noised numbers, 0 for given ones; undefined where none is given
 };
 
 class NoisedSamples {
@@ -39,8 +44,8 @@ class NoisedSamples {
         levels_(model.schedule(), torch::Device(model.device())) {}
 
   /// Batch number `index` of a stream: x_0 from expert data in the configured share, evenly interleaved,
-  /// noised to `t` or to timesteps drawn uniformly. A pure function of its arguments and the seed, drawn on
-  /// the CPU, so equal on every device.
+  /// noised to `t` or to timesteps drawn uniformly; what is given of a sample (condition_probability) stays clean. A
+  /// pure function of its arguments and the seed, drawn on the CPU, so equal on every device.
   NoisedBatch draw(int n, Part part, Draw stream, std::uint64_t index, std::optional<int> t = {}) const;
 
  private:

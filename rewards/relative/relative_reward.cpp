@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "rewards/guides.h"
 #include "rewards/relative/relative_reward_torch.h"
 
 namespace diffreward {
@@ -35,27 +36,6 @@ std::vector<float> floats(const Safetensors& file, const std::filesystem::path& 
   const torch::Tensor values = tensor_from(found, concat(path.string(), ": tensor '", name, "'"));
   return {values.data_ptr<float>(), values.data_ptr<float>() + values.numel()};
 }
-
-class DifferenceGuide final : public Guide {
- public:
-  explicit DifferenceGuide(std::shared_ptr<const RelativeReward> reward) : reward_(std::move(reward)) {
-    std::vector<float> rms;
-    for (int t = 0; t < reward_->timesteps(); ++t) rms.push_back(static_cast<float>(reward_->unit(t)));
-    unit_ = torch::tensor(rms);
-  }
-  at::Tensor value(const at::Tensor& x, const at::Tensor& t) const override {
-    return reward_->value(x, t) * units(t);
-  }
-  at::Tensor gradient(const at::Tensor& x, const at::Tensor& t) const override {
-    return reward_->gradient(x, t) * units(t).view({-1, 1, 1});
-  }
-
- private:
-  torch::Tensor units(const torch::Tensor& t) const { return unit_.to(t.device()).index_select(0, t); }
-
-  std::shared_ptr<const RelativeReward> reward_;
-  torch::Tensor unit_;  // [timesteps]
-};
 
 }  // namespace
 
@@ -176,8 +156,10 @@ void RelativeReward::support(std::span<const float> windows, std::span<float> ou
     out[i] = static_cast<float>(impl_->support.p_value(std::span(read).subspan(i * size, size)));
 }
 
-std::shared_ptr<const Guide> difference_guide(std::shared_ptr<const RelativeReward> reward) {
-  return std::make_shared<DifferenceGuide>(std::move(reward));
+std::shared_ptr<const Guide> log_ratio_guide(std::shared_ptr<const RelativeReward> reward) {
+  std::vector<double> nats;
+  for (int t = 0; t < reward->timesteps(); ++t) nats.push_back(reward->nats_per_unit(t));
+  return scaled_guide(std::move(reward), nats);
 }
 
 }  // namespace diffreward

@@ -12,6 +12,11 @@
 // scores is (mu_expert - mu_base) sqrt(alpha_t) / beta_t, so  log p_t^expert - log p_t^base =
 // nats_per_unit(t) rho + c(t)  with nats_per_unit(t) = s_t sqrt(alpha_t) / beta_t.
 //
+// Of models that are given their first observation (condition_probability) the first row's is given to both here,
+// too; rho is then log p^expert(window | s_0) - log p^base(window | s_0) up to a constant of s_0 and t: it compares
+// windows that begin alike, as steering and choosing among candidates do. What it says of s_0 itself is nobody's
+// target.
+//
 // rho(x, t) is the mean over all windows of `window` contiguous rows of an MLP of the chosen channels and t,
 // or a half U-Net over the whole sample; score() of one window is rho of a sample all of whose windows are
 // that one. It is only defined where the base model has mass: see support().
@@ -44,9 +49,11 @@ struct ExtractConfig {
   bool normalize_targets = true;     // divide the difference by its root mean square at each t
   std::string t_weight = "uniform";  // loss weight over t: uniform, snr (abar / (1 - abar), at most 5)
   double expert_share = 0.5;         // share of x_0 from expert data; the rest from base data
-  std::int64_t steps = 600;          // optimiser steps
-  int batch = 64;                    // windows per step
-  double lr = 3e-3;                  // Adam
+  double condition_probability = 0;  // share of samples whose first observation is given, as to the models
+  std::string null = "none";  // none; untrained or shuffled: a reward that knows nothing, to compare with
+  std::int64_t steps = 600;   // optimiser steps
+  int batch = 64;             // windows per step
+  double lr = 3e-3;           // Adam
   double weight_decay = 0;
   double held_out = 0.1;      // share of episodes for the conservativeness report
   int read_t = 5;             // timestep at which score() evaluates rho
@@ -67,6 +74,12 @@ struct ExtractConfig {
     field("normalize_targets", self.normalize_targets, "divide the difference by its rms at each timestep");
     field("t_weight", self.t_weight, "loss weight over timesteps", Choices{"uniform", "snr"});
     field("expert_share", self.expert_share, "share of samples from expert data", Bounds{0, 1});
+    field("condition_probability", self.condition_probability,
+          "share of samples whose first observation is given, as to the models", Bounds{0, 1});
+    field("null", self.null,
+          "a reward to compare with: a net as it was drawn, or one that learned each sample's target from "
+          "another",
+          Choices{"none", "untrained", "shuffled"});
     field("steps", self.steps, "optimiser steps", Bounds{1, 1e9});
     field("batch", self.batch, "windows per step", Bounds{1, 1 << 20});
     field("lr", self.lr, "learning rate of Adam", Bounds{0, 1});
@@ -139,9 +152,9 @@ class RelativeReward final : public RewardModel, public Guide {
   std::unique_ptr<Impl> impl_;
 };
 
-/// s_t rho as a guide: its gradient is the estimate of mu_expert - mu_base, so guided with scale 1 a step of
-/// the base model becomes one of the expert. The reward's own gradient has the same length at every t.
-std::shared_ptr<const Guide> difference_guide(std::shared_ptr<const RelativeReward> reward);
+/// nats_per_unit(t) rho, the estimate of log p_t^expert - log p_t^base up to a constant per t, as a guide
+/// (rewards/guides.h). The reward's own gradient has the same length at every t.
+std::shared_ptr<const Guide> log_ratio_guide(std::shared_ptr<const RelativeReward> reward);
 
 /// Extracts the relative reward. `expert_data` and `base_data` supply x_0 (their windows, cut as the models'
 /// were) and are split by episode. With `folder` it writes metrics.jsonl and reward.safetensors there. Throws

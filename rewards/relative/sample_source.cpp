@@ -22,14 +22,12 @@ class RecordedWindows final : public WindowSource {
  public:
   RecordedWindows(const Dataset& expert_data, const Dataset& base_data, const WindowLayout& layout,
                   const Normalizer& normalizer, double held_out, std::uint64_t seed)
-      : layout_(layout),
+      : WindowSource(layout),
         normalizer_(normalizer),
         base_data_(base_data),
         base_split_(split_episodes(base_data, held_out, seed)),
         expert_("expert_data", expert_data, layout, split_episodes(expert_data, held_out, seed)),
         base_("base_data", base_data, layout, base_split_) {}
-
-  std::vector<std::int64_t> shape() const override { return {layout_.horizon, layout_.width()}; }
 
   void draw(Side side, Part part, Rng& rng, std::span<float> out) const override {
     const Episodes& from = side == Side::kExpert ? expert_ : base_;
@@ -64,7 +62,6 @@ class RecordedWindows final : public WindowSource {
     const EpisodeWindows& part(Part part) const { return part == Part::kTrain ? train : held_out; }
   };
 
-  const WindowLayout layout_;
   const Normalizer normalizer_;
   Dataset base_data_;
   Split base_split_;
@@ -75,13 +72,11 @@ class WindowsInMemory final : public WindowSource {
  public:
   WindowsInMemory(std::vector<float> expert, std::vector<float> base, const WindowLayout& layout,
                   const Normalizer& normalizer, double held_out)
-      : layout_(layout), normalizer_(normalizer) {
+      : WindowSource(layout), normalizer_(normalizer) {
     require(held_out > 0 && held_out < 1, "held_out: expected a share between 0 and 1, got ", held_out);
     expert_ = checked("expert windows", std::move(expert), held_out);
     base_ = checked("base windows", std::move(base), held_out);
   }
-
-  std::vector<std::int64_t> shape() const override { return {layout_.horizon, layout_.width()}; }
 
   void draw(Side side, Part part, Rng& rng, std::span<float> out) const override {
     std::ranges::copy(window(side == Side::kExpert ? expert_ : base_, part, rng), out.begin());
@@ -126,7 +121,6 @@ class WindowsInMemory final : public WindowSource {
     return std::span(of.values).subspan(index * size, size);
   }
 
-  const WindowLayout layout_;
   const Normalizer normalizer_;
   Windows expert_, base_;
 };

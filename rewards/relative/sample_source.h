@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/rng.h"
@@ -22,13 +23,24 @@ class SampleSource {
   virtual std::vector<std::int64_t> shape() const = 0;
   /// Writes one sample, drawn uniformly, in model units.  out: numbers of one shape()
   virtual void draw(Side side, Part part, Rng& rng, std::span<float> out) const = 0;
+  /// The numbers [first, last) of a sample that a model may be given clean (ExtractConfig::condition_probability); none.
+  virtual std::pair<std::int64_t, std::int64_t> given() const { return {0, 0}; }
 };
 
 /// Samples that are windows of behaviour.
 class WindowSource : public SampleSource {
  public:
+  explicit WindowSource(const WindowLayout& layout) : layout_(layout) {}
+  std::vector<std::int64_t> shape() const override { return {layout_.horizon, layout_.width()}; }
+  /// The first observation.
+  std::pair<std::int64_t, std::int64_t> given() const override {
+    return {layout_.action_dim, layout_.width()};
+  }
   /// n windows of base data of another number of rows, in data units, [n, rows, width].
   virtual std::vector<float> base_windows(int n, int rows, Part part, Rng& rng) const = 0;
+
+ protected:
+  const WindowLayout layout_;
 };
 
 /// Windows of two data sets, of which a share of the episodes is held out. Throws InvalidArgument naming the data

@@ -158,7 +158,8 @@ TEST_F(ExtractOracle, SteeringTheBaseByTheDifferenceGivesTheExpert) {
   SampleConfig sampling;
   sampling.scale = 1;
   const std::vector<float> plain = base.sample(2000, {}, sampling);
-  const std::vector<float> steered = base.sample(2000, {}, sampling, difference_guide(rho).get());
+  const std::vector<float> steered =
+      base.sample(2000, {}, sampling, difference_guide(log_ratio_guide(rho), base.schedule()).get());
   const auto column_mean = [](const std::vector<float>& samples, std::size_t c) {
     double sum = 0;
     for (std::size_t i = c; i < samples.size(); i += 2) sum += samples[i];
