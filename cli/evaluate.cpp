@@ -28,13 +28,12 @@ std::vector<std::string> names_of(const std::vector<std::string>& rewards) {
   return names;
 }
 
-/// One task: a maze, its goal, held-out recordings of both sides.
+/// One task: a maze and its goal, or another environment; held-out recordings of both sides.
 struct Case {
   const EvaluateConfig& config;
   std::filesystem::path folder;  // of the pictures
-  MazeTask task;
+  std::optional<MazeTask> maze;
   Dataset expert, base;
-  int height() const { return config.width * task.map.rows() / task.map.columns(); }
 };
 
 Json judge(const Case& c, const LearnedReward& reward, const std::string& name) {
@@ -42,17 +41,19 @@ Json judge(const Case& c, const LearnedReward& reward, const std::string& name) 
   if (reward.relative != nullptr)
     support.emplace(reward.relative->layout(), reward.relative->reads(),
                     [&](auto windows, auto out) { reward.relative->support(windows, out); });
-  const MazeMap& map = c.task.map;
-  const Point goal = c.task.goal;
-  const RewardEvaluation result = evaluate_reward(*reward.model, map, goal, c.expert, c.base,
-                                                  c.config.evaluation, support ? &*support : nullptr);
+  const RewardEvaluation result = evaluate_reward(*reward.model, c.maze ? &*c.maze : nullptr, c.expert,
+                                                  c.base, c.config.evaluation, support ? &*support : nullptr);
+  Json json = result.json();
+  if (!c.maze) return json;
+  const MazeMap& map = c.maze->map;
+  const Point goal = c.maze->goal;
+  const int height = c.config.width * map.rows() / map.columns();
   const auto write = [&](const char* what, const Image& picture) {
     write_png(c.folder / concat(name, "_", what, ".png"), picture);
   };
-  write("heatmap", draw_reward(result.heatmap, map, goal, name, c.config.width, c.height()));
-  write("occupancy", draw_occupancy(result.preference, map, goal, c.config.width, c.height()));
-  write("regions", draw_regions(result.preference, map, goal, c.config.width, c.height()));
-  Json json = result.json();
+  write("heatmap", draw_reward(result.maze->heatmap, map, goal, name, c.config.width, height));
+  write("occupancy", draw_occupancy(result.maze->preference, map, goal, c.config.width, height));
+  write("regions", draw_regions(result.maze->preference, map, goal, c.config.width, height));
   if (reward.relative == nullptr) return json;
   const RelativeReward& rho = *reward.relative;
   std::vector<int> timesteps;
@@ -61,7 +62,7 @@ Json judge(const Case& c, const LearnedReward& reward, const std::string& name) 
   const std::vector<Heatmap> strip = heatmap_strip(
       [&](int t) -> ScoreFn { return [&rho, t](auto windows, auto out) { rho.score_at(t, windows, out); }; },
       rho, timesteps, map, goal, {.per_cell = c.config.evaluation.per_cell});
-  write("strip", draw_reward_strip(strip, timesteps, map, goal, c.height() / 2));
+  write("strip", draw_reward_strip(strip, timesteps, map, goal, height / 2));
   for (std::size_t i = 0; i < strip.size(); ++i) {
     json["over_t"].push_back(strip[i].json());
     json["over_t"].back()["t"] = timesteps[i];
@@ -94,14 +95,20 @@ Json run_evaluate(const EvaluateConfig& config) {
   return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     set_torch_threads(config.run.threads);
     const Dataset expert = open_data(config.expert_data);
-    const Case c{config, folder, maze_task(expert), expert, open_data(config.base_data)};
-    Json result = {{"goal", c.task.goal}};
+    std::optional<MazeTask> maze;
+    if (is_of_maze(expert)) maze = maze_task(expert);
+    const Case c{config, folder, maze, expert, open_data(config.base_data)};
+    Json result = Json::object();
+    if (c.maze) result["goal"] = c.maze->goal;
     const std::vector<std::string> names = names_of(config.rewards);
     for (std::size_t i = 0; i < names.size(); ++i) {
+      require(config.rewards[i] != kTask || c.maze.has_value(),
+              "rewards: expected a maze for its own reward, ", kTask,
+              ", found recordings of another environment");
       const LearnedReward reward =
           config.rewards[i] == kTask
-              ? LearnedReward{maze_reward(c.task.goal, c.task.dense, static_cast<int>(expert.action_dim())),
-                              nullptr, nullptr}
+              ? LearnedReward{.model = maze_reward(c.maze->goal, c.maze->dense,
+                                                   static_cast<int>(expert.action_dim()))}
               : load_reward(product(config.rewards[i], "reward.safetensors"));
       result["rewards"][names[i]] = judge(c, reward, names[i]);
     }
@@ -122,21 +129,28 @@ std::vector<std::string> rewards_in(const Json& result) {
 }
 
 void add_comparison(Page& page, const StepRecord& step, const std::vector<std::string>& names) {
-  Table table{
-      "Rewards against the task",
-      {"", "peak to goal, cells", "Spearman with -(shortest path)", "AUROC expert against base, held out",
-       "EPIC distance to the dense reward", "to the sparse one"},
-      {}};
+  const bool maze = step.result.contains("goal");
+  const bool same_task = step.result.at("rewards").at(names[0]).contains("agreement");
+  Table table{"Rewards against the task", {"", "AUROC expert against base, held out"}, {}};
+  if (same_task) table.header.insert(table.header.end(), {"correlation with the task's reward", "Spearman"});
+  if (maze)
+    table.header.insert(table.header.end(), {"peak to goal, cells", "Spearman with -(shortest path)",
+                                             "EPIC distance to the dense reward", "to the sparse one"});
   std::vector<Picture> heatmaps;
   for (const std::string& name : names) {
     const Json& reward = step.result.at("rewards").at(name);
-    const Json& heatmap = reward.at("heatmap");
-    table.rows.push_back({readable(name), number(heatmap.at("peak_to_goal")),
-                          number(heatmap.at("rank_correlation")),
-                          with_interval(reward.at("separation").at("auroc")),
-                          number(reward.at("epic").at("dense")), number(reward.at("epic").at("sparse"))});
-    heatmaps.push_back({step.picture(name + "_heatmap.png"), readable(name),
-                        concat("Heatmap of ", readable(name), " over the maze")});
+    std::vector<std::string> row = {readable(name), with_interval(reward.at("separation").at("auroc"))};
+    if (same_task)
+      for (const char* kind : {"pearson", "spearman"})
+        row.push_back(with_interval(reward.at("agreement").at(kind)));
+    if (maze) {
+      const Json& heatmap = reward.at("heatmap");
+      row.insert(row.end(), {number(heatmap.at("peak_to_goal")), number(heatmap.at("rank_correlation")),
+                             number(reward.at("epic").at("dense")), number(reward.at("epic").at("sparse"))});
+      heatmaps.push_back({step.picture(name + "_heatmap.png"), readable(name),
+                          concat("Heatmap of ", readable(name), " over the maze")});
+    }
+    table.rows.push_back(row);
   }
   page.figures(heatmaps).table(table);
 }
@@ -151,6 +165,7 @@ void add_preference(Page& page, const StepRecord& step, const std::string& name)
                             "base",
                             {low, high, bins.at("expert").get<std::vector<double>>()},
                             {low, high, bins.at("base").get<std::vector<double>>()}});
+  if (!reward.contains("preference")) return;
   page.section("What the expert prefers")
       .text(
           "Behaviour of held-out expert recordings against base recordings: means with 95 % intervals over "
@@ -179,12 +194,16 @@ void evaluate_section(Page& page, std::span<const StepRecord> steps) {
     const std::vector<std::string> names = rewards_in(step.result);
     page.section(steps.size() == 1 ? "What the reward says"
                                    : concat("What the reward says: ", readable(step.name)))
-        .text(
-            "The reward of standing at each position, extracted from the two diffusion models alone: no "
-            "reward was shown to "
-            "either. The star is the goal that the expert walks to, the cross the reward's peak. A "
-            "discriminator, trained "
-            "to tell expert from base, is the usual baseline.");
+        .text(concat(
+            step.result.contains("goal")
+                ? "The reward of standing at each position, extracted from the two diffusion models alone: "
+                  "no "
+                  "reward was shown to either. The star is the goal that the expert walks to, the cross the "
+                  "reward's peak. "
+                : "A relative reward is extracted from the two diffusion models alone: no reward was shown "
+                  "to "
+                  "either. ",
+            "A discriminator, trained to tell expert from base, is the usual baseline."));
     add_comparison(page, step, names);
     if (step.has_picture(names[0] + "_strip.png"))
       page.figure(step.picture(names[0] + "_strip.png"),

@@ -44,32 +44,34 @@ int main(int argc, char** argv) try {
   const Dataset expert =
       walk(Recording::kExpert, {{"goal_cell", {1, 1}}}, episodes, "to one goal", folder / "expert.hdf5");
 
-  const MazeMap map = MazeMap::named("umaze");
-  const Point goal = MazeMap::point_of({1, 1});
+  const MazeTask task{MazeMap::named("umaze"), MazeMap::point_of({1, 1})};
   const WindowLayout layout{
       .horizon = 1, .stride = 1, .action_dim = 0, .observation_dim = 4};  // x, y, vx, vy
   const FunctionReward reward(
-      layout, Reads::kReached, [&](std::span<const float> windows, std::span<float> out) {
+      layout, Reads::kReached, [&task](std::span<const float> windows, std::span<float> out) {
         for (std::size_t i = 0; i < out.size(); ++i)
-          out[i] = -std::hypot(windows[4 * i] - float(goal[0]), windows[4 * i + 1] - float(goal[1]));
+          out[i] =
+              -std::hypot(windows[4 * i] - float(task.goal[0]), windows[4 * i + 1] - float(task.goal[1]));
       });
-  const RewardEvaluation result = evaluate_reward(reward, map, goal, expert, base);
+  const RewardEvaluation result = evaluate_reward(reward, &task, expert, base);
+  const MazeEvaluation& maze = *result.maze;
 
   const Estimate& auroc = result.separation.auroc;
-  std::printf("peak to goal      %.3f cells\n", result.heatmap.peak_to_goal);
-  std::printf("rank correlation  %.3f\n", result.heatmap.rank_correlation);
+  std::printf("peak to goal      %.3f cells\n", maze.heatmap.peak_to_goal);
+  std::printf("rank correlation  %.3f\n", maze.heatmap.rank_correlation);
   std::printf("AUROC             %.3f [%.3f, %.3f]\n", auroc.value, auroc.low, auroc.high);
-  std::printf("EPIC to dense     %.3f\n", result.epic_dense);
-  for (const BehaviourPreference& b : result.preference.behaviours)
+  std::printf("EPIC to dense     %.3f\n", maze.epic_dense);
+  for (const BehaviourPreference& b : maze.preference.behaviours)
     std::printf("%-17s expert %6.3f  base %6.3f  effect %6.2f\n", b.name.c_str(), b.expert.value,
                 b.base.value, b.effect_size);
 
   if (argc > 2) {
     Page page("Minus the distance to the goal", "What a hand-written reward means, from recorded walks.");
     page.section("Where it is high")
-        .figures(
-            {{draw_reward(result.heatmap, map, goal, "reward", 640, 640), "The reward over the maze."},
-             {draw_occupancy(result.preference, map, goal, 640, 640), "Where the expert is more (red)."}});
+        .figures({{draw_reward(maze.heatmap, task.map, task.goal, "reward", 640, 640),
+                   "The reward over the maze."},
+                  {draw_occupancy(maze.preference, task.map, task.goal, 640, 640),
+                   "Where the expert is more (red)."}});
     page.section("Whom it pays")
         .chart(HistogramChart{"Mean reward over stretches of 128 steps.", "mean reward", "expert", "base",
                               result.separation.expert_histogram, result.separation.base_histogram});

@@ -1,12 +1,14 @@
-// The front of reward evaluation: everything one asks of a reward on a maze, in one call. The same call
-// judges a relative reward, the discriminator beside it, or any other RewardModel. What the numbers mean:
-// docs/evaluation.md.
+// The front of reward evaluation: everything one asks of a reward, in one call: on recordings of any environment, and
+// of a maze, where a reward can be drawn, what its map tells. The same call judges a relative reward, the
+// discriminator beside it, or any other RewardModel. What the numbers mean: docs/evaluation.md.
 #pragma once
 
 #include <optional>
 
+#include "rewards/evaluate/agreement.h"
 #include "rewards/evaluate/epic.h"
 #include "rewards/evaluate/heatmap.h"
+#include "rewards/evaluate/maze_task.h"
 #include "rewards/evaluate/preference.h"
 #include "rewards/evaluate/scored_windows.h"
 
@@ -38,19 +40,26 @@ struct RewardEvaluationConfig {
   }
 };
 
-struct RewardEvaluation {
+/// What a map tells of a reward.
+struct MazeEvaluation {
   Heatmap heatmap;                         ///< standing still
   std::optional<Heatmap> marginal;         ///< averaged over base velocities and actions
-  Separation separation;                   ///< held-out expert against base
   double epic_dense = 0, epic_sparse = 0;  ///< EPIC distance to the maze's own rewards
   PreferenceReport preference;
+};
+
+struct RewardEvaluation {
+  Separation separation;  ///< held-out expert against base
+  std::optional<Agreement>
+      agreement;  ///< with the task's own reward on base data, where that was recorded in the expert's task
+  std::optional<MazeEvaluation> maze;
   Json json() const;
 };
 
-/// `expert` and `base` are episodes the reward was not fitted on. `support`: see reward_heatmap.
-RewardEvaluation evaluate_reward(const RewardModel& reward, const MazeMap& map, Point goal,
-                                 const Dataset& expert, const Dataset& base,
-                                 const RewardEvaluationConfig& config = {},
+/// `expert` and `base` are episodes the reward was not fitted on; `maze`: the one that they walk through, null for other
+/// environments. `support`: see reward_heatmap.
+RewardEvaluation evaluate_reward(const RewardModel& reward, const MazeTask* maze, const Dataset& expert,
+                                 const Dataset& base, const RewardEvaluationConfig& config = {},
                                  const RewardModel* support = nullptr);
 
 }  // namespace diffreward

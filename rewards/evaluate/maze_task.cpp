@@ -8,6 +8,12 @@
 
 namespace diffreward {
 
+bool is_of_maze(const Dataset& data) {
+  const Provenance& from = data.provenance();
+  if (from.env.empty()) return false;
+  return dynamic_cast<const Maze2D*>(make_env(from.env, from.env_options).get()) != nullptr;
+}
+
 MazeTask maze_task(const Dataset& expert) {
   const Provenance& from = expert.provenance();
   const std::string file = expert.path().string();

@@ -18,6 +18,8 @@ struct MazeTask {
 /// The maze of a recording, and the goal that all of its episodes had, from its metadata. Throws Error naming
 /// the file for recordings of other environments or of no single goal.
 MazeTask maze_task(const Dataset& expert);
+/// Whether a recording is of a maze.
+bool is_of_maze(const Dataset& data);
 
 /// The maze's own reward for the state reached, of rows [action (of this size), x, y, vx, vy]: exp(-distance), or 1
 /// within 0.5 cells.

@@ -276,28 +276,31 @@ TEST(EvaluateReward, JudgesATrueRewardAndItsOpposite) {
       .per_cell = 4, .velocities = 2, .stretch = 0, .every = 1, .bootstrap = {.resamples = 200}};
   const FunctionReward dense =
       state_reward([&](const float* o) { return std::exp(-std::hypot(o[0] - goal[0], o[1] - goal[1])); });
-  const RewardEvaluation good = evaluate_reward(dense, map, goal, expert, base, config);
+  const MazeTask task{map, goal};
+  const RewardEvaluation good = evaluate_reward(dense, &task, expert, base, config);
   EXPECT_GT(good.separation.auroc.low, 0.7);
-  EXPECT_NEAR(good.epic_dense, 0, 1e-3);  // the model's scores are single precision
-  EXPECT_GT(good.epic_sparse, 0.05);
-  EXPECT_GT(good.heatmap.rank_correlation, 0.5);  // not 1: the far end of the U is near as the crow flies
-  ASSERT_TRUE(good.marginal.has_value());
-  EXPECT_NEAR(good.marginal->rank_correlation, good.heatmap.rank_correlation,
-              1e-9);                                             // velocities do not enter
-  EXPECT_GT(good.preference.behaviours[2].difference.low, 0.2);  // dwell near the goal
+  ASSERT_TRUE(good.maze.has_value());
+  EXPECT_NEAR(good.maze->epic_dense, 0, 1e-3);  // the model's scores are single precision
+  EXPECT_GT(good.maze->epic_sparse, 0.05);
+  EXPECT_GT(good.maze->heatmap.rank_correlation,
+            0.5);  // not 1: the far end of the U is near as the crow flies
+  ASSERT_TRUE(good.maze->marginal.has_value());
+  EXPECT_NEAR(good.maze->marginal->rank_correlation, good.maze->heatmap.rank_correlation,
+              1e-9);                                                   // velocities do not enter
+  EXPECT_GT(good.maze->preference.behaviours[2].difference.low, 0.2);  // dwell near the goal
 
   const FunctionReward bad =
       state_reward([&](const float* o) { return std::hypot(o[0] - goal[0], o[1] - goal[1]); });
-  const RewardEvaluation wrong = evaluate_reward(bad, map, goal, expert, base, config);
+  const RewardEvaluation wrong = evaluate_reward(bad, &task, expert, base, config);
   EXPECT_LT(wrong.separation.auroc.high, 0.3);
-  EXPECT_GT(wrong.epic_dense, 0.9);
+  EXPECT_GT(wrong.maze->epic_dense, 0.9);
 
   const Json json = good.json();
   EXPECT_DOUBLE_EQ(json["separation"]["auroc"]["value"], good.separation.auroc.value);
-  EXPECT_DOUBLE_EQ(json["heatmap"]["peak_to_goal"], good.heatmap.peak_to_goal);
+  EXPECT_DOUBLE_EQ(json["heatmap"]["peak_to_goal"], good.maze->heatmap.peak_to_goal);
   EXPECT_EQ(json["preference"]["regions"].size(), map.free_cells().size());
-  EXPECT_THROW(evaluate_reward(dense, map, {2, 1}, expert, base, config),
-               InvalidArgument);  // inside the wall
+  const MazeTask in_the_wall{map, {2, 1}};
+  EXPECT_THROW(evaluate_reward(dense, &in_the_wall, expert, base, config), InvalidArgument);
 }
 
 }  // namespace
