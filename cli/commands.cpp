@@ -20,9 +20,11 @@ const std::vector<Command>& commands() {
           "Without options that say which task is wanted (--env-option goal_cell=1,1) goals are random: base "
           "data. With them every episode does that task: expert data. --policy takes a saved agent, too.",
           {"out"}, generate_section),
-      make_stage_command<JoinConfig, run_join>("join", "several data sets as one",
-                                               "diffreward join --data medium,expert --out medium_expert",
-                                               {"data", "out"}, generate_section),
+      make_stage_command<JoinConfig, run_join>(
+          "join", "several data sets as one, or a part of them",
+          "diffreward join --data medium,expert --out medium_expert\n"
+          "diffreward join --data replay --part held_out --out replay_test",
+          {"data", "out"}, generate_section),
       make_command<DataConfig, run_data>("data", "info, check or convert a data set",
                                          "usage: diffreward data info|check|convert PATH [--out ...]",
                                          {"action", "path"}, {"path"}, print_data, exit_code_of_data),
@@ -42,8 +44,8 @@ const std::vector<Command>& commands() {
           "steer", "sample the base model with a reward as guide", "",
           {"base", "expert", "reward", "expert_data", "base_data", "out"}, steer_section),
       make_stage_command<PlanConfig, run_plan>("plan", "let a diffusion model act in an environment",
-                                               "With --reward its plans are led by that reward.",
-                                               {"model", "out"}, plan_section),
+                                               "With --rewards its plans are led by these.", {"model", "out"},
+                                               plan_section),
       make_command<RunJobConfig, run_job>(
           "run", "the steps of a job, in order, with a report",
           "Finished steps are reused; a job that was stopped resumes. Without a job the built-in ones are "

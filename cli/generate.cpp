@@ -1,5 +1,6 @@
 // diffreward generate: let an agent act and record what happens.
 #include <algorithm>
+#include <numeric>
 
 #include "agents/device.h"
 #include "agents/trained.h"
@@ -14,6 +15,7 @@
 #include "datasets/collect.h"
 #include "datasets/join.h"
 #include "datasets/recorded_task.h"
+#include "datasets/windows.h"
 #include "envs/engine.h"
 #include "envs/vector_env.h"
 
@@ -224,11 +226,31 @@ StageSpec stage_of(const JoinConfig& config) {
   return stage;
 }
 
+namespace {
+
+/// The episodes of a data set that are asked for.
+Dataset part_of(const Dataset& data, const JoinConfig& config) {
+  if (config.part == "all" && config.episodes == 0) return data;
+  std::vector<std::size_t> episodes(data.episodes().size());
+  std::iota(episodes.begin(), episodes.end(), std::size_t{0});
+  if (config.part != "all") {
+    Split split = split_episodes(data, config.held_out, config.seed);
+    episodes = config.part == "train" ? std::move(split.train) : std::move(split.test);
+  }
+  const auto wanted = static_cast<std::size_t>(config.episodes);
+  if (wanted > 0 && wanted < episodes.size()) episodes.resize(wanted);
+  require(!episodes.empty(), data.path().string(), ": expected episodes of the part ", config.part,
+          ", found none of ", data.episodes().size());
+  return select_episodes(data, episodes);
+}
+
+}  // namespace
+
 Json run_join(const JoinConfig& config) {
-  require(config.data.size() > 1, "data: expected several data sets, got ", config.data.size());
+  require(!config.data.empty(), "data: expected data sets, got none");
   return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     std::vector<Dataset> parts;
-    for (const std::string& path : config.data) parts.push_back(open_data(path));
+    for (const std::string& path : config.data) parts.push_back(part_of(open_data(path), config));
     return describe_recording(join(parts, folder / "data.hdf5"), folder);
   });
 }

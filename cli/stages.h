@@ -79,11 +79,22 @@ struct GenerateConfig {
 
 struct JoinConfig {
   std::vector<std::string> data;  // data sets or generate's folders
+  std::string part = "all";       // of their episodes: all, train or held_out
+  double held_out = 0.1;          // share of the episodes that are held out, drawn at random
+  std::int64_t episodes = 0;      // the first ones of each; 0: all
+  std::uint64_t seed = 0;         // of what is held out
   RunConfig run;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("data", self.data, "data sets of one environment, whose rows follow each other");
+    field("part", self.part, "which of their episodes: all, those to train on, or those held out",
+          Choices{"all", "train", "held_out"});
+    field("held_out", self.held_out, "share of the episodes of each that is held out, drawn at random",
+          Bounds{0.001, 0.999});
+    field("episodes", self.episodes, "at most so many episodes of each, the first ones; 0 for all",
+          Bounds{0, 1e9});
+    field("seed", self.seed, "seed of what is held out");
     RunConfig::visit(self.run, field);
   }
 };

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <set>
+
 #include "core/file.h"
 #include "tests/cli/run.h"
 #include "tests/core/temporary_folder.h"
@@ -129,8 +131,45 @@ TEST(DataCommand, ACardTellsWhatTheDataAre) {
   EXPECT_EQ(unlike.code, 1);
   EXPECT_THAT(unlike.err, HasSubstr("expected data of Hopper-v4"));
   EXPECT_FALSE(std::filesystem::exists(folder / "x" / "data.hdf5"));
-  EXPECT_EQ(run({"join", "--data", folder / "0", "--out", folder / "x", "--quiet"}).code, 1)
-      << "one is not several";
+}
+
+/// Training and held-out episodes are all of them, once; the first episodes are the first.
+TEST(Join, TakesPartsOfADataSet) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(run({"generate", "--env", "Hopper-v4", "--policy", "random", "--role", "base", "--steps", "2000",
+                 "--count", "2", "--no-whole-episodes", "--out", folder / "all", "--quiet"})
+                .code,
+            0);
+  const Dataset all = Dataset::open(folder / "all");
+  const auto part = [&](const std::string& name, const std::vector<std::string>& options) {
+    std::vector<std::string> words = {"join", "--data", folder / "all", "--out", folder / name, "--quiet"};
+    words.insert(words.end(), options.begin(), options.end());
+    const Outcome joined = run(words);
+    EXPECT_EQ(joined.code, 0) << joined.err;
+    return Dataset::open(folder / name);
+  };
+  const Dataset train = part("train", {"--part", "train", "--held-out", "0.2", "--seed", "3"}),
+                test = part("test", {"--part", "held_out", "--held-out", "0.2", "--seed", "3"});
+  EXPECT_EQ(train.episodes().size() + test.episodes().size(), all.episodes().size());
+  EXPECT_EQ(train.size() + test.size(), all.size());
+  EXPECT_NEAR(static_cast<double>(test.episodes().size()), 0.2 * static_cast<double>(all.episodes().size()),
+              1);
+  const auto starts = [](const Dataset& data) {
+    std::set<std::vector<float>> out;
+    for (const Episode& episode : data.episodes()) {
+      const auto row =
+          data.observations().subspan(episode.begin * data.observation_dim(), data.observation_dim());
+      out.insert({row.begin(), row.end()});
+    }
+    return out;
+  };
+  std::set<std::vector<float>> both = starts(train);
+  both.merge(starts(test));
+  EXPECT_EQ(both, starts(all));
+  const Dataset some = part("some", {"--episodes", "3"});
+  ASSERT_EQ(some.episodes().size(), 3u);
+  EXPECT_EQ(some.size(), all.episodes()[2].end);
+  EXPECT_EQ(run({"data", "check", folder / "test"}).code, 0) << "rewards follow from the recorded states";
 }
 
 }  // namespace

@@ -297,6 +297,11 @@ name = "expert less base"
 value = "expert_data.reward_per_step"
 minus = "base_data.reward_per_step"
 [[figures]]
+name = "expert from base to fixed"
+value = "expert_data.reward_per_step"
+from = "base_data.reward_per_step"
+to = "fixed.reward_per_step"
+[[figures]]
 name = "share below 2"
 value = "expert_data.reward_per_step"
 within = 2
@@ -327,6 +332,9 @@ within = 2
   EXPECT_DOUBLE_EQ(plain.interval->at(0), t.low);
   EXPECT_DOUBLE_EQ(results.at("expert over base").value, mean(expert) / mean(base));
   EXPECT_NEAR(results.at("expert less base").value, mean(expert) - mean(base), 1e-12);
+  const double fixed = stage_record(path("out/fixed")).at("result").at("reward_per_step");
+  EXPECT_NEAR(results.at("expert from base to fixed").value,
+              (mean(expert) - mean(base)) / (fixed - mean(base)), 1e-9);
   EXPECT_EQ(results.at("share below 2").value, 1);
   EXPECT_TRUE(std::filesystem::exists(path("out/seed_1/goal_cell_3_1/report.html")));
 }

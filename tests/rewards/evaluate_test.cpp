@@ -268,6 +268,31 @@ Dataset walks(const MazeMap& map, bool expert, std::uint64_t seed) {
   return dataset_of(episodes);
 }
 
+/// Episodes of five steps whose own reward is x of the row, and every window of one row scored by `score`.
+TEST(Agreement, IsOneForTheTaskAndNoneForNoise) {
+  Rng rng(Seed(4));
+  std::vector<std::vector<std::array<float, 4>>> episodes;
+  for (int e = 0; e < 40; ++e) {
+    auto& episode = episodes.emplace_back();
+    for (int k = 0; k < 5; ++k)
+      episode.push_back({static_cast<float>(rng.normal()), static_cast<float>(rng.normal()), 0, 0});
+  }
+  const Dataset data = dataset_of(episodes, [](const std::array<float, 4>& row) { return row[0]; });
+  const auto agree = [&](auto score) {
+    return agreement(score_windows(state_reward(score), data, {.every = 1}), data, {.resamples = 200});
+  };
+  const Agreement same = agree([](const float* o) { return 3 * o[0] + 1; });
+  EXPECT_NEAR(same.pearson.value, 1, 1e-6);
+  EXPECT_NEAR(same.pearson.low, 1, 1e-6);
+  EXPECT_EQ(same.windows, data.size());
+  const Agreement bent = agree([](const float* o) { return -std::exp(o[0]); });
+  EXPECT_NEAR(bent.spearman.value, -1, 1e-6);
+  EXPECT_GT(bent.pearson.value, -0.95);
+  const Agreement none = agree([](const float* o) { return o[1]; });
+  EXPECT_LT(none.pearson.low, 0);
+  EXPECT_GT(none.pearson.high, 0);
+}
+
 TEST(EvaluateReward, JudgesATrueRewardAndItsOpposite) {
   const MazeMap map = MazeMap::named("umaze");
   const Point goal{1, 1};

@@ -7,7 +7,9 @@
 
 #include "core/progress.h"
 #include "core/statistics.h"
+#include "rewards/guides.h"
 #include "rewards/relative/relative_reward.h"
+#include "rewards/relative/sample_source.h"
 #include "tests/rewards/closed_form.h"
 
 namespace diffreward {
@@ -168,6 +170,85 @@ TEST_F(ExtractOracle, SteeringTheBaseByTheDifferenceGivesTheExpert) {
   EXPECT_NEAR(column_mean(plain, 0), -0.2, 0.03);
   EXPECT_NEAR(column_mean(steered, 0), 0.3, 0.08);
   EXPECT_NEAR(column_mean(steered, 1), -0.2, 0.08);
+}
+
+/// Rows [a, s] with s ~ N(0, 1) given and a ~ N(gain s, 1): of gains k and 0 the difference of the models is
+/// c0_t k s (1 - abar_t) in a, and nothing in s.
+class GivenState final : public WindowModel {
+ public:
+  explicit GivenState(double gain) : gain_(gain) {}
+  const WindowLayout& layout() const override { return layout_; }
+  const Normalizer& normalizer() const override { return normalizer_; }
+  const NoiseSchedule& schedule() const override { return kSchedule; }
+  const std::string& device() const override { return device_; }
+  at::Tensor predict_x0(const at::Tensor& x_t, const at::Tensor& t) const override {
+    const torch::Tensor abar =
+        torch::tensor(kSchedule.alpha_bar, torch::kDouble).to(torch::kFloat).index_select(0, t).unsqueeze(1);
+    const torch::Tensor a = x_t.select(2, 0), mean = gain_ * x_t.select(2, 1);
+    return torch::stack({mean + abar.sqrt() * (a - abar.sqrt() * mean), x_t.select(2, 1)}, 2);
+  }
+  std::vector<float> windows(int n, std::uint64_t seed) const {
+    Rng rng(seed);
+    std::vector<float> out;
+    for (int i = 0; i < n; ++i) {
+      const double s = rng.normal();
+      out.insert(out.end(), {static_cast<float>(gain_ * s + rng.normal()), static_cast<float>(s)});
+    }
+    return out;
+  }
+
+ private:
+  double gain_;
+  WindowLayout layout_{1, 1, 1, 1};
+  Normalizer normalizer_ = testing::identity_normalizer(2);
+  std::string device_ = "cpu";
+};
+
+class GivenStateOracle : public ExtractOracle {
+ protected:
+  static constexpr double kGain = 0.7;
+  std::shared_ptr<RelativeReward> extracted(const ExtractConfig& config) {
+    const auto source =
+        windows_of(expert.windows(4000, 1), base.windows(4000, 2), base.layout(), base.normalizer(), 0.1);
+    return extract(expert, base, *source, config);
+  }
+  GivenState base{0}, expert{kGain};
+};
+
+TEST_F(GivenStateOracle, AGivenObservationIsReadAndIsNoTarget) {
+  ExtractConfig config = settings("x_t");
+  config.condition_probability = 1;
+  const auto rho = extracted(config);
+  for (const int t : {2, 20, 50}) {
+    const auto level = static_cast<std::size_t>(t);
+    const torch::Tensor when = torch::full({5}, t, torch::kLong),
+                        s = torch::tensor({-1.5F, -0.5F, 0.F, 0.5F, 1.5F}),
+                        a = torch::tensor({0.3F, -0.6F, 0.9F, 0.F, 0.5F});
+    const torch::Tensor x = torch::stack({a, s}, 1).unsqueeze(1);
+    const torch::Tensor truth = kSchedule.posterior_x0[level] * kGain * (1 - kSchedule.alpha_bar[level]) * s;
+    const torch::Tensor learned = rho->gradient(x, when).select(2, 0).select(1, 0) * rho->unit(t);
+    EXPECT_LT((learned - truth).abs().max().item<double>(), 0.15 * truth.abs().max().item<double>()) << t;
+  }
+  for (const FieldReport& at : rho->field_report()) EXPECT_GT(at.conservativeness, 0.95) << at.t;
+}
+
+TEST_F(GivenStateOracle, NullsExplainNothing) {
+  ExtractConfig config = settings("x_t");
+  config.condition_probability = 1;
+  config.null = "shuffled";
+  for (const FieldReport& at : extracted(config)->field_report()) EXPECT_LT(at.conservativeness, 0.1) << at.t;
+  config.null = "untrained";
+  const auto untrained = extracted(config);
+  for (const FieldReport& at : untrained->field_report()) EXPECT_LT(at.conservativeness, 0.5) << at.t;
+  const torch::Tensor x = torch::tensor(base.windows(500, 9)).view({500, 1, 2});
+  double square = 0;
+  for (const int t : {0, 30, 60, 90})
+    square += untrained->gradient(x, torch::full({500}, t, torch::kLong))
+                  .select(2, 0)
+                  .square()
+                  .mean()
+                  .item<double>();
+  EXPECT_NEAR(std::sqrt(square / 4), 1, 0.3) << "as long as a trained one's";
 }
 
 }  // namespace

@@ -11,8 +11,10 @@
 
 namespace diffreward {
 
-/// Observations (x, y, vx, vy) of one episode each; actions are 0 and the next observation is the next row's.
-inline Dataset dataset_of(const std::vector<std::vector<std::array<float, 4>>>& episodes) {
+/// Observations (x, y, vx, vy) of one episode each; actions are 0, the next observation is the next row's and the reward
+/// that of the row, or 0.
+inline Dataset dataset_of(const std::vector<std::vector<std::array<float, 4>>>& episodes,
+                          float (*reward)(const std::array<float, 4>&) = nullptr) {
   Dataset::Columns columns;
   columns.observation_dim = 4;
   columns.action_dim = 2;
@@ -23,7 +25,7 @@ inline Dataset dataset_of(const std::vector<std::vector<std::array<float, 4>>>& 
       columns.observations.insert(columns.observations.end(), episode[i].begin(), episode[i].end());
       columns.next_observations.insert(columns.next_observations.end(), next.begin(), next.end());
       columns.actions.insert(columns.actions.end(), {0.0f, 0.0f});
-      columns.rewards.push_back(0);
+      columns.rewards.push_back(reward != nullptr ? reward(episode[i]) : 0);
       columns.terminals.push_back(0);
       columns.timeouts.push_back(last);
     }
