@@ -37,8 +37,8 @@ Json run_catalog(const CatalogConfig& config) {
     const Json& told = record.at("result");
     const auto value = [](const Json& estimate) { return format_number(estimate.at("value").get<double>()); };
     std::string summary = concat("returns ", value(told.at("judges").at("task").at("return")), " after ",
-                                 format_number(told.at("selection").at("env_steps").get<double>()), " steps of ",
-                                 told.at("algorithm").get<std::string>());
+                                 format_number(told.at("selection").at("env_steps").get<double>()),
+                                 " steps of ", told.at("algorithm").get<std::string>());
     add("agents", name, summary, "generate --policy");
   }
   for (const AgentInfo& agent : learning_agents()) add("agents", agent.name, agent.summary, "rl --algorithm");

@@ -46,6 +46,9 @@ const std::vector<Command>& commands() {
       make_stage_command<PlanConfig, run_plan>("plan", "let a diffusion model act in an environment",
                                                "With --rewards its plans are led by these.", {"model", "out"},
                                                plan_section),
+      make_stage_command<FilmConfig, run_film>("film", "recordings of robots, next to each other, as a film",
+                                               "diffreward film --data base,steered,expert --out film",
+                                               {"data", "out"}, film_section),
       make_command<RunJobConfig, run_job>(
           "run", "the steps of a job, in order, with a report",
           "Finished steps are reused; a job that was stopped resumes. Without a job the built-in ones are "

@@ -1,7 +1,11 @@
 // diffreward evaluate: what rewards mean, side by side.
+#include <algorithm>
+
 #include "agents/device.h"
 #include "cli/section.h"
 #include "cli/stages.h"
+#include "core/statistics.h"
+#include "datasets/windows.h"
 #include "rewards/catalog.h"
 #include "rewards/evaluate/maze_task.h"
 
@@ -10,6 +14,8 @@ namespace {
 
 constexpr const char* kTask = "task";  // stands for the environment's own reward
 constexpr int kStripTimesteps[] = {0, 5, 10, 20, 40, 80};
+constexpr int kMoments = 5, kStripFrames = 8;  // of a robot, in a row
+constexpr std::size_t kPoints = 250;           // of a curve along an episode
 
 /// Names of the rewards in results and pictures: their stages' folders or files, numbered where these repeat.
 std::vector<std::string> names_of(const std::vector<std::string>& rewards) {
@@ -36,6 +42,26 @@ struct Case {
   Dataset expert, base;
 };
 
+/// Of a robot: the moments that are paid least and most, and the reward along one episode, with pictures.
+Json show_robot(const Case& c, const RewardModel& reward, const std::string& name) {
+  const RewardEvaluationConfig& config = c.config.evaluation;
+  const ScoredWindows base = score_windows(
+      reward, c.base, {.every = config.every, .episodes = config.episodes, .seed = config.bootstrap.seed});
+  const int side = c.config.width / 2;
+  write_png(c.folder / concat(name, "_moments.png"), draw_moments(base, c.base, kMoments, side));
+  // The last episode of a replay is of the agent that had learned.
+  const std::size_t last = c.base.episodes().size() - 1;
+  const std::size_t shown[] = {last};
+  write_png(c.folder / concat(name, "_episode.png"),
+            draw_filmstrip(c.base, c.base.episodes()[last], kStripFrames, side));
+  const Dataset episode = select_episodes(c.base, shown);
+  const auto every = std::max<std::size_t>(1, episode.size() / kPoints);
+  const ScoredWindows along = score_windows(reward, episode, {.every = static_cast<int>(every)});
+  Json rewards = Json::array();
+  for (const std::size_t step : along.step) rewards.push_back(double{episode.rewards()[step]});
+  return {{"step", along.step}, {"reward", along.reward}, {"task_reward", rewards}};
+}
+
 Json judge(const Case& c, const LearnedReward& reward, const std::string& name) {
   std::optional<FunctionReward> support;
   if (reward.relative != nullptr)
@@ -44,6 +70,7 @@ Json judge(const Case& c, const LearnedReward& reward, const std::string& name) 
   const RewardEvaluation result = evaluate_reward(*reward.model, c.maze ? &*c.maze : nullptr, c.expert,
                                                   c.base, c.config.evaluation, support ? &*support : nullptr);
   Json json = result.json();
+  if (result.robot) json["along"] = show_robot(c, *reward.model, name);
   if (!c.maze) return json;
   const MazeMap& map = c.maze->map;
   const Point goal = c.maze->goal;
@@ -84,7 +111,7 @@ StageSpec stage_of(const EvaluateConfig& config) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (config.rewards[i] != kTask)
       stage.inputs.push_back({"rewards", config.rewards[i], "reward.safetensors", names[i]});
-    for (const char* picture : {"heatmap", "occupancy", "regions", "strip"})
+    for (const char* picture : {"heatmap", "occupancy", "regions", "strip", "moments", "episode"})
       stage.products.push_back(concat(names[i], "_", picture, ".png"));
   }
   return stage;
@@ -155,6 +182,28 @@ void add_comparison(Page& page, const StepRecord& step, const std::vector<std::s
   page.figures(heatmaps).table(table);
 }
 
+/// Values less their mean, over their deviation.
+std::vector<double> standardised(const Json& json) {
+  auto values = json.get<std::vector<double>>();
+  const double middle = mean(values), deviation = standard_deviation(values);
+  for (double& value : values) value = deviation > 0 ? (value - middle) / deviation : 0;
+  return values;
+}
+
+void add_robot(Page& page, const StepRecord& step, const std::string& name) {
+  const Json& along = step.result.at("rewards").at(name).at("along");
+  const auto steps = along.at("step").get<std::vector<double>>();
+  page.figure(step.picture(name + "_moments.png"),
+              "Moments of base recordings, each of another episode: paid least above, paid most below")
+      .figure(step.picture(name + "_episode.png"),
+              "The last episode of the base, from its first step to its last")
+      .chart(LineChart{"Along that episode: the reward, and beside it the task's own, both standardised",
+                       "step",
+                       "deviations from the mean",
+                       {{readable(name), steps, standardised(along.at("reward"))},
+                        {"task's reward", steps, standardised(along.at("task_reward"))}}});
+}
+
 void add_preference(Page& page, const StepRecord& step, const std::string& name) {
   const Json& reward = step.result.at("rewards").at(name);
   const Json& bins = reward.at("separation").at("histogram");
@@ -181,10 +230,12 @@ void add_preference(Page& page, const StepRecord& step, const std::string& name)
                           with_interval(b.at("difference")), number(b.at("effect_size")),
                           number(b.at("reward_correlation"))});
   }
-  page.table(table).figures(
-      {{step.picture(name + "_occupancy.png"),
-        "Where the expert is more (red) and less (blue) than the base"},
-       {step.picture(name + "_regions.png"), "Log ratio of the time spent in each cell"}});
+  page.table(table);
+  if (step.has_picture(name + "_occupancy.png"))
+    page.figures({{step.picture(name + "_occupancy.png"),
+                   "Where the expert is more (red) and less (blue) than the base"},
+                  {step.picture(name + "_regions.png"), "Log ratio of the time spent in each cell"}});
+  if (step.has_picture(name + "_moments.png")) add_robot(page, step, name);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "cli/section.h"
 #include "cli/stages.h"
 #include "core/statistics.h"
+#include "datasets/recorded_env.h"
 #include "rewards/catalog.h"
 #include "rewards/guides.h"
 
@@ -49,6 +50,22 @@ Steering steering_of(const PlanConfig& config, const DiffusionModel& model, cons
   return steering;
 }
 
+/// "guide at x_t, 0.5 times; best of 16": what leads a planner, in words.
+std::string led_by(const Json& config) {
+  const Json &sample = config.at("sample"), &planner = config.at("planner");
+  const auto scale = sample.at("scale").get<double>();
+  const auto candidates = planner.at("candidates").get<int>();
+  std::string text;
+  if (scale != 0 && (!config.at("rewards").empty() || config.at("expert") != ""))
+    text = concat(config.at("expert") != "" ? "expert's field" : "reward", " at ",
+                  sample.at("guide_at").get<std::string>(), ", ", number(scale), " times its ",
+                  config.at("units").get<std::string>());
+  if (candidates > 1)
+    text += concat(text.empty() ? "" : "; ", planner.at("choose").get<std::string>(), " of ", candidates,
+                   " by ", config.at("judge").get<std::string>());
+  return text.empty() ? "nothing" : text;
+}
+
 }  // namespace
 
 StageSpec stage_of(const PlanConfig& config) {
@@ -62,22 +79,28 @@ StageSpec stage_of(const PlanConfig& config) {
           .folder = config.run.out,
           .reuse = config.run.reuse,
           .inputs = inputs,
-          .products = {}};
+          .products = {"data.hdf5", "card.md"}};
 }
 
 Json run_plan(const PlanConfig& config) {
-  return run_stage(stage_of(config), [&](const std::filesystem::path&) {
+  return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     check_device(config.device);
     set_torch_threads(config.run.threads);
     const DiffusionModel model = open_model(config.model, config.device);
     std::optional<DiffusionModel> expert;
     if (!config.expert.empty()) expert = open_model(config.expert, config.device);
     const Steering steering = steering_of(config, model, expert ? &*expert : nullptr);
-    const auto env = make_vector(with_texts(config.env),
-                                 {.count = config.count,
-                                  .threads = config.run.threads,
-                                  .autoreset = "same_step",
-                                  .max_steps = config.episode_steps > 0 ? config.episode_steps : -1});
+    std::unique_ptr<VectorEnv> env = make_vector(
+        with_texts(config.env), {.count = config.count,
+                                 .threads = config.run.threads,
+                                 .autoreset = "same_step",
+                                 .max_steps = config.episode_steps > 0 ? config.episode_steps : -1});
+    RecordedEnv* recorded = nullptr;  // a part of env
+    if (config.record) {
+      auto recording = std::make_unique<RecordedEnv>(std::move(env));
+      recorded = recording.get();
+      env = std::move(recording);
+    }
     const auto observation = env->spec().observation.size(), action = env->spec().action.size();
     require(observation == static_cast<std::size_t>(model.layout().observation_dim) &&
                 action == static_cast<std::size_t>(model.layout().action_dim),
@@ -102,29 +125,19 @@ Json run_plan(const PlanConfig& config) {
     for (const double task_return : returns) scores.push_back(env->spec().score(task_return));
     if (std::isfinite(scores.front())) result["score"] = bootstrap_mean({scores, {}}, {}).json();
     result.update(ends_of(env->spec(), outcomes));
+    if (recorded != nullptr) {
+      const CollectInfo info{
+          .behaviour = "a diffusion model that plans, led by " + led_by(to_json(config)),
+          .seed = config.sample.seed,
+          .recording = Recording::kTraining,
+          .env_options = with_texts(config.env).options,
+          .extra = {{"agent", {{"planner", to_json(config.planner)}, {"sample", to_json(config.sample)}}},
+                    {"episode_steps", config.episode_steps}}};
+      result["data"] = describe_recording(recorded->write(info, folder / "data.hdf5"), folder);
+    }
     return result;
   });
 }
-
-namespace {
-
-/// "guide at x_t, 0.5 times; best of 16": what leads a planner, in words.
-std::string led_by(const Json& config) {
-  const Json &sample = config.at("sample"), &planner = config.at("planner");
-  const auto scale = sample.at("scale").get<double>();
-  const auto candidates = planner.at("candidates").get<int>();
-  std::string text;
-  if (scale != 0 && (!config.at("rewards").empty() || config.at("expert") != ""))
-    text = concat(config.at("expert") != "" ? "expert's field" : "reward", " at ",
-                  sample.at("guide_at").get<std::string>(), ", ", number(scale), " times its ",
-                  config.at("units").get<std::string>());
-  if (candidates > 1)
-    text += concat(text.empty() ? "" : "; ", planner.at("choose").get<std::string>(), " of ", candidates,
-                   " by ", config.at("judge").get<std::string>());
-  return text.empty() ? "nothing" : text;
-}
-
-}  // namespace
 
 void plan_section(Page& page, std::span<const StepRecord> steps) {
   Table table{"Episodes of planners",

@@ -39,5 +39,6 @@ void evaluate_section(Page& page, std::span<const StepRecord> steps);
 void rl_section(Page& page, std::span<const StepRecord> steps);
 void steer_section(Page& page, std::span<const StepRecord> steps);
 void plan_section(Page& page, std::span<const StepRecord> steps);
+void film_section(Page& page, std::span<const StepRecord> steps);
 
 }  // namespace diffreward::cli

@@ -254,6 +254,7 @@ struct PlanConfig {
   int count = 64;  // instances planned side by side
   int episodes = 256;
   int episode_steps = 0;  // 0: the environment's own limit
+  bool record = false;    // keep every transition as a data set
   PlannerConfig planner;
   SampleConfig sample{.scale = 1};
   std::string device = "cpu";
@@ -282,9 +283,31 @@ struct PlanConfig {
     field("episodes", self.episodes, "episodes", Bounds{1, 1e6});
     field("episode_steps", self.episode_steps, "steps per episode, 0 for the environment's own",
           Bounds{0, 1e9});
+    field("record", self.record, "keep every transition as a data set");
     field("planner", self.planner, "how plans are followed");
     field("sample", self.sample, "the sampler");
     field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
+    RunConfig::visit(self.run, field);
+  }
+};
+
+struct FilmConfig {
+  std::vector<std::string> data;   // recordings of robots, or stages that hold one
+  std::vector<std::string> names;  // of each in the film; empty: their folders'
+  int episode = 0;                 // which of each
+  int steps = 0;                   // at most so many; 0: the longest episode's
+  int every = 1;                   // steps between frames
+  int width = 320;                 // of each frame, pixels
+  RunConfig run;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("data", self.data, "recordings of robots, next to each other");
+    field("names", self.names, "of each in the film, empty for their folders'");
+    field("episode", self.episode, "which episode of each, 0 for the first", Bounds{0, 1e9});
+    field("steps", self.steps, "at most so many steps, 0 for the longest episode's", Bounds{0, 1e9});
+    field("every", self.every, "steps between frames", Bounds{1, 1e6});
+    field("width", self.width, "of each frame, even pixels", Bounds{64, 1024});
     RunConfig::visit(self.run, field);
   }
 };
@@ -298,6 +321,7 @@ StageSpec stage_of(const EvaluateConfig& config);
 StageSpec stage_of(const RlConfig& config);
 StageSpec stage_of(const SteerConfig& config);
 StageSpec stage_of(const PlanConfig& config);
+StageSpec stage_of(const FilmConfig& config);
 
 Json run_generate(const GenerateConfig& config);
 Json run_join(const JoinConfig& config);
@@ -309,6 +333,8 @@ Json run_steer(const SteerConfig& config);
 /// Episodes of a Planner: returns, the share that ends in success where the environment tells it, and each
 /// episode's figures.
 Json run_plan(const PlanConfig& config);
+/// A film of one episode of each recording, and moments of them as a picture.
+Json run_film(const FilmConfig& config);
 
 /// The files that options of an environment name (a maze's map).
 std::vector<StageInput> files_of(const EnvConfig& env);

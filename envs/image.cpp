@@ -89,4 +89,25 @@ Image beside(const std::vector<Image>& images, int gap) {
   return out;
 }
 
+Image below(const std::vector<Image>& images, int gap) {
+  require(!images.empty(), "below: expected at least one image, got none");
+  require(gap >= 0, "below: expected a gap of at least 0 pixels, got ", gap);
+  Image out{0, gap * int(images.size() - 1), {}};
+  for (const Image& image : images) {
+    check_size(image);
+    out.width = std::max(out.width, image.width);
+    out.height += image.height;
+  }
+  const std::size_t row = std::size_t(out.width) * 3;
+  out.rgb.assign(row * std::size_t(out.height), 255);
+  std::size_t top = 0;  // bytes
+  for (const Image& image : images) {
+    const std::size_t own = std::size_t(image.width) * 3;
+    for (std::size_t y = 0; y < std::size_t(image.height); ++y)
+      std::copy_n(image.rgb.data() + y * own, own, out.rgb.data() + top + y * row);
+    top += (std::size_t(image.height) + std::size_t(gap)) * row;
+  }
+  return out;
+}
+
 }  // namespace diffreward

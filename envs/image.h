@@ -29,5 +29,7 @@ Image read_png(const std::filesystem::path& path);
 
 /// Pictures of equal height side by side, `gap` white pixels between them.
 Image beside(const std::vector<Image>& images, int gap = 8);
+/// Pictures one below the other, from the left, `gap` white pixels between them and where one is narrower.
+Image below(const std::vector<Image>& images, int gap = 8);
 
 }  // namespace diffreward

@@ -139,6 +139,17 @@ void MujocoEnv::place(std::span<const double> qpos, std::span<const double> qvel
   observe(obs);
 }
 
+Posture MujocoEnv::posture() const {
+  constexpr int kTorso = 1;  // body 0 is the world
+  const double* axes = data_->xmat + 9 * kTorso;
+  Posture posture{.height = data_->xpos[3 * kTorso + 2], .pitch = std::atan2(axes[2], axes[8])};
+  for (int i = 0; i < data_->ncon && !posture.contact; ++i) {
+    const mjContact& contact = data_->contact[i];
+    posture.contact = model_->geom_bodyid[contact.geom1] == 0 || model_->geom_bodyid[contact.geom2] == 0;
+  }
+  return posture;
+}
+
 void MujocoEnv::snapshot(mjData& out) const {
   require(out.nbuffer == data_->nbuffer && out.narena == data_->narena, spec_.id,
           ": snapshot: expected data of ", data_->nbuffer, " bytes and an arena of ", data_->narena, ", got ",

@@ -33,6 +33,13 @@ namespace diffreward {
 /// Steps until truncation, of every robot.
 inline constexpr int kRobotSteps = 1000;
 
+/// How a robot stands.
+struct Posture {
+  double height = 0;     ///< of the torso's origin over the ground, m
+  double pitch = 0;      ///< of the torso forwards from its upright pose, rad in (-pi, pi]
+  bool contact = false;  ///< something touches the ground
+};
+
 class MujocoEnv : public Env {
  public:
   const EnvSpec& spec() const final { return spec_; }
@@ -58,6 +65,8 @@ class MujocoEnv : public Env {
   /// Places the robot as Gymnasium's MujocoEnv.set_state does, and writes the observation. Time, controls and
   /// the generator stay.  qpos: [nq], qvel: [nv]
   void place(std::span<const double> qpos, std::span<const double> qvel, std::span<double> obs);
+  /// Of the state as it was placed; lags behind after a step, see above.
+  Posture posture() const;
   /// Copies the simulation into `out`, data of an equal model, with the contact forces that Gymnasium
   /// computes after each step. Throws InvalidArgument for data of another size.
   void snapshot(mjData_& out) const;

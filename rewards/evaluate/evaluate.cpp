@@ -41,18 +41,22 @@ RewardEvaluation evaluate_reward(const RewardModel& reward, const MazeTask* maze
   const WindowPick pick{.every = config.every, .episodes = config.episodes, .seed = config.bootstrap.seed};
   const ScoredWindows expert_windows = score_windows(reward, expert, pick),
                       base_windows = score_windows(reward, base, pick);
-  RewardEvaluation out{separation(expert_windows, base_windows, config.stretch, config.bootstrap), {}, {}};
+  RewardEvaluation out{
+      separation(expert_windows, base_windows, config.stretch, config.bootstrap), {}, {}, {}};
   const Provenance &from = base.provenance(), &wanted = expert.provenance();
   if (!from.env.empty() && from.env == wanted.env && from.env_options == wanted.env_options)
     out.agreement = agreement(base_windows, base, config.bootstrap);
   if (maze != nullptr)
     out.maze = evaluate_on_maze(reward, *maze, expert_windows, base_windows, base, config, support);
+  if (RecordedRobot::recorded(expert) && RecordedRobot::recorded(base))
+    out.robot = robot_preference(expert_windows, expert, base_windows, base, config.bootstrap);
   return out;
 }
 
 Json RewardEvaluation::json() const {
   Json json = {{"separation", separation.json()}};
   if (agreement) json["agreement"] = agreement->json();
+  if (robot) json["preference"] = robot->json();
   if (!maze) return json;
   json["heatmap"] = maze->heatmap.json();
   json["marginal_heatmap"] = maze->marginal ? maze->marginal->json() : Json();

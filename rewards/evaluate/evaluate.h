@@ -10,6 +10,7 @@
 #include "rewards/evaluate/heatmap.h"
 #include "rewards/evaluate/maze_task.h"
 #include "rewards/evaluate/preference.h"
+#include "rewards/evaluate/robot_preference.h"
 #include "rewards/evaluate/scored_windows.h"
 
 namespace diffreward {
@@ -53,6 +54,7 @@ struct RewardEvaluation {
   std::optional<Agreement>
       agreement;  ///< with the task's own reward on base data, where that was recorded in the expert's task
   std::optional<MazeEvaluation> maze;
+  std::optional<RobotPreferenceReport> robot;  ///< of recordings of a robot
   Json json() const;
 };
 

@@ -12,18 +12,13 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr double kMoving = 0.1;    // cells / s; slower velocities have no direction
 constexpr double kProbe = 0.02;    // cells; step of the derivative along the velocity
 constexpr int kRowsPerWindow = 4;  // rows looked at in a long window
-constexpr int kBins = 30;
 
 enum Behaviour : std::size_t { kSpeed, kHeading, kNearGoal, kWallContact, kGoalDistance, kBehaviours };
-struct Description {
-  const char *name, *unit;
-  bool yes_or_no;
-};
-constexpr Description kDescriptions[kBehaviours] = {{"speed", "cells/s", false},
-                                                    {"heading", "cosine", false},
-                                                    {"near_goal", "share", true},
-                                                    {"wall_contact", "share", true},
-                                                    {"goal_distance", "cells", false}};
+const BehaviourKind kKinds[kBehaviours] = {{"speed", "cells/s"},
+                                           {"heading", "cosine"},
+                                           {"near_goal", "share", true},
+                                           {"wall_contact", "share", true},
+                                           {"goal_distance", "cells"}};
 
 /// What one side does: behaviour values per window (NaN where undefined), and where it is.
 struct Side {
@@ -97,75 +92,6 @@ Side observe(const ScoredWindows& scored, const MazeMap& map, Point goal, const 
       side.value[b].push_back(count[w] > 0 ? sum[w] / count[w] : kNone);
   }
   return side;
-}
-
-/// The windows where the behaviour is defined, by episode.
-Sample defined(const Side& side, Behaviour b) {
-  Sample out;
-  for (std::size_t i = 0; i < side.value[b].size(); ++i)
-    if (std::isfinite(side.value[b][i])) {
-      out.values.push_back(side.value[b][i]);
-      out.clusters.push_back(side.scored->episode[i]);
-    }
-  return out;
-}
-
-double effect_size(const Sample& expert, const Sample& base) {
-  const auto episode_means = [](const Sample& sample) {
-    std::map<std::size_t, std::pair<double, double>> sums;
-    for (std::size_t i = 0; i < sample.values.size(); ++i) {
-      sums[sample.clusters[i]].first += sample.values[i];
-      sums[sample.clusters[i]].second += 1;
-    }
-    std::vector<double> means;
-    for (const auto& [episode, sum] : sums) means.push_back(sum.first / sum.second);
-    return means;
-  };
-  const std::vector<double> e = episode_means(expert), b = episode_means(base);
-  const double se = standard_deviation(e), sb = standard_deviation(b), ne = double(e.size()),
-               nb = double(b.size());
-  if (ne + nb <= 2) return 0;
-  const double pooled = std::sqrt(((ne - 1) * se * se + (nb - 1) * sb * sb) / (ne + nb - 2));
-  return pooled > 0 ? (mean(e) - mean(b)) / pooled : 0;
-}
-
-/// How the reward goes with the behaviour on base windows.
-void relate(const Side& base, Behaviour b, BehaviourPreference& out) {
-  std::vector<double> reward, value, distance, with, without;
-  for (std::size_t i = 0; i < base.value[b].size(); ++i) {
-    if (!std::isfinite(base.value[b][i]) || !std::isfinite(base.value[kGoalDistance][i])) continue;
-    reward.push_back(base.scored->reward[i]);
-    value.push_back(base.value[b][i]);
-    distance.push_back(base.value[kGoalDistance][i]);
-    (value.back() >= 0.5 ? with : without).push_back(reward.back());
-  }
-  if (reward.size() < 2) return;
-  out.correlation = spearman(reward, value);
-  out.partial = b == kGoalDistance ? 0 : partial_spearman(reward, value, distance);
-  if (kDescriptions[b].yes_or_no && !with.empty() && !without.empty()) out.auroc = auroc(with, without);
-}
-
-BehaviourPreference compare(const Side& expert, const Side& base, Behaviour b,
-                            const BootstrapConfig& bootstrap) {
-  BehaviourPreference out;
-  out.name = kDescriptions[b].name;
-  out.unit = kDescriptions[b].unit;
-  const Sample e = defined(expert, b), o = defined(base, b);
-  if (e.values.empty() || o.values.empty())
-    throw Error(concat("preference_report: expected windows where ", out.name, " is defined, found ",
-                       e.values.size(), " of the expert and ", o.values.size(), " of the base"));
-  out.expert = bootstrap_mean(e, bootstrap);
-  out.base = bootstrap_mean(o, bootstrap);
-  out.difference = bootstrap_difference(e, o, bootstrap);
-  out.effect_size = effect_size(e, o);
-  relate(base, b, out);
-  std::vector<double> both = e.values;
-  both.insert(both.end(), o.values.begin(), o.values.end());
-  double low = quantile(both, 0.005), high = quantile(both, 0.995);
-  if (low == high) low -= 0.5, high += 0.5;
-  out.expert_histogram = histogram(e.values, low, high, kBins);
-  out.base_histogram = histogram(o.values, low, high, kBins);
-  return out;
 }
 
 /// Rows per cell and episode.
@@ -257,13 +183,6 @@ std::vector<double> raster_shares(const Side& side, const MazeMap& map, const Ma
   return out;
 }
 
-Json histogram_json(const BehaviourPreference& b) {
-  return {{"low", b.expert_histogram.low},
-          {"high", b.expert_histogram.high},
-          {"expert", b.expert_histogram.share},
-          {"base", b.base_histogram.share}};
-}
-
 }  // namespace
 
 PreferenceReport preference_report(const ScoredWindows& expert, const ScoredWindows& base, const MazeMap& map,
@@ -274,7 +193,9 @@ PreferenceReport preference_report(const ScoredWindows& expert, const ScoredWind
   const Side e = observe(expert, map, goal, config), b = observe(base, map, goal, config);
   PreferenceReport out;
   for (const Behaviour behaviour : {kSpeed, kHeading, kNearGoal, kWallContact, kGoalDistance})
-    out.behaviours.push_back(compare(e, b, behaviour, config.bootstrap));
+    out.behaviours.push_back(compare_behaviour(kKinds[behaviour], {expert, e.value[behaviour]},
+                                               {base, b.value[behaviour]}, b.value[kGoalDistance],
+                                               config.bootstrap));
   out.regions = compare_regions(e, b, map, config.bootstrap);
   out.raster = maze_grid(map, config.raster);
   out.expert_share = raster_shares(e, map, out.raster);
@@ -284,18 +205,7 @@ PreferenceReport preference_report(const ScoredWindows& expert, const ScoredWind
 
 Json PreferenceReport::json() const {
   Json out = {{"behaviours", Json::array()}, {"regions", Json::array()}};
-  for (const BehaviourPreference& b : behaviours) {
-    out["behaviours"].push_back({{"name", b.name},
-                                 {"unit", b.unit},
-                                 {"expert", b.expert.json()},
-                                 {"base", b.base.json()},
-                                 {"difference", b.difference.json()},
-                                 {"effect_size", b.effect_size},
-                                 {"reward_correlation", b.correlation},
-                                 {"reward_partial_correlation", b.partial},
-                                 {"reward_auroc", b.auroc ? Json(*b.auroc) : Json()},
-                                 {"histogram", histogram_json(b)}});
-  }
+  for (const BehaviourPreference& b : behaviours) out["behaviours"].push_back(b.json());
   for (const RegionPreference& r : regions)
     out["regions"].push_back(
         {{"cell", {r.cell[0], r.cell[1]}},

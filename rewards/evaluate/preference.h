@@ -9,15 +9,15 @@
 //   wall_contact    a wall within touching distance (share of rows)
 //   goal_distance   length of the shortest path to the goal, cells
 //
-// Each is averaged over the rows of a window. Intervals resample whole episodes.
+// Each is averaged over the rows of a window; what correlations hold fixed is the distance to the goal. Intervals resample
+// whole episodes.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "envs/maze2d/draw.h"
-#include "rewards/evaluate/scored_windows.h"
+#include "rewards/evaluate/behaviour.h"
 
 namespace diffreward {
 
@@ -26,19 +26,6 @@ struct PreferenceConfig {
   double touch = 0.12;       // cells between the ball's centre and a wall: the ball's radius and a margin
   int raster = 4;            // samples per cell and axis of the occupancy picture
   BootstrapConfig bootstrap = {};
-};
-
-/// One kind of behaviour.
-struct BehaviourPreference {
-  std::string name, unit;
-  Estimate expert, base;  ///< means
-  Estimate difference;    ///< expert - base
-  double effect_size =
-      0;  ///< difference of the episodes' means over their pooled standard deviation (Cohen's d)
-  double correlation = 0;  ///< Spearman of the reward with the behaviour over base windows
-  double partial = 0;      ///< the same with the distance to the goal held fixed; 0 for goal_distance itself
-  std::optional<double> auroc;  ///< yes-or-no behaviours: P(paid more with it than without), base windows
-  Histogram expert_histogram, base_histogram;  ///< over one range, winsorised by 0.5 %
 };
 
 /// One free cell.
