@@ -5,6 +5,7 @@
 #include "rewards/catalog.h"
 #include "rewards/evaluate/maze_task.h"
 #include "rewards/evaluate/steering.h"
+#include "rewards/guides.h"
 
 namespace diffreward::cli {
 
