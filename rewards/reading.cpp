@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -13,30 +15,41 @@ constexpr double kLargestExponent = 80;  // exp() of it still is a float
 class Reading final : public RewardModel {
  public:
   Reading(std::shared_ptr<const RelativeReward> reward, const ReadingConfig& config)
-      : reward_(std::move(reward)),
-        t_(config.t < 0 ? reward_->config().read_t : config.t),
-        is_plain_(config.reading == "plain" || config.reading == "shaped"),
-        alpha_(config.reading == "support" ? config.alpha : 0) {
+      : reward_(std::move(reward)), t_(config.t < 0 ? reward_->config().read_t : config.t) {
     require(t_ < reward_->timesteps(), "reading: t: expected a timestep below ", reward_->timesteps(),
             ", got ", t_);
-    if (is_plain_) return;
+    const std::string& kind = config.reading;
+    if (kind == "plain" || kind == "shaped") return;
+    if (kind == "negated") slope_ = -1;
+    if (kind == "survival") slope_ = 0, shift_ = 1;
+    if (kind == "negated" || kind == "survival") return;
     require(t_ == reward_->config().read_t, "reading: t: expected ", reward_->config().read_t,
             ", where the reward's statistics on base data were taken, or -1, got ", t_);
     const RelativeReward::BaseStatistics& base = reward_->base_statistics();
     require(base.deviation > 0, "reading: expected a reward that varies on base data, got deviation ",
             base.deviation);
-    slope_ = config.beta / base.deviation;
-    zero_ = base.q99;
+    if (kind == "absorbing") {
+      absorb(base, config.discount);
+      return;
+    }
+    const bool centred = kind == "centred";
+    slope_ = (centred ? 1 : config.beta) / base.deviation;
+    shift_ = -slope_ * (centred ? base.mean : base.q99);
+    is_ratio_ = !centred;
+    alpha_ = kind == "support" ? config.alpha : 0;
   }
 
   const WindowLayout& layout() const override { return reward_->layout(); }
   Reads reads() const override { return reward_->reads(); }
+  double terminal() const override { return terminal_; }
 
   void score(std::span<const float> windows, std::span<float> out) const override {
     reward_->score_at(t_, windows, out);
-    if (is_plain_) return;
-    for (float& rho : out)
-      rho = static_cast<float>(std::exp(std::min(slope_ * (double{rho} - zero_), kLargestExponent)));
+    if (slope_ == 1 && shift_ == 0 && !is_ratio_) return;
+    for (float& rho : out) {
+      const double value = slope_ * double{rho} + shift_;
+      rho = static_cast<float>(is_ratio_ ? std::exp(std::min(value, kLargestExponent)) : value);
+    }
     if (alpha_ <= 0) return;
     std::vector<float> p_value(out.size());
     reward_->support(windows, p_value);
@@ -45,11 +58,22 @@ class Reading final : public RewardModel {
   }
 
  private:
+  void absorb(const RelativeReward::BaseStatistics& base, double discount) {
+    const std::optional<RelativeReward::Fallen>& fallen = reward_->fallen();
+    require(
+        fallen.has_value(),
+        "reading: absorbing: expected a reward from recordings of a task with a known limit, found another");
+    slope_ = reward_->nats_per_unit(t_);
+    shift_ = std::log((1 - fallen->expert) / (1 - fallen->base)) - base.log_mean_exp;
+    terminal_ = std::log(fallen->expert / fallen->base) / (1 - discount);
+  }
+
   std::shared_ptr<const RelativeReward> reward_;
   int t_;
-  bool is_plain_;
-  double alpha_;                 // windows with a smaller p-value are paid nothing
-  double slope_ = 0, zero_ = 0;  // exponent = slope (rho - zero)
+  double slope_ = 1, shift_ = 0;  // slope rho + shift
+  bool is_ratio_ = false;         // exp() of that
+  double alpha_ = 0;              // windows with a smaller p-value are paid nothing
+  double terminal_ = 0;
 };
 
 /// The growth of plain rho by a step: of the window that ends with it over the one a step before.

@@ -26,6 +26,8 @@ class RewardModel {
   /// One score per window, higher is preferred.  windows: [n, horizon, width], out: [n]. Safe from several
   /// threads.
   virtual void score(std::span<const float> windows, std::span<float> out) const = 0;
+  /// What a step with which the task ends is paid besides.
+  virtual double terminal() const { return 0; }
 };
 
 }  // namespace diffreward

@@ -215,6 +215,7 @@ const StepView& RewardedEnv::step(std::span<const double> actions) {
   m.score();
   for (std::size_t i = 0; i < m.n; ++i) {
     m.paid[i] = m.view.reset[i] && !over(i) ? 0.0 : double{m.scores[i]};
+    if (m.view.terminated[i]) m.paid[i] += m.reward->terminal();
     if (m.view.reset[i] && over(i)) m.begin(i);
   }
   return m.view;

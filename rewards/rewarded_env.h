@@ -13,7 +13,7 @@ namespace diffreward {
 /// that ends with the step just taken; task_reward keeps the task's own. A window longer than one row is
 /// filled from the episode's history (rows `stride` steps apart), before its start with copies of its first
 /// row. The newest row is what the model reads of the step (rewards/transitions.h): the state *reached*, the
-/// state and action, or all three. Scores of the whole batch are computed in one call. In next-step autoreset the step
+/// state and action, or all three. A step with which the task ends is paid RewardModel::terminal() besides. Scores of the whole batch are computed in one call. In next-step autoreset the step
 /// that resets is paid 0. After an instance threw, all instances must be reset.
 class RewardedEnv final : public VectorEnv {
  public:

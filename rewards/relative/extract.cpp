@@ -1,6 +1,9 @@
 // extract(): gradient matching on windows, then what a RelativeReward carries beside its net.
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/error.h"
 #include "core/statistics.h"
 #include "rewards/relative/gradient_matching_torch.h"
@@ -32,14 +35,20 @@ Rng stream(const ExtractConfig& config, Draw of) {
   return Rng(Streams(Purpose::kExtraction, config.seed, static_cast<std::uint64_t>(of))[0]);
 }
 
-RelativeReward::BaseStatistics base_statistics(const WindowReward& reward, const WindowSource& source) {
+RelativeReward::BaseStatistics base_statistics(const WindowReward& reward, double nats,
+                                               const WindowSource& source) {
   Rng rng = stream(reward.config, Draw::kStatistics);
   const std::vector<float> windows =
       source.base_windows(kStatisticWindows, reward.layout.horizon, Part::kTrain, rng);
   std::vector<float> scores(kStatisticWindows);
   reward.score(reward.config.read_t, windows, scores);
   const std::vector<double> values(scores.begin(), scores.end());
-  return {mean(values), standard_deviation(values), quantile(values, 0.99)};
+  // Relative to the largest, so that nothing overflows.
+  const double largest = nats * std::ranges::max(values);
+  double sum = 0;
+  for (const double value : values) sum += std::exp(nats * value - largest);
+  return {mean(values), standard_deviation(values), quantile(values, 0.99),
+          largest + std::log(sum / static_cast<double>(values.size()))};
 }
 
 SupportModel fit_support(const WindowReward& reward, const WindowSource& source) {
@@ -67,11 +76,18 @@ std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowM
        .rho = reward.net.get()});
   matching.run(folder);
   std::vector<FieldReport> report = matching.report();
-  const RelativeReward::BaseStatistics statistics = base_statistics(reward, source);
+  const double nats =
+      nats_per_unit(reward.config, reward.schedule, matching.difference_rms(), reward.config.read_t);
+  const RelativeReward::BaseStatistics statistics = base_statistics(reward, nats, source);
+  std::optional<RelativeReward::Fallen> fallen;
+  if (const auto of_expert = source.fallen(Side::kExpert), of_base = source.fallen(Side::kBase);
+      of_expert && of_base)
+    fallen = {*of_expert, *of_base};
   SupportModel support = fit_support(reward, source);
   reward.provenance = {{"steps", config.steps}, {"seed", config.seed}};
-  auto result = std::make_shared<RelativeReward>(std::make_unique<RelativeReward::Impl>(RelativeReward::Impl{
-      std::move(reward), matching.difference_rms(), std::move(report), statistics, std::move(support)}));
+  auto result = std::make_shared<RelativeReward>(std::make_unique<RelativeReward::Impl>(
+      RelativeReward::Impl{std::move(reward), matching.difference_rms(), std::move(report), statistics,
+                           fallen, std::move(support)}));
   if (!folder.empty()) result->save(folder / "reward.safetensors");
   return result;
 }

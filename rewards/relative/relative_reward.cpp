@@ -62,13 +62,17 @@ std::shared_ptr<RelativeReward> RelativeReward::load(const std::filesystem::path
   auto report = read_entry(file, path, "field_report", report_from);
   const auto base = read_entry(file, path, "base_statistics", [](const Json& json) {
     return BaseStatistics{member<double>(json, "mean"), member<double>(json, "deviation"),
-                          member<double>(json, "q99")};
+                          member<double>(json, "q99"), member<double>(json, "log_mean_exp")};
+  });
+  const auto fallen = read_entry(file, path, "fallen", [](const Json& json) {
+    return json.is_null() ? std::optional<Fallen>()
+                          : Fallen{member<double>(json, "expert"), member<double>(json, "base")};
   });
   try {
     SupportModel support(KdTree(floats(file, path, "support.rows"), windows.channels.size()),
                          floats(file, path, "support.held_out"));
     return std::make_shared<RelativeReward>(std::make_unique<Impl>(
-        Impl{std::move(windows), std::move(rms), std::move(report), base, std::move(support)}));
+        Impl{std::move(windows), std::move(rms), std::move(report), base, fallen, std::move(support)}));
   } catch (const InvalidArgument& error) {
     throw Error(concat(path.string(), ": ", error.what()));
   }
@@ -83,8 +87,15 @@ void RelativeReward::save(const std::filesystem::path& path) const {
   tensors["support.held_out"] = torch::tensor(impl_->support.held_out());
   metadata["difference_rms"] = Json(impl_->difference_rms).dump();
   metadata["field_report"] = report_json(impl_->report).dump();
-  metadata["base_statistics"] =
-      Json{{"mean", impl_->base.mean}, {"deviation", impl_->base.deviation}, {"q99", impl_->base.q99}}.dump();
+  metadata["base_statistics"] = Json{
+      {"mean", impl_->base.mean},
+      {"deviation", impl_->base.deviation},
+      {"q99", impl_->base.q99},
+      {"log_mean_exp",
+       impl_->base.log_mean_exp}}.dump();
+  metadata["fallen"] =
+      (impl_->fallen ? Json{{"expert", impl_->fallen->expert}, {"base", impl_->fallen->base}} : Json())
+          .dump();
   save_tensors(path, tensors, metadata);
 }
 
@@ -112,6 +123,9 @@ const std::vector<FieldReport>& RelativeReward::field_report() const {
 const RelativeReward::BaseStatistics& RelativeReward::base_statistics() const {
   return impl_->base;
 }
+const std::optional<RelativeReward::Fallen>& RelativeReward::fallen() const {
+  return impl_->fallen;
+}
 Json& RelativeReward::provenance() {
   return impl_->windows.provenance;
 }
@@ -130,8 +144,15 @@ double RelativeReward::unit(int t) const {
 }
 
 double RelativeReward::nats_per_unit(int t) const {
-  const double per_unit = unit(t), beta = impl_->windows.schedule.beta[static_cast<std::size_t>(t)];
-  return per_unit * std::sqrt(1 - beta) / beta;
+  require(t >= 0 && t < timesteps(), "nats_per_unit: expected a timestep below ", timesteps(), ", got ", t);
+  return diffreward::nats_per_unit(config(), impl_->windows.schedule, impl_->difference_rms, t);
+}
+
+double nats_per_unit(const ExtractConfig& config, const NoiseSchedule& schedule,
+                     std::span<const double> difference_rms, int t) {
+  const auto level = static_cast<std::size_t>(t);
+  const double beta = schedule.beta[level];
+  return (config.normalize_targets ? difference_rms[level] : 1) * std::sqrt(1 - beta) / beta;
 }
 
 at::Tensor RelativeReward::value(const at::Tensor& x, const at::Tensor& t) const {

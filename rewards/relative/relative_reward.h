@@ -24,6 +24,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -105,7 +106,7 @@ struct FieldReport {
 
 class RelativeReward final : public RewardModel, public Guide {
  public:
-  static constexpr const char* kKind = "diffreward-relative-reward-1";  // of its files
+  static constexpr const char* kKind = "diffreward-relative-reward-2";  // of its files
   /// Throws Error naming the file, the field, what was expected and found.
   static std::shared_ptr<RelativeReward> load(const std::filesystem::path& path,
                                               const std::string& device = "cpu");
@@ -139,11 +140,18 @@ class RelativeReward final : public RewardModel, public Guide {
   /// windows whose least typical row lies at least as far from the kept base rows
   /// (rewards/relative/support.h).
   void support(std::span<const float> windows, std::span<float> out) const;
-  /// Quantiles of rho (at read_t) on base data, for readings: mean, deviation, 99 % quantile.
+  /// Of rho (at read_t) on base data, for readings: mean, deviation, 99 % quantile, and log of the mean of
+  /// exp(nats_per_unit rho), which 1 would be of a density ratio.
   struct BaseStatistics {
-    double mean = 0, deviation = 1, q99 = 0;
+    double mean = 0, deviation = 1, q99 = 0, log_mean_exp = 0;
   };
   const BaseStatistics& base_statistics() const;
+  /// Shares of the time that each side spends fallen, were every episode to last until its limit (half a step each way, so
+  /// that neither is 0 or 1); nothing where the data told no limit.
+  struct Fallen {
+    double expert = 0, base = 0;
+  };
+  const std::optional<Fallen>& fallen() const;
 
   struct Impl;
   explicit RelativeReward(std::unique_ptr<Impl> impl);

@@ -16,7 +16,12 @@ struct RelativeReward::Impl {
   std::vector<double> difference_rms;  // [timesteps]
   std::vector<FieldReport> report;
   BaseStatistics base;
+  std::optional<Fallen> fallen;
   SupportModel support;
 };
+
+/// RelativeReward::nats_per_unit before there is one.
+double nats_per_unit(const ExtractConfig& config, const NoiseSchedule& schedule,
+                     std::span<const double> difference_rms, int t);
 
 }  // namespace diffreward

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "datasets/recorded_task.h"
 
 namespace diffreward {
 namespace {
@@ -18,6 +19,19 @@ const Dataset& fitting(const char* name, const Dataset& data, const WindowLayout
   return data;
 }
 
+/// See WindowSource::fallen.
+std::optional<double> fallen_share(const Dataset& data) {
+  const std::size_t limit = recorded_task(data.provenance()).limit;
+  if (limit == 0) return std::nullopt;
+  double fallen = 0.5, all = 1;
+  for (const Episode& episode : data.episodes()) {
+    const std::size_t after = episode.terminated && episode.size() < limit ? limit - episode.size() : 0;
+    fallen += static_cast<double>(after);
+    all += static_cast<double>(episode.size() + after);
+  }
+  return fallen / all;
+}
+
 class RecordedWindows final : public WindowSource {
  public:
   RecordedWindows(const Dataset& expert_data, const Dataset& base_data, const WindowLayout& layout,
@@ -27,12 +41,18 @@ class RecordedWindows final : public WindowSource {
         base_data_(base_data),
         base_split_(split_episodes(base_data, held_out, seed)),
         expert_("expert_data", expert_data, layout, split_episodes(expert_data, held_out, seed)),
-        base_("base_data", base_data, layout, base_split_) {}
+        base_("base_data", base_data, layout, base_split_),
+        fallen_expert_(fallen_share(expert_data)),
+        fallen_base_(fallen_share(base_data)) {}
 
   void draw(Side side, Part part, Rng& rng, std::span<float> out) const override {
     const Episodes& from = side == Side::kExpert ? expert_ : base_;
     from.windows.copy(from.part(part).draw(rng), out);
     normalizer_.normalize(out, out);
+  }
+
+  std::optional<double> fallen(Side side) const override {
+    return side == Side::kExpert ? fallen_expert_ : fallen_base_;
   }
 
   std::vector<float> base_windows(int n, int rows, Part part, Rng& rng) const override {
@@ -66,6 +86,7 @@ class RecordedWindows final : public WindowSource {
   Dataset base_data_;
   Split base_split_;
   Episodes expert_, base_;
+  std::optional<double> fallen_expert_, fallen_base_;
 };
 
 class WindowsInMemory final : public WindowSource {

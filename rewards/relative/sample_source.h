@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -38,6 +39,9 @@ class WindowSource : public SampleSource {
   }
   /// n windows of base data of another number of rows, in data units, [n, rows, width].
   virtual std::vector<float> base_windows(int n, int rows, Part part, Rng& rng) const = 0;
+  /// The time that a side spends fallen, were every episode to last until its limit: the steps after an end by the task over
+  /// all (absorbing states, Kostrikov et al. 2019). Nothing where no limit is known.
+  virtual std::optional<double> fallen(Side /*side*/) const { return std::nullopt; }
 
  protected:
   const WindowLayout layout_;

@@ -78,7 +78,7 @@ TEST(Discriminator, SaveLoadAndForeignFiles) {
   } catch (const Error& error) {
     EXPECT_THAT(
         error.what(),
-        ::testing::HasSubstr("expected diffreward-relative-reward-1, found 'diffreward-discriminator-1'"));
+        ::testing::HasSubstr("expected diffreward-relative-reward-2, found 'diffreward-discriminator-1'"));
   }
   std::filesystem::remove_all(folder);
 }

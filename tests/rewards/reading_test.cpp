@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "core/progress.h"
+#include "rewards/relative/sample_source.h"
+#include "tests/core/temporary_folder.h"
 #include "tests/rewards/closed_form.h"
 
 namespace diffreward {
@@ -125,6 +127,64 @@ TEST_F(ReadingTest, SupportPaysNothingWhereTheBaseHasNoMass) {
   EXPECT_EQ(paid.back(), 0) << "8 deviations from the base data";
   EXPECT_GT(paid[paid.size() / 2], 0) << "at the base data's mean";
   EXPECT_EQ(read({.reading = "support", .alpha = 0}), ratio);
+}
+
+TEST_F(ReadingTest, CentredHasNoMeanAndUnitDeviationOnBaseData) {
+  const RelativeReward::BaseStatistics base = reward_->base_statistics();
+  const std::vector<float> rho = scores(*reward_), paid = read({.reading = "centred"});
+  for (std::size_t i = 0; i < rho.size(); ++i)
+    EXPECT_NEAR(double{paid[i]}, (double{rho[i]} - base.mean) / base.deviation, 1e-4);
+}
+
+TEST_F(ReadingTest, NullsKnowNothingOrTheOpposite) {
+  const std::vector<float> rho = scores(*reward_), negated = read({.reading = "negated"});
+  for (std::size_t i = 0; i < rho.size(); ++i) EXPECT_EQ(negated[i], -rho[i]);
+  for (const float paid : read({.reading = "survival"})) EXPECT_EQ(paid, 1);
+  EXPECT_EQ(read_reward(reward_, {.reading = "survival"})->terminal(), 0);
+}
+
+/// Windows whose sides spend these shares of their time fallen.
+class Falling final : public WindowSource {
+ public:
+  Falling(std::unique_ptr<WindowSource> from, const WindowLayout& layout, double expert, double base)
+      : WindowSource(layout), from_(std::move(from)), expert_(expert), base_(base) {}
+  void draw(Side side, Part part, Rng& rng, std::span<float> out) const override {
+    from_->draw(side, part, rng, out);
+  }
+  std::vector<float> base_windows(int n, int rows, Part part, Rng& rng) const override {
+    return from_->base_windows(n, rows, part, rng);
+  }
+  std::optional<double> fallen(Side side) const override { return side == Side::kExpert ? expert_ : base_; }
+
+ private:
+  std::unique_ptr<WindowSource> from_;
+  double expert_, base_;
+};
+
+/// Of exact densities the alive part of the absorbing reading is log p_expert / p_base + log((1 - f_E) / (1 - f_B)).
+TEST_F(ReadingTest, AbsorbingIsALogDensityRatioOfTimeThatGoesOn) {
+  const NoiseSchedule schedule("cosine", 20);
+  const MixtureModel expert({{1, {0.5, 0}, {1, 0, 0, 1}}}, 1, schedule),
+      base({{1, {0, 0}, {1, 0, 0, 1}}}, 1, schedule);
+  const Falling source(
+      windows_of(expert.data(2000, 1), base.data(4000, 2), base.layout(), base.normalizer(), 0.1, 1),
+      base.layout(), 0.02, 0.4);
+  const auto rho =
+      extract(expert, base, source, {.hidden = {32}, .gradient_at = "x_t", .steps = 1500, .read_t = 0});
+  ASSERT_TRUE(rho->fallen());
+  const auto folder = TemporaryFolder();
+  rho->save(folder / "reward.safetensors");
+  const auto paid = read_reward(RelativeReward::load(folder / "reward.safetensors"),
+                                {.reading = "absorbing", .discount = 0.9});
+  EXPECT_NEAR(paid->terminal(), std::log(0.02 / 0.4) / 0.1, 1e-9);
+  for (const float x : {-1.F, 0.F, 1.F}) {
+    const std::vector<float> window = {x, 0.3F};
+    std::vector<float> out(1);
+    paid->score(window, out);
+    // At t = 0 the densities are nearly those of the data: 0.5 x - 0.125.
+    EXPECT_NEAR(out[0], 0.5 * x - 0.125 + std::log(0.98 / 0.6), 0.15) << x;
+  }
+  EXPECT_THROW(read_reward(reward_, {.reading = "absorbing"}), InvalidArgument) << "no limit is known";
 }
 
 TEST_F(ReadingTest, ForwardsWhatTheRewardReads) {

@@ -391,8 +391,8 @@ TEST_F(RelativeRewardTest, NamesWhatIsWrongInAFile) {
               HasSubstr("none.safetensors"));
   for (const std::size_t size : {std::size_t{0}, std::size_t{7}, whole.size() / 2, whole.size() - 1})
     EXPECT_THAT(error_of(whole.substr(0, size)), HasSubstr("bad.safetensors")) << size;
-  EXPECT_THAT(error_of(replaced("diffreward-relative-reward-1", "diffreward-relative-reward-9")),
-              HasSubstr("metadata 'kind': expected diffreward-relative-reward-1, found"));
+  EXPECT_THAT(error_of(replaced("diffreward-relative-reward-2", "diffreward-relative-reward-9")),
+              HasSubstr("metadata 'kind': expected diffreward-relative-reward-2, found"));
   EXPECT_THAT(error_of(replaced("\\\"horizon\\\":8", "\\\"horizon\\\":x")), HasSubstr("metadata 'layout'"));
   EXPECT_THAT(error_of(replaced("\\\"hidden\\\":[16,16]", "\\\"hidden\\\":[16,12]")),
               HasSubstr("tensor 'net.hidden.1.weight': expected shape [12, 16], found [16, 16]"));

@@ -276,5 +276,27 @@ TEST(RewardedEnv, RefusesRewardsOfOtherDimensions) {
   EXPECT_NO_THROW(made({.action_dim = 0, .observation_dim = 1}, Reads::kReached));
 }
 
+/// Pays 1 a step and 5 more at an end.
+class Farewell final : public RewardModel {
+ public:
+  const WindowLayout& layout() const override { return layout_; }
+  Reads reads() const override { return Reads::kReached; }
+  void score(std::span<const float>, std::span<float> out) const override { std::ranges::fill(out, 1.0F); }
+  double terminal() const override { return 5; }
+
+ private:
+  WindowLayout layout_{.horizon = 1, .observation_dim = 1};
+};
+
+TEST(RewardedEnv, PaysEndsByTheTaskBesidesAndCutsNot) {
+  for (const bool ends : {true, false}) {
+    ToyTask task = counting("same_step", 1, 3);
+    task.terminate = ends;
+    RewardedEnv env(make_toy(task), std::make_shared<Farewell>());
+    env.reset(Streams(1));
+    EXPECT_THAT(rewards(env, 4), near({1, 1, ends ? 6.0 : 1.0, 1}));
+  }
+}
+
 }  // namespace
 }  // namespace diffreward
