@@ -6,6 +6,7 @@
 #include "rewards/discriminator/discriminator.h"
 #include "rewards/nearest/nearest.h"
 #include "rewards/relative/sample_source.h"
+#include "rewards/value/value.h"
 
 namespace diffreward {
 namespace {
@@ -15,6 +16,9 @@ LearnedReward of_any(const std::shared_ptr<RelativeReward>& reward) {
 }
 LearnedReward of_any(const std::shared_ptr<Discriminator>& reward) {
   return {reward, reward, reward, nullptr, &reward->normalizer()};
+}
+LearnedReward of_any(const std::shared_ptr<ValueReward>& reward) {
+  return {.model = reward, .guide = reward, .units = &reward->normalizer()};
 }
 LearnedReward of_any(const std::shared_ptr<NearestReward>& reward) {
   return {.model = reward};
@@ -41,6 +45,12 @@ const std::vector<RewardEntry>& reward_catalog() {
          return of_any(train_discriminator(from.base, from.windows, config, folder));
        },
        load<Discriminator>},
+      {"value", "the task's own reward to come, Diffuser's value function, an oracle", ValueReward::kKind,
+       false,
+       [](const RewardSources& from, const ExtractConfig& config, const std::filesystem::path& folder) {
+         return of_any(train_value(from.base, from.windows, config, folder));
+       },
+       load<ValueReward>},
       {"nearest", "minus the distance to the nearest state of the expert", NearestReward::kKind, false,
        [](const RewardSources& from, const ExtractConfig& config, const std::filesystem::path& folder) {
          return of_any(fit_nearest(from.base, from.windows, config, folder));

@@ -28,20 +28,26 @@ NoisedBatch NoisedSamples::draw(int n, Part part, Draw stream, std::uint64_t ind
   Rng rng(Streams(Purpose::kExtraction, config_.seed, static_cast<std::uint64_t>(stream))[index]);
 
   torch::Tensor x_0 = torch::empty(shape), t = torch::empty({n}, torch::kLong),
-                from_expert = torch::empty({n});
+                from_expert = torch::empty({n}), paid = torch::empty({paid_ ? n : 0});
   const std::span<float> numbers(x_0.data_ptr<float>(), static_cast<std::size_t>(n) * size);
   for (int i = 0; i < n; ++i) {
     const bool expert =
         std::floor((i + 1) * config_.expert_share + 1e-9) > std::floor(i * config_.expert_share + 1e-9);
-    source_.draw(expert ? Side::kExpert : Side::kBase, part, rng,
-                 numbers.subspan(static_cast<std::size_t>(i) * size, size));
+    const Side side = expert ? Side::kExpert : Side::kBase;
+    const std::span<float> sample = numbers.subspan(static_cast<std::size_t>(i) * size, size);
+    if (paid_)
+      paid.data_ptr<float>()[i] =
+          static_cast<float>(source_.draw_paid(side, part, rng, config_.discount, sample));
+    else
+      source_.draw(side, part, rng, sample);
     const auto drawn = static_cast<int>(rng.below(static_cast<std::uint64_t>(timesteps_)));
     t.data_ptr<std::int64_t>()[i] = fixed_t.value_or(drawn);
     from_expert.data_ptr<float>()[i] = expert ? 1.0f : 0.0f;
   }
   const torch::Device device = levels_.signal.device();
   const torch::Tensor noise = normal({&rng, 1}, shape).to(device), t_there = t.to(device);
-  NoisedBatch batch{levels_.add_noise(x_0.to(device), t_there, noise), t_there, from_expert.to(device), {}};
+  NoisedBatch batch{levels_.add_noise(x_0.to(device), t_there, noise), t_there, from_expert.to(device),
+                    paid_ ? paid.to(device) : torch::Tensor(), torch::Tensor()};
   if (config_.condition_probability == 0) return batch;
   const auto [first, last] = source_.given();
   torch::Tensor drawn = torch::ones({n, static_cast<std::int64_t>(size)});

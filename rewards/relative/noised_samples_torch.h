@@ -31,15 +31,18 @@ struct NoisedBatch {
   torch::Tensor x_t;          // [n, ...] model units
   torch::Tensor t;            // [n] int64
   torch::Tensor from_expert;  // [n] 1 for expert data, 0 for base data
+  torch::Tensor paid;         // [n] SampleSource::draw_paid; undefined where it was not asked for
   torch::Tensor drawn;  // [n, ...] 1 for noised numbers, 0 for given ones; undefined where none is given
 };
 
 class NoisedSamples {
  public:
-  /// Source and config must live as long.
-  NoisedSamples(const SampleSource& source, const DenoisingModel& model, const ExtractConfig& config)
+  /// Source and config must live as long. `paid`: batches tell what their samples earn.
+  NoisedSamples(const SampleSource& source, const DenoisingModel& model, const ExtractConfig& config,
+                bool paid = false)
       : source_(source),
         config_(config),
+        paid_(paid),
         timesteps_(model.schedule().timesteps),
         levels_(model.schedule(), torch::Device(model.device())) {}
 
@@ -51,6 +54,7 @@ class NoisedSamples {
  private:
   const SampleSource& source_;
   const ExtractConfig& config_;
+  const bool paid_;
   const int timesteps_;
   const NoiseLevels levels_;
 };

@@ -57,6 +57,7 @@ struct ExtractConfig {
   double lr = 3e-3;           // Adam
   double weight_decay = 0;
   double held_out = 0.1;      // share of episodes for the conservativeness report
+  double discount = 0.997;    // of the task's own rewards, which a value function alone reads
   int read_t = 5;             // timestep at which score() evaluates rho
   int support_points = 8192;  // base states kept for the support model
   std::uint64_t seed = 0;
@@ -86,6 +87,7 @@ struct ExtractConfig {
     field("lr", self.lr, "learning rate of Adam", Bounds{0, 1});
     field("weight_decay", self.weight_decay, "AdamW's weight decay", Bounds{0, 10});
     field("held_out", self.held_out, "share of episodes held out for the report", Bounds{0.01, 0.9});
+    field("discount", self.discount, "of the task's own rewards, for a value function", Bounds{0, 1});
     field("read_t", self.read_t, "timestep at which the reward is read", Bounds{0, 10000});
     field("support_points", self.support_points, "base states kept for the support model", Bounds{16, 1e7});
     field("seed", self.seed, "seed of weights, batches and noise");

@@ -38,6 +38,7 @@ class RecordedWindows final : public WindowSource {
                   const Normalizer& normalizer, double held_out, std::uint64_t seed)
       : WindowSource(layout),
         normalizer_(normalizer),
+        expert_data_(expert_data),
         base_data_(base_data),
         base_split_(split_episodes(base_data, held_out, seed)),
         expert_("expert_data", expert_data, layout, split_episodes(expert_data, held_out, seed)),
@@ -49,6 +50,19 @@ class RecordedWindows final : public WindowSource {
     const Episodes& from = side == Side::kExpert ? expert_ : base_;
     from.windows.copy(from.part(part).draw(rng), out);
     normalizer_.normalize(out, out);
+  }
+
+  double draw_paid(Side side, Part part, Rng& rng, double discount, std::span<float> out) const override {
+    const Episodes& from = side == Side::kExpert ? expert_ : base_;
+    const Dataset& data = side == Side::kExpert ? expert_data_ : base_data_;
+    const std::size_t index = from.part(part).draw(rng);
+    from.windows.copy(index, out);
+    normalizer_.normalize(out, out);
+    const std::size_t end = data.episodes()[from.windows.episode(index)].end;
+    double sum = 0, factor = 1;
+    for (std::size_t row = from.windows.row(index); row < end; ++row, factor *= discount)
+      sum += factor * double{data.rewards()[row]};
+    return sum;
   }
 
   std::optional<double> fallen(Side side) const override {
@@ -83,7 +97,7 @@ class RecordedWindows final : public WindowSource {
   };
 
   const Normalizer normalizer_;
-  Dataset base_data_;
+  Dataset expert_data_, base_data_;
   Split base_split_;
   Episodes expert_, base_;
   std::optional<double> fallen_expert_, fallen_base_;
@@ -147,6 +161,10 @@ class WindowsInMemory final : public WindowSource {
 };
 
 }  // namespace
+
+double SampleSource::draw_paid(Side, Part, Rng&, double, std::span<float>) const {
+  throw Error("expected recordings with the task's rewards, found windows without");
+}
 
 std::unique_ptr<WindowSource> windows_of(const Dataset& expert_data, const Dataset& base_data,
                                          const WindowLayout& layout, const Normalizer& normalizer,

@@ -24,6 +24,9 @@ class SampleSource {
   virtual std::vector<std::int64_t> shape() const = 0;
   /// Writes one sample, drawn uniformly, in model units.  out: numbers of one shape()
   virtual void draw(Side side, Part part, Rng& rng, std::span<float> out) const = 0;
+  /// The same, and what it earns: the sum of discount^k r_k of the task's own rewards from its first step to the end of its
+  /// episode. Throws Error where nothing tells.
+  virtual double draw_paid(Side side, Part part, Rng& rng, double discount, std::span<float> out) const;
   /// The numbers [first, last) of a sample that a model may be given clean (ExtractConfig::condition_probability); none.
   virtual std::pair<std::int64_t, std::int64_t> given() const { return {0, 0}; }
 };
