@@ -2,7 +2,7 @@
 //
 // An agent is a config and, in its header, the functions that make it from one: make_agent() where it acts by a rule;
 // make_learner(), load_agent() and kind_of() (what its files say they are) where it learns. A line here makes it an
-// agent of the command line, of jobs and of Python.
+// agent of the command line, of jobs and of Python. Of those whose files are of one kind the first one loads them.
 #pragma once
 
 #include <filesystem>
@@ -12,6 +12,7 @@
 
 #include "agents/agent.h"
 #include "agents/bc/bc.h"
+#include "agents/imitation/imitation.h"
 #include "agents/planner.h"
 #include "agents/ppo/ppo.h"
 #include "agents/sac/sac.h"
@@ -41,12 +42,14 @@ struct LearningAgents {
   PpoConfig ppo{.action_repeat = 4};
   SacConfig sac;
   BcConfig bc;
+  SqilConfig sqil;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("ppo", self.ppo, "proximal policy optimisation");
     field("sac", self.sac, "soft actor-critic");
     field("bc", self.bc, "behaviour cloning: learns from a data set alone");
+    field("sqil", self.sqil, "imitation by SAC: demonstrations are paid 1, the agent's own steps 0");
   }
 };
 

@@ -1,0 +1,51 @@
+// Imitation: agents that are shown demonstrations and never paid by the task. Each is SAC (agents/sac) whose batches are
+// drawn, paid or learned from in another way; a saved policy is one of SAC's.
+//
+// SQIL (Reddy et al., "SQIL: imitation learning via reinforcement learning with sparse rewards", 2020, arXiv 1905.11108): half
+// of each batch are demonstrated transitions, paid 1, half the agent's own, paid 0.
+//
+// Episodes that the task ends go on in an absorbing state, of demonstrations as of the agent (agents/sac/replay_buffer.h), so
+// that payments of one sign make neither dying nor surviving good by themselves. Episodes that a time limit cut are
+// bootstrapped, as SAC's.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "agents/sac/sac.h"
+
+namespace diffreward {
+
+/// What all of them need. The fields of `sac` stand among the others: --sqil.data, --sqil.lr.
+struct ImitationConfig {
+  std::string data = {};      // demonstrations: file, Minari folder or generate's folder
+  std::int64_t episodes = 0;  // demonstrated episodes that are used, the first; 0: all
+  bool absorbing = true;
+  SacConfig sac = {};
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("data", self.data, "demonstrations: a file, a Minari folder or the folder of generate");
+    field("episodes", self.episodes, "demonstrated episodes that are used, the first; 0 for all",
+          Bounds{0, 1e12});
+    field("absorbing", self.absorbing,
+          "episodes that the task ends go on in an absorbing state, else they are worth nothing beyond");
+    SacConfig::visit(self.sac, field);
+  }
+};
+
+struct SqilConfig : ImitationConfig {};
+
+// For the catalog. `env` is asked for its sizes, stepped and never for its reward. Throw InvalidArgument for settings that do
+// not fit, and Error, in one line that names the data, what was expected and what was found, for demonstrations of another
+// robot, numbers that are not finite, fewer episodes than asked for, and falls that nothing marks as an end.
+std::unique_ptr<Sac> make_learner(const SqilConfig& config, VectorEnv& env, std::uint64_t seed,
+                                  const std::string& device);
+
+std::unique_ptr<LearningAgent> load_agent(const ImitationConfig& of, const std::filesystem::path& path,
+                                          VectorEnv& env, const std::string& device);
+inline constexpr const char* kind_of(const ImitationConfig&) {
+  return Sac::kKind;
+}
+
+}  // namespace diffreward

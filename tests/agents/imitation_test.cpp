@@ -1,0 +1,367 @@
+// Imitation against arithmetic: where batches come from and what they are paid, ends that neither sign of a payment makes good
+// or bad, tasks imitated from good demonstrations and not from bad ones, runs that go on as if never stopped.
+#include "agents/imitation/imitation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "agents/catalog.h"
+#include "agents/device.h"
+#include "agents/imitation/imitator_torch.h"
+#include "agents/numbers_torch.h"
+#include "core/file.h"
+#include "datasets/collect.h"
+#include "envs/catalog.h"
+#include "tests/agents/toy_env.h"
+#include "tests/core/temporary_folder.h"
+
+namespace diffreward {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::make_toy;
+using testing::ToyTask;
+
+const torch::Device kCpu = torch::kCPU;
+
+/// Acts by a function of the observation.
+class Law final : public Agent {
+ public:
+  explicit Law(std::function<double(double)> law) : law_(std::move(law)) {}
+  void act(const StepView& view, std::span<double> actions) override {
+    std::ranges::transform(view.obs, actions.begin(), law_);
+  }
+
+ private:
+  std::function<double(double)> law_;
+};
+
+/// The file of `steps` transitions by a law.
+std::string record(const std::filesystem::path& path, const ToyTask& task, std::function<double(double)> law,
+                   std::size_t steps) {
+  const auto env = make_toy(task);
+  Law agent(std::move(law));
+  return collect(*env, agent, steps, {.behaviour = "a law"}, path).path().string();
+}
+
+const bool kOneThread = (set_torch_threads(1), true);  // nets are too small to share
+
+SacConfig small() {
+  return {.hidden = {32},
+          .batch = 64,
+          .lr = 3e-3,
+          .gamma = 0.8,
+          .tau = 0.05,
+          .buffer = 4000,
+          .learning_starts = 200,
+          .temperature = 0.05,
+          .learn_temperature = false};
+}
+
+/// x moves by 0.2 a; the task pays -x^2, of which imitators hear nothing.
+ToyTask point_task(int count) {
+  return {.count = count,
+          .max_steps = 7,
+          .start = [](Rng& rng) { return rng.uniform(-1, 1); },
+          .step =
+              [](double& x, double a) {
+                x += 0.2 * std::clamp(a, -1.0, 1.0);
+                return -x * x;
+              }};
+}
+double to_rest(double x) {
+  return std::clamp(-x / 0.2, -1.0, 1.0);
+}
+
+// ---- ends ----
+
+/// Two lines of a task: an action above 0 ends it, any other changes nothing.
+ToyTask perilous(int count) {
+  return {.count = count,
+          .max_steps = 8,
+          .step =
+              [](double& x, double a) {
+                x = a > 0 ? 1 : 0;
+                return 0.0;
+              },
+          .ends = [](double x) { return x > 0.5; }};
+}
+
+TEST(AbsorbingState, FollowsEndsInTheMemory) {
+  ReplayBuffer buffer(8, 1, 2, 1, true);
+  const auto add = [&](double obs, bool terminated, bool truncated) {
+    const std::array before{obs, 5.0}, after{obs + 1, 5.0};
+    const std::array reward{3.0};
+    const std::array action{0.5f};
+    const std::array ends{std::uint8_t{terminated}}, cut{std::uint8_t{truncated}};
+    buffer.add(before, action, {.final_obs = after, .reward = reward, .terminated = ends, .truncated = cut});
+  };
+  add(10, false, false);
+  add(11, true, false);
+  add(20, false, true);
+  Rng rng(1);
+  const SacBatch batch = draw_transitions(buffer, rng, 3000, {.gamma = 0.5}, kCpu);
+  int ends = 0, loops = 0;
+  for (std::int64_t b = 0; b < 3000; ++b) {
+    const auto row = [&](const torch::Tensor& of) {
+      return std::vector<float>(of[b].const_data_ptr<float>(), of[b].const_data_ptr<float>() + 3);
+    };
+    const std::vector<float> before = row(batch.observation), after = row(batch.next_observation),
+                             absorbing = {0, 0, 1};
+    EXPECT_EQ(batch.discount[b].item<float>(), 0.5f) << "nothing has no future";
+    ends += before[0] == 11;
+    loops += before == absorbing;
+    if (before == absorbing) {
+      EXPECT_EQ(after, absorbing);
+      EXPECT_EQ(batch.action[b].item<float>(), 0);
+      EXPECT_EQ(batch.reward[b].item<float>(), 0);
+    } else {
+      EXPECT_EQ(after, before[0] == 11 ? absorbing : (std::vector<float>{before[0] + 1, 5, 0}));
+      EXPECT_EQ(batch.action[b].item<float>(), 0.5f);
+    }
+  }
+  EXPECT_NEAR(ends, 750, 60) << "of two transitions, an end and a loop each is one in four";
+  EXPECT_LE(std::abs(ends - loops), 1);
+}
+
+/// Pays every transition the same.
+class Flat final : public SacObjective {
+ public:
+  Flat(const SacConfig& config, bool absorbing, double payment)
+      : SacObjective(config, kCpu, absorbing), payment_(payment) {}
+  SacBatch batch(const ReplayBuffer& memory, Rng& rng) override {
+    SacBatch batch = SacObjective::batch(memory, rng);
+    batch.reward.fill_(payment_);
+    return batch;
+  }
+
+ private:
+  double payment_;
+};
+
+TEST(AbsorbingState, MakesNeitherDyingNorSurvivingGoodByItself) {
+  SacConfig config = small();
+  config.temperature = 0;
+  /// Q of dying and of living.
+  const auto worths = [&](bool absorbing, double payment) {
+    const auto env = make_toy(perilous(4));
+    Sac agent(*env, config, 0, "cpu", std::make_unique<Flat>(config, absorbing, payment));
+    agent.train(1600);
+    std::array<double, 2> values{};
+    agent.value(std::array{0.0, 0.0}, std::array{0.6, -0.6}, values);
+    return values;
+  };
+  for (const double payment : {1.0, -1.0}) {
+    const auto [dying, living] = worths(true, payment);
+    EXPECT_NEAR(dying, 5 * payment, 0.4) << "payment / (1 - gamma)";
+    EXPECT_NEAR(living, 5 * payment, 0.4);
+    const auto [dead, alive] = worths(false, payment);
+    EXPECT_NEAR(dead, payment, 0.3) << "nothing beyond";
+    if (payment > 0)
+      EXPECT_GT(alive, dead + 1) << "without it payments make survivors";
+    else
+      EXPECT_LT(alive, dead - 0.5) << "and costs suicides";
+  }
+}
+
+// ---- SQIL ----
+
+TEST(Sqil, PaysHalfABatchOfDemonstrationsOneAndItsOwnNothing) {
+  const TemporaryFolder folder;
+  const ToyTask task{.max_steps = 4, .start = [](Rng&) { return 0.5; }, .action_limit = 2};
+  const auto env = make_toy(task);
+  const SqilConfig config{{.data = record(
+                               folder / "d.hdf5", task, [](double) { return 1.0; }, 8),
+                           .sac = {.batch = 10, .gamma = 0.9}}};
+  Sqil sqil(config, *env, 0, kCpu);
+  ReplayBuffer memory(4, 1, 1, 1, true);
+  const std::array own{-0.5}, reward{7.0};
+  const std::array chosen{-0.25f};
+  const std::array<std::uint8_t, 1> no{};
+  memory.add(own, chosen, {.final_obs = own, .reward = reward, .terminated = no, .truncated = no});
+  Rng rng(1);
+  const SacBatch batch = sqil.batch(memory, rng);
+  for (std::int64_t b = 0; b < 10; ++b) {
+    const bool shown = b < 5;
+    EXPECT_EQ(batch.observation[b][0].item<float>(), shown ? 0.5f : -0.5f);
+    EXPECT_EQ(batch.action[b].item<float>(), shown ? 0.5f : -0.25f) << "in half-boxes";
+    EXPECT_EQ(batch.reward[b].item<float>(), shown ? 1.0f : 0.0f);
+    EXPECT_EQ(batch.discount[b].item<float>(), 0.9f);
+  }
+}
+
+// ---- all of them ----
+
+LearningAgents learners(const std::string& data, const SacConfig& sac) {
+  LearningAgents configs;
+  LearningAgents::visit(configs, [&](const char*, auto& config, const char*) {
+    if constexpr (std::is_base_of_v<ImitationConfig, std::remove_reference_t<decltype(config)>>) {
+      config.data = data;
+      config.sac = sac;
+    }
+  });
+  return configs;
+}
+
+class Imitators : public ::testing::TestWithParam<const char*> {
+ protected:
+  std::unique_ptr<LearningAgent> make(const SacConfig& sac, VectorEnv& env, std::uint64_t seed = 0) const {
+    return make_learner(GetParam(), learners(data_, sac), env, seed, "cpu");
+  }
+  double imitated(const std::function<double(double)>& law) {
+    data_ = record(folder_ / "d.hdf5", point_task(4), law, 280);
+    const auto env = make_toy(point_task(4));
+    const auto agent = make(small(), *env);
+    agent->train(2000);
+    double sum = 0;
+    for (const EpisodeOutcome& outcome : evaluate_agent(*env, *agent, 128, 1))
+      sum += outcome.task_return / 128;
+    return sum;
+  }
+  const TemporaryFolder folder_;
+  std::string data_;
+};
+
+TEST_P(Imitators, BringAPointToRestAsShownAndNotAsShownAtRandom) {
+  const auto env = make_toy(point_task(4));
+  Law best(to_rest);
+  double optimum = 0;
+  for (const EpisodeOutcome& outcome : evaluate_agent(*env, best, 128, 1))
+    optimum += outcome.task_return / 128;
+  Rng rng(3);
+  EXPECT_GT(imitated(to_rest), optimum - 0.15) << "the optimum is " << optimum;
+  EXPECT_LT(imitated([&](double) { return rng.uniform(-1, 1); }), optimum - 0.3);
+}
+
+const SacConfig kShort{.hidden = {16, 8},
+                       .batch = 16,
+                       .updates_per_step = 0.5,
+                       .buffer = 300,
+                       .learning_starts = 40,
+                       .report_every = 80};
+
+TEST_P(Imitators, GoOnFromACheckpointToTheSameBytes) {
+  data_ = record(
+      folder_ / "d.hdf5", perilous(4), [](double) { return 0.5; }, 40);
+  const auto saved = [&](LearningAgent& agent) {
+    agent.save(folder_ / "agent.safetensors");
+    return read_file(folder_ / "agent.safetensors");
+  };
+  const auto env = make_toy(perilous(4)), other = make_toy(perilous(4));
+  const auto whole = make(kShort, *env, 5), resumed = make(kShort, *other, 5);
+  int reports = 0;
+  whole->train(480, [&](const TrainingMetrics&) {
+    if (++reports == 3) whole->save_checkpoint(folder_ / "checkpoint.safetensors");
+  });
+  resumed->load_checkpoint(folder_ / "checkpoint.safetensors");
+  EXPECT_EQ(resumed->env_steps(), 240);
+  resumed->train(480);
+  EXPECT_EQ(saved(*resumed), saved(*whole));
+  whole->train(80);
+  resumed->train(80);
+  EXPECT_EQ(saved(*resumed), saved(*whole));
+
+  // What it learned is a policy of SAC's, loaded as any.
+  const auto loaded = load_agent(folder_ / "agent.safetensors", *env, Streams(1));
+  std::vector<double> a(4), b(4);
+  resumed->act({.obs = std::array{-1.0, 0.0, 0.5, 1.0}}, a);
+  loaded->act({.obs = std::array{-1.0, 0.0, 0.5, 1.0}}, b);
+  EXPECT_EQ(a, b);
+
+  EXPECT_THROW(Sac(*other, kShort, 5).load_checkpoint(folder_ / "checkpoint.safetensors"), Error)
+      << "no imitator";
+}
+
+TEST_P(Imitators, EqualSeedsGiveEqualAgents) {
+  data_ = record(folder_ / "d.hdf5", point_task(4), to_rest, 40);
+  const auto actions_of = [&](std::uint64_t seed) {
+    const auto env = make_toy(point_task(4));
+    const auto agent = make(kShort, *env, seed);
+    agent->train(160);
+    std::vector<double> actions(3);
+    agent->act({.obs = std::array{-1.0, 0.0, 1.0}}, actions);
+    return actions;
+  };
+  EXPECT_EQ(actions_of(1), actions_of(1));
+  EXPECT_NE(actions_of(1), actions_of(2));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Imitators, ::testing::Values("sqil"));
+
+// ---- data that does not fit ----
+
+TEST(Demonstrations, AreTheFirstEpisodesAskedFor) {
+  const TemporaryFolder folder;
+  const std::string data = record(folder / "d.hdf5", point_task(1), to_rest, 28);
+  const EnvSpec& spec = make_toy(point_task(1))->spec();
+  EXPECT_EQ(remember_demonstrations(data, 0, spec, true).size(), 28u);
+  EXPECT_EQ(remember_demonstrations(data, 2, spec, true).size(), 14u);
+  EXPECT_THAT(message_of<Error>([&] { remember_demonstrations(data, 5, spec, true); }),
+              HasSubstr("d.hdf5: expected 5 episodes, found 4"));
+}
+
+TEST(Demonstrations, AreCheckedAndNamed) {
+  const TemporaryFolder folder;
+  const auto env = make_toy(point_task(1));
+  const auto message = [&](const SqilConfig& config, VectorEnv& of) {
+    return message_of<Error>([&] { make_learner(config, of, 0, "cpu"); });
+  };
+  EXPECT_EQ(message({}, *env), "data: imitation needs demonstrations");
+  EXPECT_THAT(message({{.data = (folder / "none.hdf5").string()}}, *env), HasSubstr("none.hdf5"));
+  const std::string data = record(folder / "d.hdf5", point_task(1), to_rest, 14);
+  const auto robot = make_vector("Hopper-v5", {.autoreset = "same_step"});
+  EXPECT_THAT(message({{.data = data}}, *robot),
+              HasSubstr("expected rows of Hopper-v5's 11 observations and 3 actions, found 1 and 1"));
+  EXPECT_THAT(message({{.data = data, .sac = {.n_step = 3}}}, *env), HasSubstr("n_step: expected 1"));
+  EXPECT_THAT(message({{.data = data, .sac = {.batch = 15}}}, *env),
+              HasSubstr("batch: expected an even number"));
+
+  Dataset::Columns columns{.observation_dim = 1,
+                           .action_dim = 1,
+                           .observations = {0, 0},
+                           .next_observations = {0, 0},
+                           .actions = {0, std::nanf("")},
+                           .rewards = {0, 0},
+                           .terminals = {0, 0},
+                           .timeouts = {0, 1},
+                           .infos = {}};
+  Dataset::from_columns(columns).write_d4rl(folder / "nan.hdf5");
+  EXPECT_THAT(message({{.data = (folder / "nan.hdf5").string()}}, *env),
+              HasSubstr("nan.hdf5: actions, row 1: expected finite numbers, found nan"));
+}
+
+TEST(Demonstrations, OfARobotThatFallsMustSayWhereItFell) {
+  const TemporaryFolder folder;
+  const auto env = make_vector("Hopper-v5", {.count = 2, .autoreset = "same_step"});
+  const auto agent = make_agent("random", {}, *env, Streams(Purpose::kController, 0));
+  const Dataset told = collect(*env, *agent, 400, {.behaviour = "random"}, folder / "told.hdf5");
+  EXPECT_EQ(remember_demonstrations(told.path().string(), 0, env->spec(), true).size(), 400u);
+  // The same recording, whose falls look like cuts.
+  Dataset::Columns columns;
+  columns.observation_dim = told.observation_dim();
+  columns.action_dim = told.action_dim();
+  const auto copy = [](auto& to, auto from) { to.assign(from.begin(), from.end()); };
+  copy(columns.observations, told.observations());
+  copy(columns.next_observations, told.next_observations());
+  copy(columns.actions, told.actions());
+  copy(columns.rewards, told.rewards());
+  columns.terminals.assign(told.size(), 0);
+  for (std::size_t i = 0; i < told.size(); ++i)
+    columns.timeouts.push_back(told.terminals()[i] || told.timeouts()[i]);
+  for (const char* name : {"qpos", "qvel"}) {
+    columns.infos.push_back({name, told.info_dim(name), {}});
+    copy(columns.infos.back().values, told.info(name));
+    copy(columns.infos.back().doubles, told.info_doubles(name));
+  }
+  Dataset::from_columns(columns, told.provenance()).write_d4rl(folder / "untold.hdf5");
+  EXPECT_THAT(message_of<Error>(
+                  [&] { remember_demonstrations((folder / "untold.hdf5").string(), 0, env->spec(), true); }),
+              HasSubstr("untold.hdf5: terminals: expected a mark on an episode's last row, which is a fall"));
+}
+
+}  // namespace
+}  // namespace diffreward
