@@ -43,6 +43,8 @@ struct LearningAgents {
   SacConfig sac;
   BcConfig bc;
   SqilConfig sqil;
+  GailConfig gail;
+  AirlConfig airl;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -50,6 +52,8 @@ struct LearningAgents {
     field("sac", self.sac, "soft actor-critic");
     field("bc", self.bc, "behaviour cloning: learns from a data set alone");
     field("sqil", self.sqil, "imitation by SAC: demonstrations are paid 1, the agent's own steps 0");
+    field("gail", self.gail, "imitation by SAC, paid -log(1 - D) by a discriminator that it trains");
+    field("airl", self.airl, "the same, paid log D - log(1 - D)");
   }
 };
 

@@ -30,31 +30,28 @@ void check_ends(const std::string& name, const Dataset& data) {
 
 }  // namespace
 
-Dataset open_demonstrations(const char* option, const std::string& data, const EnvSpec& env) {
-  require(!data.empty(), option, ": imitation needs demonstrations");
-  Dataset opened = Dataset::open(data);
-  if (opened.observation_dim() != env.observation.size() || opened.action_dim() != env.action.size())
-    throw Error(concat(data, ": expected rows of ", env.id, "'s ", env.observation.size(),
-                       " observations and ", env.action.size(), " actions, found ", opened.observation_dim(),
-                       " and ", opened.action_dim()));
-  return opened;
-}
-
-std::size_t demonstrated_rows(const std::string& name, const Dataset& data, std::int64_t episodes) {
+Demonstrations open_demonstrations(const char* option, const std::string& name, std::int64_t episodes,
+                                   const EnvSpec& env) {
+  require(!name.empty(), option, ": imitation needs demonstrations");
+  const Dataset data = Dataset::open(name);
+  const std::size_t obs = env.observation.size(), act = env.action.size();
+  if (data.observation_dim() != obs || data.action_dim() != act)
+    throw Error(concat(name, ": expected rows of ", env.id, "'s ", obs, " observations and ", act,
+                       " actions, found ", data.observation_dim(), " and ", data.action_dim()));
   const std::size_t there = data.episodes().size(), asked = static_cast<std::size_t>(episodes);
   if (there < std::max<std::size_t>(asked, 1))
     throw Error(concat(name, ": expected ", std::max<std::size_t>(asked, 1), " episodes, found ", there));
-  return data.episodes()[asked > 0 ? asked - 1 : there - 1].end;
+  const std::size_t rows = data.episodes()[asked > 0 ? asked - 1 : there - 1].end;
+  check_finite(name, "observations", data.observations(), rows, obs);
+  check_finite(name, "next_observations", data.next_observations(), rows, obs);
+  check_finite(name, "actions", data.actions(), rows, act);
+  return {data, rows};
 }
 
 ReplayBuffer remember_demonstrations(const std::string& name, std::int64_t episodes, const EnvSpec& env,
                                      bool absorbing) {
-  const Dataset data = open_demonstrations("data", name, env);
-  const std::size_t rows = demonstrated_rows(name, data, episodes), obs = env.observation.size(),
-                    act = env.action.size();
-  check_finite(name, "observations", data.observations(), rows, obs);
-  check_finite(name, "next_observations", data.next_observations(), rows, obs);
-  check_finite(name, "actions", data.actions(), rows, act);
+  const auto [data, rows] = open_demonstrations("data", name, episodes, env);
+  const std::size_t obs = data.observation_dim(), act = data.action_dim();
   if (absorbing) check_ends(name, data);
   const ActionScale scale(env.action);
   ReplayBuffer memory(static_cast<std::int64_t>(rows), 1, obs, act, absorbing);

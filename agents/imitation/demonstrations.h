@@ -10,17 +10,20 @@
 
 namespace diffreward {
 
-/// Opens a data set of `env`'s sizes. `option` is the setting that names it. Throws InvalidArgument where it is empty, and
-/// Error naming the data, what was expected and what was found, for other sizes.
-Dataset open_demonstrations(const char* option, const std::string& data, const EnvSpec& env);
+/// A data set and how many of its rows are used.
+struct Demonstrations {
+  Dataset data;
+  std::size_t rows;  // of the first episodes
+};
 
-/// How many rows the first `episodes` episodes have, or all of them for 0. Throws Error, naming the data, where there are
-/// fewer or none.
-std::size_t demonstrated_rows(const std::string& name, const Dataset& data, std::int64_t episodes);
+/// Opens a data set of `env`'s sizes, of which the first `episodes` episodes are used, or all for 0. `option` is the setting
+/// that names it. Throws InvalidArgument where it names none, and Error naming the data, what was expected and found for
+/// other sizes, fewer episodes and numbers that are not finite.
+Demonstrations open_demonstrations(const char* option, const std::string& data, std::int64_t episodes,
+                                   const EnvSpec& env);
 
-/// The first `episodes` episodes of a data set, or all of them for 0, with actions in half-boxes, clipped to the box, and
-/// paid 0. Throws as those above, and Error for numbers that are not finite and, with an absorbing state, falls that nothing
-/// marks as an end, where the recorded states tell of them (datasets/check.h).
+/// The same with actions in half-boxes, clipped to the box, and paid 0. Throws as above, and Error, with an absorbing state,
+/// for falls that nothing marks as an end, where the recorded states tell of them (datasets/check.h).
 ReplayBuffer remember_demonstrations(const std::string& data, std::int64_t episodes, const EnvSpec& env,
                                      bool absorbing);
 

@@ -4,6 +4,14 @@
 // SQIL (Reddy et al., "SQIL: imitation learning via reinforcement learning with sparse rewards", 2020, arXiv 1905.11108): half
 // of each batch are demonstrated transitions, paid 1, half the agent's own, paid 0.
 //
+// GAIL and AIRL (Ho and Ermon 2016; Fu et al. 2018), off-policy as discriminator-actor-critic (Kostrikov et al. 2019, arXiv
+// 1809.02925): before each update a discriminator D(s, a) is trained once to tell demonstrations from what is remembered,
+//
+//   minimise  -E_demonstrated log D - E_own log(1 - D) + penalty E (||d logit / d(s, a)|| - 1)^2
+//
+// the last between pairs of both (Gulrajani et al. 2017); what was drawn from the memory is then paid by it, never stored:
+// -log(1 - D) by GAIL, log D - log(1 - D) by AIRL.
+//
 // Episodes that the task ends go on in an absorbing state, of demonstrations as of the agent (agents/sac/replay_buffer.h), so
 // that payments of one sign make neither dying nor surviving good by themselves. Episodes that a time limit cut are
 // bootstrapped, as SAC's.
@@ -11,6 +19,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "agents/sac/sac.h"
 
@@ -36,10 +45,32 @@ struct ImitationConfig {
 
 struct SqilConfig : ImitationConfig {};
 
+struct AdversarialConfig : ImitationConfig {
+  std::vector<int> discriminator_hidden = {256, 256};  // tanh units
+  double discriminator_lr = 1e-3;                      // Adam
+  double penalty = 10;                                 // of the discriminator's gradient
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    ImitationConfig::visit(self, field);
+    field("discriminator_hidden", self.discriminator_hidden, "tanh units of the discriminator",
+          Bounds{1, 65536});
+    field("discriminator_lr", self.discriminator_lr, "learning rate of Adam, of the discriminator",
+          Bounds{0, 1});
+    field("penalty", self.penalty, "of the discriminator's gradient where its norm is not 1", Bounds{0, 1e6});
+  }
+};
+struct GailConfig : AdversarialConfig {};
+struct AirlConfig : AdversarialConfig {};
+
 // For the catalog. `env` is asked for its sizes, stepped and never for its reward. Throw InvalidArgument for settings that do
 // not fit, and Error, in one line that names the data, what was expected and what was found, for demonstrations of another
 // robot, numbers that are not finite, fewer episodes than asked for, and falls that nothing marks as an end.
 std::unique_ptr<Sac> make_learner(const SqilConfig& config, VectorEnv& env, std::uint64_t seed,
+                                  const std::string& device);
+std::unique_ptr<Sac> make_learner(const GailConfig& config, VectorEnv& env, std::uint64_t seed,
+                                  const std::string& device);
+std::unique_ptr<Sac> make_learner(const AirlConfig& config, VectorEnv& env, std::uint64_t seed,
                                   const std::string& device);
 
 std::unique_ptr<LearningAgent> load_agent(const ImitationConfig& of, const std::filesystem::path& path,

@@ -2,6 +2,7 @@
 
 #include "agents/device.h"
 #include "agents/imitation/imitator_torch.h"
+#include "agents/numbers_torch.h"
 
 namespace diffreward {
 namespace {
@@ -38,32 +39,22 @@ Imitator::Imitator(const char* name, const ImitationConfig& config, Json setting
           config.sac.n_step);
 }
 
+void Imitator::require_halves() const {
+  require(config_.batch % 2 == 0, "batch: expected an even number, half of it demonstrated, got ",
+          config_.batch);
+}
+
 SacBatch Imitator::halves(const ReplayBuffer& memory, Rng& rng) const {
   const std::int64_t half = config_.batch / 2;
   const SacBatch shown = demonstrated(rng, half);
   return joined(shown, draw_transitions(memory, rng, half, config_, device_));
 }
 
-void Imitator::note(std::initializer_list<std::pair<const char*, torch::Tensor>> numbers) {
-  const torch::NoGradGuard no_grad;
-  for (const auto& [name, number] : numbers) {
-    auto& [sum, count] = sums_[name];
-    sum = count++ > 0 ? sum + number : number.detach();
-  }
-}
-
-void Imitator::tell(std::map<std::string, double>& details) {
-  for (const auto& [name, sum] : sums_)
-    details[name] = sum.first.item<double>() / static_cast<double>(sum.second);
-  sums_.clear();
-}
-
 // ---- SQIL ----
 
 Sqil::Sqil(const SqilConfig& config, VectorEnv& env, std::uint64_t, const torch::Device& device)
     : Imitator("sqil", config, to_json(config), env, device) {
-  require(config.sac.batch % 2 == 0, "batch: expected an even number, half of it demonstrated, got ",
-          config.sac.batch);
+  require_halves();
 }
 
 SacBatch Sqil::batch(const ReplayBuffer& memory, Rng& rng) {
@@ -73,11 +64,56 @@ SacBatch Sqil::batch(const ReplayBuffer& memory, Rng& rng) {
   return batch;
 }
 
+// ---- GAIL and AIRL ----
+
+Adversarial::Adversarial(const char* name, const AdversarialConfig& config, VectorEnv& env,
+                         std::uint64_t seed, const torch::Device& device)
+    : Imitator(name, config, to_json(config), env, device),
+      lr_(config.discriminator_lr),
+      penalty_(config.penalty),
+      discriminator_(static_cast<std::int64_t>(env.spec().observation.size() + env.spec().action.size()) +
+                         (config.absorbing ? 1 : 0),
+                     config.discriminator_hidden, Streams(Purpose::kAgentWeights, seed)[2], device) {}
+
+void Adversarial::train(const torch::Tensor& shown, const torch::Tensor& own, Rng& rng) {
+  const std::int64_t n = own.size(0);
+  const torch::Tensor logit = discriminator_.logit(torch::cat({shown, own}));
+  torch::Tensor loss = cross_entropy(logit.narrow(0, 0, n), logit.narrow(0, n, n));
+  means_.add({{"discriminator_loss", loss}});
+  if (penalty_ > 0) {
+    const torch::Tensor share = torch::empty({n, 1});
+    for (float& x : numbers(share)) x = static_cast<float>(rng.uniform());
+    loss = loss + penalty_ * discriminator_.penalty(torch::lerp(own, shown, share.to(device_)));
+  }
+  loss.backward();
+  discriminator_.step(lr_);
+}
+
+SacBatch Adversarial::batch(const ReplayBuffer& memory, Rng& rng) {
+  const auto rows = [](const SacBatch& of) { return torch::cat({of.observation, of.action}, 1); };
+  SacBatch own = SacObjective::batch(memory, rng);
+  train(rows(demonstrated(rng, config_.batch)), rows(own), rng);
+  const torch::NoGradGuard no_grad;
+  own.reward = pay(discriminator_.logit(rows(own)));
+  means_.add({{"paid", own.reward.mean()}});
+  return own;
+}
+
 // ---- for the catalog ----
 
 std::unique_ptr<Sac> make_learner(const SqilConfig& config, VectorEnv& env, std::uint64_t seed,
                                   const std::string& device) {
   return make_imitator<Sqil>(config, env, seed, device);
+}
+
+std::unique_ptr<Sac> make_learner(const GailConfig& config, VectorEnv& env, std::uint64_t seed,
+                                  const std::string& device) {
+  return make_imitator<Gail>(config, env, seed, device);
+}
+
+std::unique_ptr<Sac> make_learner(const AirlConfig& config, VectorEnv& env, std::uint64_t seed,
+                                  const std::string& device) {
+  return make_imitator<Airl>(config, env, seed, device);
 }
 
 std::unique_ptr<LearningAgent> load_agent(const ImitationConfig&, const std::filesystem::path& path,

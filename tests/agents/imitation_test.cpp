@@ -150,7 +150,7 @@ TEST(AbsorbingState, MakesNeitherDyingNorSurvivingGoodByItself) {
   const auto worths = [&](bool absorbing, double payment) {
     const auto env = make_toy(perilous(4));
     Sac agent(*env, config, 0, "cpu", std::make_unique<Flat>(config, absorbing, payment));
-    agent.train(1600);
+    agent.train(1000);
     std::array<double, 2> values{};
     agent.value(std::array{0.0, 0.0}, std::array{0.6, -0.6}, values);
     return values;
@@ -194,6 +194,88 @@ TEST(Sqil, PaysHalfABatchOfDemonstrationsOneAndItsOwnNothing) {
   }
 }
 
+// ---- discriminators ----
+
+/// Rows of the numbers 0, 1 and 2 as unit vectors, so many of each.
+torch::Tensor counted(std::array<int, 3> counts) {
+  std::vector<torch::Tensor> rows;
+  for (std::int64_t k = 0; k < 3; ++k)
+    for (int i = 0; i < counts[std::size_t(k)]; ++i) rows.push_back(torch::eye(3)[k]);
+  return torch::stack(rows);
+}
+
+TEST(Discriminator, TellsTheLogarithmOfTheRatioAtItsOptimum) {
+  const torch::Tensor shown = counted({5, 3, 2}), own = counted({1, 3, 6});
+  Discriminator discriminator(3, {16, 16}, Seed(1), kCpu);
+  for (int k = 0; k < 500; ++k) {
+    cross_entropy(discriminator.logit(shown), discriminator.logit(own)).backward();
+    discriminator.step(0.01);
+  }
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor logit = discriminator.logit(torch::eye(3));
+  EXPECT_NEAR(logit[0].item<double>(), std::log(5.0), 0.02);
+  EXPECT_NEAR(logit[1].item<double>(), 0, 0.02);
+  EXPECT_NEAR(logit[2].item<double>(), std::log(1 / 3.0), 0.02);
+}
+
+TEST(Discriminator, PenaltyIsWhatAutogradMakesOfIt) {
+  torch::manual_seed(1);
+  for (const std::vector<int>& hidden : {std::vector<int>{8, 6}, std::vector<int>{5}, std::vector<int>{}}) {
+    Discriminator discriminator(4, hidden, Seed(2), kCpu);
+    const torch::Tensor x = torch::randn({7, 4}).set_requires_grad(true);
+    const auto gradients = [&](const torch::Tensor& loss) {
+      for (const auto& [name, parameter] : discriminator.parameters().named()) parameter.grad().zero_();
+      loss.backward();
+      std::vector<torch::Tensor> out;
+      for (const auto& [name, parameter] : discriminator.parameters().named())
+        out.push_back(parameter.grad().flatten().clone());
+      return torch::cat(out);
+    };
+    const torch::Tensor slope =
+        torch::autograd::grad({discriminator.logit(x).sum()}, {x}, {}, true, /*create_graph=*/true)[0];
+    EXPECT_TRUE(torch::allclose(slope, discriminator.gradient(x), 1e-5, 1e-6));
+    const torch::Tensor expected = (slope.norm(2, 1) - 1).square().mean();
+    EXPECT_NEAR(discriminator.penalty(x).item<double>(), expected.item<double>(), 1e-6);
+    EXPECT_TRUE(torch::allclose(gradients(expected), gradients(discriminator.penalty(x)), 1e-4, 1e-6));
+  }
+}
+
+TEST(Adversarial, PaysByThePresentDiscriminatorAndStoresNothing) {
+  const TemporaryFolder folder;
+  const ToyTask task{.max_steps = 4, .start = [](Rng&) { return 0.5; }};
+  const auto env = make_toy(task);
+  const std::string data = record(
+      folder / "d.hdf5", task, [](double) { return 1.0; }, 8);
+  Gail gail({{{.data = data, .sac = {.batch = 16}}}}, *env, 0, kCpu);
+  Airl airl({{{.data = data, .sac = {.batch = 16}}}}, *env, 0, kCpu);
+  ReplayBuffer memory(4, 1, 1, 1, true);
+  const std::array own{-0.5}, reward{7.0};
+  const std::array chosen{-0.25f};
+  const std::array<std::uint8_t, 1> no{};
+  memory.add(own, chosen, {.final_obs = own, .reward = reward, .terminated = no, .truncated = no});
+  const std::vector<float> before = memory.rows();
+  Rng rng(1);
+  for (Adversarial* each : std::initializer_list<Adversarial*>{&gail, &airl}) {
+    float first = 0, last = 0;
+    for (int k = 0; k < 30; ++k) {
+      const SacBatch batch = each->batch(memory, rng);
+      EXPECT_TRUE((batch.observation.select(1, 0) == -0.5).all().item<bool>()) << "its own alone";
+      const torch::NoGradGuard no_grad;
+      const torch::Tensor d =
+          each->discriminator().logit(torch::cat({batch.observation, batch.action}, 1)).sigmoid();
+      const torch::Tensor paid = each == &gail ? -(1 - d).log() : d.log() - (1 - d).log();
+      EXPECT_TRUE(torch::allclose(batch.reward, paid, 1e-4, 1e-5));
+      last = batch.reward[0].item<float>();
+      if (k == 0) first = last;
+    }
+    EXPECT_LT(last, first - 0.1f) << "what is told from demonstrations is paid less";
+    std::map<std::string, double> details;
+    each->tell(details);
+    EXPECT_EQ(details.count("paid") + details.count("discriminator_loss"), 2u);
+  }
+  EXPECT_EQ(memory.rows(), before);
+}
+
 // ---- all of them ----
 
 LearningAgents learners(const std::string& data, const SacConfig& sac) {
@@ -202,6 +284,11 @@ LearningAgents learners(const std::string& data, const SacConfig& sac) {
     if constexpr (std::is_base_of_v<ImitationConfig, std::remove_reference_t<decltype(config)>>) {
       config.data = data;
       config.sac = sac;
+    }
+    if constexpr (std::is_base_of_v<AdversarialConfig, std::remove_reference_t<decltype(config)>>) {
+      config.discriminator_hidden = {32};
+      config.discriminator_lr = 1e-2;
+      config.penalty = 1;
     }
   });
   return configs;
@@ -212,11 +299,11 @@ class Imitators : public ::testing::TestWithParam<const char*> {
   std::unique_ptr<LearningAgent> make(const SacConfig& sac, VectorEnv& env, std::uint64_t seed = 0) const {
     return make_learner(GetParam(), learners(data_, sac), env, seed, "cpu");
   }
-  double imitated(const std::function<double(double)>& law) {
+  double imitated(const std::function<double(double)>& law, std::int64_t steps) {
     data_ = record(folder_ / "d.hdf5", point_task(4), law, 280);
     const auto env = make_toy(point_task(4));
     const auto agent = make(small(), *env);
-    agent->train(2000);
+    agent->train(steps);
     double sum = 0;
     for (const EpisodeOutcome& outcome : evaluate_agent(*env, *agent, 128, 1))
       sum += outcome.task_return / 128;
@@ -233,8 +320,26 @@ TEST_P(Imitators, BringAPointToRestAsShownAndNotAsShownAtRandom) {
   for (const EpisodeOutcome& outcome : evaluate_agent(*env, best, 128, 1))
     optimum += outcome.task_return / 128;
   Rng rng(3);
-  EXPECT_GT(imitated(to_rest), optimum - 0.15) << "the optimum is " << optimum;
-  EXPECT_LT(imitated([&](double) { return rng.uniform(-1, 1); }), optimum - 0.3);
+  EXPECT_GT(imitated(to_rest, 1200), optimum - 0.15) << "the optimum is " << optimum;
+  EXPECT_LT(imitated([&](double) { return rng.uniform(-1, 1); }, 800), optimum - 0.3);
+}
+
+TEST_P(Imitators, DieAndSurviveAsShown) {
+  SacConfig config = small();
+  config.report_every = 100;
+  for (const double action : {0.5, -0.5}) {
+    data_ = record(
+        folder_ / "d.hdf5", perilous(4), [&](double) { return action; }, 64);
+    const auto env = make_toy(perilous(4));
+    const auto agent = make(config, *env);
+    double sum = 0;  // of a while: a discriminator and who is paid by it go round their equilibrium
+    agent->train(800, [&](const TrainingMetrics&) {
+      std::vector<double> chosen(1);
+      agent->act({.obs = std::array{0.0}}, chosen);
+      sum += chosen[0];
+    });
+    EXPECT_GT(sum / 8 * action, 0.05) << "shown " << action << ", found " << sum / 8;
+  }
 }
 
 const SacConfig kShort{.hidden = {16, 8},
@@ -242,6 +347,7 @@ const SacConfig kShort{.hidden = {16, 8},
                        .updates_per_step = 0.5,
                        .buffer = 300,
                        .learning_starts = 40,
+                       .learn_temperature = false,
                        .report_every = 80};
 
 TEST_P(Imitators, GoOnFromACheckpointToTheSameBytes) {
@@ -290,7 +396,8 @@ TEST_P(Imitators, EqualSeedsGiveEqualAgents) {
   EXPECT_NE(actions_of(1), actions_of(2));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Imitators, ::testing::Values("sqil"));
+INSTANTIATE_TEST_SUITE_P(All, Imitators, ::testing::Values("sqil", "gail", "airl"),
+                         [](const auto& of) { return std::string(of.param); });
 
 // ---- data that does not fit ----
 
