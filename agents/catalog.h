@@ -45,6 +45,7 @@ struct LearningAgents {
   SqilConfig sqil;
   GailConfig gail;
   AirlConfig airl;
+  IqLearnConfig iq_learn{{.sac = {.temperature = 0.01, .learn_temperature = false}}};
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -54,6 +55,7 @@ struct LearningAgents {
     field("sqil", self.sqil, "imitation by SAC: demonstrations are paid 1, the agent's own steps 0");
     field("gail", self.gail, "imitation by SAC, paid -log(1 - D) by a discriminator that it trains");
     field("airl", self.airl, "the same, paid log D - log(1 - D)");
+    field("iq_learn", self.iq_learn, "imitation by SAC whose critics are the reward");
   }
 };
 

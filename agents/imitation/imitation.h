@@ -12,6 +12,14 @@
 // the last between pairs of both (Gulrajani et al. 2017); what was drawn from the memory is then paid by it, never stored:
 // -log(1 - D) by GAIL, log D - log(1 - D) by AIRL.
 //
+// IQ-Learn (Garg et al., "IQ-Learn: inverse soft-Q learning for imitation", 2021, arXiv 2106.12142): the critics are the
+// reward, r = Q(s, a) - gamma V(s') with V = Q(s, a') - alpha log pi(a'|s), a' ~ pi, and half of each batch is demonstrated:
+//
+//   critics  minimise  -E_demonstrated r + E_both [V(s) - gamma V(s')] + E_both r^2 / (4 chi)
+//
+// with V(s') of the followers. The second term is the loss "value" of the authors' code; their "v0" is (1 - gamma)
+// E_demonstrated V(s), which takes every demonstrated state for an initial one. The temperature is fixed.
+//
 // Episodes that the task ends go on in an absorbing state, of demonstrations as of the agent (agents/sac/replay_buffer.h), so
 // that payments of one sign make neither dying nor surviving good by themselves. Episodes that a time limit cut are
 // bootstrapped, as SAC's.
@@ -63,6 +71,22 @@ struct AdversarialConfig : ImitationConfig {
 struct GailConfig : AdversarialConfig {};
 struct AirlConfig : AdversarialConfig {};
 
+/// The authors' settings on robots: a temperature of 0.01, a slow policy.
+struct IqLearnConfig : ImitationConfig {
+  std::string loss = "value";
+  double chi = 0.5;        // weight of demonstrations against the square of the reward
+  double actor_lr = 3e-5;  // Adam, of the policy
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    ImitationConfig::visit(self, field);
+    field("loss", self.loss, "how the value of states is drawn", Choices{"value", "v0"});
+    field("chi", self.chi, "divisor of the squared reward, 4 chi; large ones let rewards grow",
+          Bounds{1e-6, 1e6});
+    field("actor_lr", self.actor_lr, "learning rate of the policy's Adam", Bounds{0, 1});
+  }
+};
+
 // For the catalog. `env` is asked for its sizes, stepped and never for its reward. Throw InvalidArgument for settings that do
 // not fit, and Error, in one line that names the data, what was expected and what was found, for demonstrations of another
 // robot, numbers that are not finite, fewer episodes than asked for, and falls that nothing marks as an end.
@@ -71,6 +95,8 @@ std::unique_ptr<Sac> make_learner(const SqilConfig& config, VectorEnv& env, std:
 std::unique_ptr<Sac> make_learner(const GailConfig& config, VectorEnv& env, std::uint64_t seed,
                                   const std::string& device);
 std::unique_ptr<Sac> make_learner(const AirlConfig& config, VectorEnv& env, std::uint64_t seed,
+                                  const std::string& device);
+std::unique_ptr<Sac> make_learner(const IqLearnConfig& config, VectorEnv& env, std::uint64_t seed,
                                   const std::string& device);
 
 std::unique_ptr<LearningAgent> load_agent(const ImitationConfig& of, const std::filesystem::path& path,

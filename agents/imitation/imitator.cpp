@@ -99,6 +99,38 @@ SacBatch Adversarial::batch(const ReplayBuffer& memory, Rng& rng) {
   return own;
 }
 
+// ---- IQ-Learn ----
+
+torch::Tensor iq_learn_loss(const torch::Tensor& value, const torch::Tensor& state_value,
+                            const torch::Tensor& next, std::int64_t shown, const IqLearnConfig& config) {
+  const torch::Tensor reward = value - next;
+  const torch::Tensor states = config.loss == "value"
+                                   ? (state_value - next).mean()
+                                   : (1 - config.sac.gamma) * state_value.narrow(0, 0, shown).mean();
+  return states - reward.narrow(1, 0, shown).mean() + reward.square().mean() / (4 * config.chi);
+}
+
+IqLearn::IqLearn(const IqLearnConfig& config, VectorEnv& env, std::uint64_t, const torch::Device& device)
+    : Imitator("iq_learn", config, to_json(config), env, device), iq_learn_(config) {
+  require_halves();
+  require(!config.sac.learn_temperature, "learn_temperature: IQ-Learn's is fixed");
+  require(config.sac.actor_every == 1,
+          "actor_every: expected 1, since each of IQ-Learn's updates asks the policy, got ",
+          config.sac.actor_every);
+}
+
+torch::Tensor IqLearn::critic_loss(const SacStep& step) {
+  const torch::Tensor value =
+      step.critic.values(step.batch.observation, step.own.action.detach(), true).amin(0) -
+      step.temperature * step.own.log_probability.detach();
+  const torch::Tensor next = step.batch.discount * step.next_value;
+  const std::int64_t shown = config_.batch / 2;
+  const torch::Tensor reward = (step.value.detach() - next).mean(0);
+  means_.add({{"reward_demonstrated", reward.narrow(0, 0, shown).mean()},
+              {"reward_own", reward.narrow(0, shown, shown).mean()}});
+  return iq_learn_loss(step.value, value, next, shown, iq_learn_);
+}
+
 // ---- for the catalog ----
 
 std::unique_ptr<Sac> make_learner(const SqilConfig& config, VectorEnv& env, std::uint64_t seed,
@@ -114,6 +146,11 @@ std::unique_ptr<Sac> make_learner(const GailConfig& config, VectorEnv& env, std:
 std::unique_ptr<Sac> make_learner(const AirlConfig& config, VectorEnv& env, std::uint64_t seed,
                                   const std::string& device) {
   return make_imitator<Airl>(config, env, seed, device);
+}
+
+std::unique_ptr<Sac> make_learner(const IqLearnConfig& config, VectorEnv& env, std::uint64_t seed,
+                                  const std::string& device) {
+  return make_imitator<IqLearn>(config, env, seed, device);
 }
 
 std::unique_ptr<LearningAgent> load_agent(const ImitationConfig&, const std::filesystem::path& path,

@@ -86,4 +86,20 @@ class Airl final : public Adversarial {
   torch::Tensor pay(const torch::Tensor& logit) const override { return logit; }
 };
 
+/// The critics' loss of IQ-Learn, []. value: Q_k(s, a) [k, n], of which the first `shown` rows are demonstrated;
+/// state_value: V(s) [n]; next: gamma V(s') [n].
+torch::Tensor iq_learn_loss(const torch::Tensor& value, const torch::Tensor& state_value,
+                            const torch::Tensor& next, std::int64_t shown, const IqLearnConfig& config);
+
+class IqLearn final : public Imitator {
+ public:
+  IqLearn(const IqLearnConfig& config, VectorEnv& env, std::uint64_t seed, const torch::Device& device);
+  double actor_lr() const override { return iq_learn_.actor_lr; }
+  SacBatch batch(const ReplayBuffer& memory, Rng& rng) override { return halves(memory, rng); }
+  torch::Tensor critic_loss(const SacStep& step) override;
+
+ private:
+  IqLearnConfig iq_learn_;
+};
+
 }  // namespace diffreward

@@ -276,6 +276,52 @@ TEST(Adversarial, PaysByThePresentDiscriminatorAndStoresNothing) {
   EXPECT_EQ(memory.rows(), before);
 }
 
+// ---- IQ-Learn ----
+
+TEST(IqLearn, RecoversTheRewardOfAChainOfTwoStates) {
+  // Action a leads to state a. The stationary point of the loss in r is r = 2 chi (shown - own) / both, where own is how often
+  // the soft policy of Q visits (s, a) from where the loss lets it start, and both the mean of the two halves of the batch.
+  const torch::Tensor states = torch::tensor({0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1}),
+                      actions = torch::tensor({0, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1});
+  const torch::Tensor pairs = torch::one_hot(states * 2 + actions, 4).to(torch::kFloat64);  // [16, 4]
+  const torch::Tensor shown = pairs.narrow(0, 0, 8).mean(0), both = pairs.mean(0);          // [4]
+  IqLearnConfig config;
+  config.sac.gamma = 0.8;
+  for (const char* loss : {"value", "v0"}) {
+    config.loss = loss;
+    torch::Tensor table = torch::zeros({2, 2}, torch::kFloat64).set_requires_grad(true);
+    torch::optim::LBFGS optimizer({table}, torch::optim::LBFGSOptions(1)
+                                               .max_iter(200)
+                                               .tolerance_grad(1e-10)
+                                               .tolerance_change(1e-14)
+                                               .line_search_fn("strong_wolfe"));
+    optimizer.step([&] {
+      optimizer.zero_grad();
+      const torch::Tensor soft = table.logsumexp(1);  // at a temperature of 1
+      const torch::Tensor result =
+          iq_learn_loss(table.flatten().index_select(0, states * 2 + actions).unsqueeze(0),
+                        soft.index_select(0, states), 0.8 * soft.index_select(0, actions), 8, config);
+      result.backward();
+      return result;
+    });
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor soft = table.logsumexp(1), policy = table.softmax(1);  // [2], [2, 2]
+    const torch::Tensor begin = std::string(loss) == "v0"
+                                    ? shown.view({2, 2}).sum(1) * 0.2
+                                    : both.view({2, 2}).sum(1) - 0.8 * both.view({2, 2}).sum(0);
+    // How often states are visited: visits = begin + gamma visits policy.
+    const torch::Tensor visits =
+        torch::linalg_solve(torch::eye(2, torch::kFloat64) - 0.8 * policy.t(), begin, true);
+    const torch::Tensor own = (visits.unsqueeze(1) * policy).flatten();
+    const torch::Tensor reward = (table - 0.8 * soft.unsqueeze(0)).flatten();
+    EXPECT_TRUE(torch::allclose(reward, 2 * config.chi * (shown - own) / both, 0, 1e-5))
+        << loss << "\n"
+        << reward << "\n"
+        << 2 * config.chi * (shown - own) / both;
+    EXPECT_GT(policy[0][1].item<double>(), 0.55) << "what was shown more often";
+  }
+}
+
 // ---- all of them ----
 
 LearningAgents learners(const std::string& data, const SacConfig& sac) {
@@ -290,6 +336,8 @@ LearningAgents learners(const std::string& data, const SacConfig& sac) {
       config.discriminator_lr = 1e-2;
       config.penalty = 1;
     }
+    if constexpr (std::is_same_v<IqLearnConfig, std::remove_reference_t<decltype(config)>>)
+      config.actor_lr = sac.lr;
   });
   return configs;
 }
@@ -396,7 +444,7 @@ TEST_P(Imitators, EqualSeedsGiveEqualAgents) {
   EXPECT_NE(actions_of(1), actions_of(2));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Imitators, ::testing::Values("sqil", "gail", "airl"),
+INSTANTIATE_TEST_SUITE_P(All, Imitators, ::testing::Values("sqil", "gail", "airl", "iq_learn"),
                          [](const auto& of) { return std::string(of.param); });
 
 // ---- data that does not fit ----
