@@ -12,6 +12,7 @@
 
 #include "agents/agent.h"
 #include "agents/bc/bc.h"
+#include "agents/imitation/dwbc.h"
 #include "agents/imitation/imitation.h"
 #include "agents/planner.h"
 #include "agents/ppo/ppo.h"
@@ -46,6 +47,7 @@ struct LearningAgents {
   GailConfig gail;
   AirlConfig airl;
   IqLearnConfig iq_learn{{.sac = {.temperature = 0.01, .learn_temperature = false}}};
+  DwbcConfig dwbc;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -56,6 +58,8 @@ struct LearningAgents {
     field("gail", self.gail, "imitation by SAC, paid -log(1 - D) by a discriminator that it trains");
     field("airl", self.airl, "the same, paid log D - log(1 - D)");
     field("iq_learn", self.iq_learn, "imitation by SAC whose critics are the reward");
+    field("dwbc", self.dwbc,
+          "behaviour cloning of an expert and of what is like it in other data, from data alone");
   }
 };
 

@@ -11,6 +11,7 @@
 
 #include "agents/catalog.h"
 #include "agents/device.h"
+#include "agents/imitation/dwbc_torch.h"
 #include "agents/imitation/imitator_torch.h"
 #include "agents/numbers_torch.h"
 #include "core/file.h"
@@ -446,6 +447,124 @@ TEST_P(Imitators, EqualSeedsGiveEqualAgents) {
 
 INSTANTIATE_TEST_SUITE_P(All, Imitators, ::testing::Values("sqil", "gail", "airl", "iq_learn"),
                          [](const auto& of) { return std::string(of.param); });
+
+// ---- DWBC ----
+
+TEST(Dwbc, DiscriminatorTellsThePriorTimesTheRatio) {
+  // Three rows with these shares; the minimum is d = eta p_expert / p_others.
+  const torch::Tensor expert = torch::tensor({0.5, 0.3, 0.2}, torch::kFloat64),
+                      others = torch::tensor({0.4, 0.3, 0.3}, torch::kFloat64);
+  torch::Tensor logit = torch::zeros({3}, torch::kFloat64).set_requires_grad(true);
+  const auto rows = [](const torch::Tensor& shares) {
+    return torch::repeat_interleave(torch::arange(3), (shares * 10).round().to(torch::kLong));
+  };
+  torch::optim::LBFGS optimizer(
+      {logit}, torch::optim::LBFGSOptions(1).max_iter(100).tolerance_grad(1e-10).tolerance_change(1e-14));
+  optimizer.step([&] {
+    optimizer.zero_grad();
+    const torch::Tensor d = logit.sigmoid();
+    const torch::Tensor loss =
+        dwbc_discriminator_loss(d.index_select(0, rows(expert)), d.index_select(0, rows(others)), 0.5);
+    loss.backward();
+    return loss;
+  });
+  EXPECT_TRUE(torch::allclose(logit.sigmoid(), 0.5 * expert / others, 0, 1e-6)) << logit.sigmoid();
+}
+
+TEST(Dwbc, WeighsRowsByWhatTheDiscriminatorSays) {
+  const torch::Tensor d = torch::tensor({0.1, 0.49, 0.5, 0.9});
+  const DwbcWeights weights = dwbc_weights(d, d, 7.5, 0.5);
+  EXPECT_TRUE(torch::allclose(weights.others, torch::tensor({0.0, 0.0, 1.0, 9.0})));
+  EXPECT_NEAR(weights.expert[2].item<double>(), 6.5 - 2, 1e-6);
+  EXPECT_NEAR(weights.expert[3].item<double>(), 6.5 - 0.5 / 0.09, 1e-5) << "positive everywhere";
+}
+
+class Weighted : public ::testing::Test {
+ protected:
+  /// Two instances of four go to rest, two away from it.
+  std::string mixed() const {
+    return record(
+        folder_ / "mixed.hdf5", point_task(4),
+        [k = 0](double x) mutable { return k++ % 4 < 2 ? to_rest(x) : -to_rest(x); }, 1120);
+  }
+  std::string expert(std::function<double(double)> law) const {
+    return record(folder_ / "expert.hdf5", point_task(1), std::move(law), 70);
+  }
+  static double earned(Agent& agent) {
+    const auto env = make_toy(point_task(4));
+    double sum = 0;
+    for (const EpisodeOutcome& outcome : evaluate_agent(*env, agent, 128, 1))
+      sum += outcome.task_return / 128;
+    return sum;
+  }
+  DwbcConfig config(const std::string& expert_data) const {
+    DwbcConfig config{.expert_data = expert_data, .discriminator_hidden = {32}, .discriminator_lr = 3e-3};
+    config.bc.data = mixed();
+    config.bc.hidden = {32};
+    config.bc.batch = 64;
+    config.bc.lr = 3e-3;
+    return config;
+  }
+  double cloned(const std::string& expert_data) const {
+    const auto env = make_toy(point_task(4));
+    const auto agent = make_learner(config(expert_data), *env, 0, "cpu");
+    agent->train(1200);
+    return earned(*agent);
+  }
+  const TemporaryFolder folder_;
+};
+
+TEST_F(Weighted, ClonesOfMixedDataWhatIsLikeTheExperts) {
+  const auto env = make_toy(point_task(4));
+  Law best(to_rest);
+  const double optimum = earned(best);
+  EXPECT_GT(cloned(expert(to_rest)), optimum - 0.1) << "the optimum is " << optimum;
+  EXPECT_LT(cloned(expert([](double x) { return -to_rest(x); })), optimum - 1) << "an expert in the opposite";
+  Bc plain(*env, {.data = mixed(), .hidden = {32}, .batch = 64, .lr = 3e-3});
+  plain.train(600);
+  EXPECT_LT(earned(plain), optimum - 0.3) << "all of it";
+}
+
+TEST_F(Weighted, GoesOnFromACheckpointToTheSameBytes) {
+  DwbcConfig settings = config(expert(to_rest));
+  settings.bc.report_every = 20;
+  const auto saved = [&](Bc& agent) {
+    agent.save(folder_ / "agent.safetensors");
+    return read_file(folder_ / "agent.safetensors");
+  };
+  const auto env = make_toy(point_task(4));
+  const auto whole = make_learner(settings, *env, 5, "cpu"), resumed = make_learner(settings, *env, 5, "cpu");
+  int reports = 0;
+  std::map<std::string, double> details;
+  whole->train(100, [&](const TrainingMetrics& metrics) {
+    details = metrics.details;
+    if (++reports == 2) whole->save_checkpoint(folder_ / "checkpoint.safetensors");
+  });
+  EXPECT_EQ(details.count("discriminator_loss") + details.count("data_cloned") + details.count("loss"), 3u);
+  resumed->load_checkpoint(folder_ / "checkpoint.safetensors");
+  EXPECT_EQ(resumed->env_steps(), 40);
+  resumed->train(100);
+  EXPECT_EQ(saved(*resumed), saved(*whole));
+  // What it learned is a clone, loaded as any.
+  const auto loaded = load_agent(folder_ / "agent.safetensors", *env, Streams(1));
+  EXPECT_EQ(earned(*loaded), earned(*whole));
+  EXPECT_THROW(make_learner(settings, *env, 6, "cpu")->load_checkpoint(folder_ / "checkpoint.safetensors"),
+               Error);
+}
+
+TEST_F(Weighted, NamesWhatIsMissing) {
+  const auto env = make_toy(point_task(1));
+  const auto message = [&](const DwbcConfig& settings) {
+    return message_of<Error>([&] { make_learner(settings, *env, 0, "cpu"); });
+  };
+  EXPECT_EQ(message({}), "expert_data: imitation needs demonstrations");
+  DwbcConfig settings = config(expert(to_rest));
+  settings.episodes = 11;
+  EXPECT_THAT(message(settings), HasSubstr("expert.hdf5: expected 11 episodes, found 10"));
+  settings.episodes = 1;
+  settings.bc.data = "";
+  EXPECT_THAT(message(settings), HasSubstr("data: behaviour cloning needs a data set"));
+}
 
 // ---- data that does not fit ----
 
