@@ -55,7 +55,8 @@ struct LearningAgents {
     field("sac", self.sac, "soft actor-critic");
     field("bc", self.bc, "behaviour cloning: learns from a data set alone");
     field("sqil", self.sqil, "imitation by SAC: demonstrations are paid 1, the agent's own steps 0");
-    field("gail", self.gail, "imitation by SAC, paid -log(1 - D) by a discriminator that it trains");
+    field("gail", self.gail,
+          "imitation by SAC: paid -log(1 - D), where D tells demonstrations from its own steps");
     field("airl", self.airl, "the same, paid log D - log(1 - D)");
     field("iq_learn", self.iq_learn, "imitation by SAC whose critics are the reward");
     field("dwbc", self.dwbc,

@@ -71,7 +71,8 @@ struct AdversarialConfig : ImitationConfig {
 struct GailConfig : AdversarialConfig {};
 struct AirlConfig : AdversarialConfig {};
 
-/// The authors' settings on robots: a temperature of 0.01, a slow policy.
+/// The authors' settings on robots have a temperature of 0.01 and a slow policy. `sac` must have learn_temperature = false, as
+/// LearningAgents gives it.
 struct IqLearnConfig : ImitationConfig {
   std::string loss = "value";
   double chi = 0.5;        // weight of demonstrations against the square of the reward
