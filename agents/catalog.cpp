@@ -63,7 +63,7 @@ std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& 
   std::unique_ptr<LearningAgent> policy;
   const LearningAgents defaults;
   LearningAgents::visit(defaults, [&](const char*, const auto& config, const char*) {
-    if (kind == kind_of(config)) policy = load_agent(config, path, env, device);
+    if (policy == nullptr && kind == kind_of(config)) policy = load_agent(config, path, env, device);
   });
   if (policy != nullptr) {
     if (acting.stochastic) policy->act_stochastically(streams);
@@ -72,7 +72,8 @@ std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& 
   if (kind != DiffusionModel::kKind) {
     std::string expected = DiffusionModel::kKind;
     LearningAgents::visit(defaults, [&](const char*, const auto& config, const char*) {
-      expected = concat(kind_of(config), ", ", expected);
+      if (expected.find(kind_of(config)) == std::string::npos)
+        expected = concat(kind_of(config), ", ", expected);
     });
     throw Error(
         concat(path.string(), ": metadata 'kind': expected one of ", expected, ", found '", kind, "'"));

@@ -2,7 +2,7 @@
 //
 // An agent is a config and, in its header, the functions that make it from one: make_agent() where it acts by a rule;
 // make_learner(), load_agent() and kind_of() (what its files say they are) where it learns. A line here makes it an
-// agent of the command line, of jobs and of Python.
+// agent of the command line, of jobs and of Python. Of those whose files are of one kind the first one loads them.
 #pragma once
 
 #include <filesystem>
@@ -12,6 +12,8 @@
 
 #include "agents/agent.h"
 #include "agents/bc/bc.h"
+#include "agents/imitation/dwbc.h"
+#include "agents/imitation/imitation.h"
 #include "agents/planner.h"
 #include "agents/ppo/ppo.h"
 #include "agents/sac/sac.h"
@@ -41,12 +43,24 @@ struct LearningAgents {
   PpoConfig ppo{.action_repeat = 4};
   SacConfig sac;
   BcConfig bc;
+  SqilConfig sqil;
+  GailConfig gail;
+  AirlConfig airl;
+  IqLearnConfig iq_learn{{.sac = {.temperature = 0.01, .learn_temperature = false}}};
+  DwbcConfig dwbc;
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("ppo", self.ppo, "proximal policy optimisation");
     field("sac", self.sac, "soft actor-critic");
     field("bc", self.bc, "behaviour cloning: learns from a data set alone");
+    field("sqil", self.sqil, "imitation by SAC: demonstrations are paid 1, the agent's own steps 0");
+    field("gail", self.gail,
+          "imitation by SAC: paid -log(1 - D), where D tells demonstrations from its own steps");
+    field("airl", self.airl, "the same, paid log D - log(1 - D)");
+    field("iq_learn", self.iq_learn, "imitation by SAC whose critics are the reward");
+    field("dwbc", self.dwbc,
+          "behaviour cloning of an expert and of what is like it in other data, from data alone");
   }
 };
 

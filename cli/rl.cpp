@@ -242,7 +242,9 @@ StageSpec stage_of(const RlConfig& config) {
       inputs.push_back(file);
     }
   inputs.push_back({"reward", config.reward, "reward.safetensors"});
-  if (config.algorithm == "bc") inputs.push_back({"bc.data", config.learners.bc.data, "data"});
+  for (const FieldInfo& field : fields(config.learners))  // data, expert_data
+    if (field.name.starts_with(config.algorithm + ".") && field.name.ends_with("data"))
+      inputs.push_back({field.name, field.value.get<std::string>(), "data"});
   return {.command = "rl",
           .config = to_json(config),
           .folder = config.run.out,

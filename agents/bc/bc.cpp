@@ -9,16 +9,12 @@
 #include <optional>
 #include <utility>
 
-#include "agents/action_scale.h"
-#include "agents/agent_file_torch.h"
+#include "agents/bc/bc_torch.h"
 #include "agents/device.h"
 #include "agents/gaussian_draw.h"
-#include "agents/nets/mlp_torch.h"
 #include "agents/nets/optimizer_torch.h"
 #include "agents/numbers_torch.h"
 #include "core/interrupt.h"
-#include "datasets/dataset.h"
-#include "datasets/normalizer.h"
 #include "datasets/windows.h"
 
 namespace diffreward {
@@ -31,27 +27,41 @@ const double kLogRootTwoPi = 0.5 * std::log(2 * std::numbers::pi);
 
 }  // namespace
 
-/// Mean and deviation of actions in half-boxes.
-struct BcPolicy {
-  BcPolicy(const BcConfig& config, std::int64_t obs_dim, std::int64_t act_dim, Parameters of)
-      : parameters(std::move(of)),
-        mlp(parameters, "mean", {int(obs_dim), config.hidden, int(act_dim)}),
-        log_std(parameters.constant("log_std", {act_dim}, -0.5)) {
-    parameters.finish();
-  }
-  torch::Tensor mean(const torch::Tensor& observation) const { return mlp(observation)[0].tanh(); }
-  torch::Tensor bounded_log_std() const { return log_std.clamp(-5, 2); }
-  /// -log pi(a|s), mean over rows.
-  torch::Tensor loss(const torch::Tensor& observation, const torch::Tensor& action) const {
-    const torch::Tensor deviation = bounded_log_std();
-    return ((action - mean(observation)) * (-deviation).exp()).square().sum(1).mean() * 0.5 +
-           deviation.sum() + kLogRootTwoPi * static_cast<double>(action.size(1));
-  }
+BcPolicy::BcPolicy(const BcConfig& config, std::int64_t obs_dim, std::int64_t act_dim, Parameters of)
+    : parameters(std::move(of)),
+      mlp(parameters, "mean", {int(obs_dim), config.hidden, int(act_dim)}),
+      log_std(parameters.constant("log_std", {act_dim}, -0.5)) {
+  parameters.finish();
+}
 
-  Parameters parameters;
-  Mlp mlp;
-  torch::Tensor log_std;  // [act_dim]
-};
+torch::Tensor BcPolicy::costs(const torch::Tensor& observation, const torch::Tensor& action) const {
+  const torch::Tensor deviation = bounded_log_std();
+  return ((action - mean(observation)) * (-deviation).exp()).square() * 0.5 + deviation + kLogRootTwoPi;
+}
+
+std::pair<torch::Tensor, torch::Tensor> BcUnits::rows(const Dataset& data,
+                                                      std::span<const std::size_t> rows) const {
+  const std::size_t obs_dim = data.observation_dim(), act_dim = data.action_dim();
+  const auto n = static_cast<std::int64_t>(rows.size());
+  const torch::Tensor observation = torch::empty({n, static_cast<std::int64_t>(obs_dim)}),
+                      action = torch::empty({n, static_cast<std::int64_t>(act_dim)});
+  float *to_observation = observation.data_ptr<float>(), *to_action = action.data_ptr<float>();
+  const auto observations = data.observations(), actions = data.actions();
+  for (const std::size_t row : rows) {
+    to_observation = std::copy_n(observations.begin() + static_cast<std::ptrdiff_t>(row * obs_dim), obs_dim,
+                                 to_observation);
+    for (std::size_t j = 0; j < act_dim; ++j)
+      *to_action++ = static_cast<float>(scale.from_task(
+          j, std::clamp(double{actions[row * act_dim + j]}, scale.box.low[j], scale.box.high[j])));
+  }
+  normalizer.normalize(numbers(observation), numbers(observation));
+  return {observation.to(device), action.to(device)};
+}
+
+torch::Tensor BcObjective::loss(const BcPolicy& policy, const BcUnits&, const torch::Tensor& observation,
+                                const torch::Tensor& action, Rng&) {
+  return policy.costs(observation, action).sum(1).mean();
+}
 
 /// The recorded rows, and where training stands.
 struct BcTraining {
@@ -85,35 +95,35 @@ struct BcTraining {
 
 struct Bc::Impl {
   Impl(VectorEnv& vector_env, const BcConfig& bc_config, std::uint64_t of_seed, Normalizer of,
-       Parameters from, const torch::Device& on)
+       Parameters from, const torch::Device& on, std::unique_ptr<BcObjective> aim)
       : env(vector_env),
         config(bc_config),
         seed(of_seed),
         obs_dim(env.spec().observation.size()),
         act_dim(env.spec().action.size()),
-        scale(env.spec().action),
-        device(on),
-        normalizer(std::move(of)),
+        units{std::move(of), ActionScale(env.spec().action), on},
         policy(config, static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim),
-               std::move(from)) {}
+               std::move(from)),
+        objective(std::move(aim)) {}
 
-  /// Observations and actions of these rows, in model units.
-  std::pair<torch::Tensor, torch::Tensor> rows_of(std::span<const std::size_t> rows) const;
   double held_out_loss();
 
   VectorEnv& env;
   BcConfig config;
   std::uint64_t seed;
   std::size_t obs_dim, act_dim;
-  ActionScale scale;
-  torch::Device device;
-  Normalizer normalizer;
+  BcUnits units;
   BcPolicy policy;
+  std::unique_ptr<BcObjective> objective;
   std::optional<BcTraining> training;
   std::int64_t updates = 0;
 };
 
 Bc::Bc(VectorEnv& env, const BcConfig& config, std::uint64_t seed, const std::string& device)
+    : Bc(env, config, seed, device, std::make_unique<BcObjective>()) {}
+
+Bc::Bc(VectorEnv& env, const BcConfig& config, std::uint64_t seed, const std::string& device,
+       std::unique_ptr<BcObjective> objective)
     : LearningAgent(env.size()) {
   validate(config);
   check_device(device);
@@ -125,9 +135,9 @@ Bc::Bc(VectorEnv& env, const BcConfig& config, std::uint64_t seed, const std::st
                        " observations and ", spec.action.size(), " actions, found ", data.observation_dim(),
                        " and ", data.action_dim()));
   const torch::Device on(device);
-  impl_ = std::make_unique<Impl>(env, config, seed,
-                                 Normalizer::fit("gaussian", data.observations(), data.observation_dim()),
-                                 Parameters(Streams(Purpose::kAgentWeights, seed)[0], on), on);
+  impl_ = std::make_unique<Impl>(
+      env, config, seed, Normalizer::fit("gaussian", data.observations(), data.observation_dim()),
+      Parameters(Streams(Purpose::kAgentWeights, seed)[0], on), on, std::move(objective));
   Normalizer::fit("gaussian", data.actions(), data.action_dim());  // refuses what is not finite
   impl_->training.emplace(config, data, seed, impl_->policy);
 }
@@ -144,23 +154,6 @@ std::int64_t Bc::env_steps() const {
 
 // ---- training ----
 
-std::pair<torch::Tensor, torch::Tensor> Bc::Impl::rows_of(std::span<const std::size_t> rows) const {
-  const auto n = static_cast<std::int64_t>(rows.size());
-  const torch::Tensor observation = torch::empty({n, static_cast<std::int64_t>(obs_dim)}),
-                      action = torch::empty({n, static_cast<std::int64_t>(act_dim)});
-  float *to_observation = observation.data_ptr<float>(), *to_action = action.data_ptr<float>();
-  const auto observations = training->data.observations(), actions = training->data.actions();
-  for (const std::size_t row : rows) {
-    to_observation = std::copy_n(observations.begin() + static_cast<std::ptrdiff_t>(row * obs_dim), obs_dim,
-                                 to_observation);
-    for (std::size_t j = 0; j < act_dim; ++j)
-      *to_action++ = static_cast<float>(scale.from_task(
-          j, std::clamp(double{actions[row * act_dim + j]}, scale.box.low[j], scale.box.high[j])));
-  }
-  normalizer.normalize(numbers(observation), numbers(observation));
-  return {observation.to(device), action.to(device)};
-}
-
 double Bc::Impl::held_out_loss() {
   const BcTraining& t = *training;
   if (t.held_out.empty()) return std::nan("");
@@ -169,8 +162,8 @@ double Bc::Impl::held_out_loss() {
   const std::size_t stride = t.held_out.size() / static_cast<std::size_t>(kHeldOutRows) + 1;
   for (std::size_t k = 0; k < t.held_out.size(); k += stride) rows.push_back(t.held_out[k]);
   const torch::InferenceMode inference;
-  const auto [observation, action] = rows_of(rows);
-  return policy.loss(observation, action).item<double>();
+  const auto [observation, action] = units.rows(t.data, rows);
+  return policy.costs(observation, action).sum(1).mean().item<double>();
 }
 
 void Bc::train(std::int64_t updates, const std::function<void(const TrainingMetrics&)>& report) {
@@ -186,8 +179,8 @@ void Bc::train(std::int64_t updates, const std::function<void(const TrainingMetr
   while (m.updates < end) {
     check_interrupt();
     for (std::size_t& row : rows) row = t.train[t.batch_rng.below(t.train.size())];
-    const auto [observation, action] = m.rows_of(rows);
-    const torch::Tensor loss = m.policy.loss(observation, action);
+    const auto [observation, action] = m.units.rows(t.data, rows);
+    const torch::Tensor loss = m.objective->loss(m.policy, m.units, observation, action, t.batch_rng);
     loss.backward();
     t.optimizer.step(adam, 0);
     loss_sum += loss.item<double>();
@@ -195,8 +188,10 @@ void Bc::train(std::int64_t updates, const std::function<void(const TrainingMetr
     if (++m.updates % m.config.report_every != 0 && m.updates < end) continue;
     TrainingMetrics metrics{.env_steps = m.updates, .episode_return = std::nan("")};
     metrics.details["loss"] = loss_sum / static_cast<double>(count);
+    m.objective->tell(metrics.details);
     if (!std::isfinite(loss_sum))
-      throw Error(concat("BC on ", m.env.spec().id, ": loss is not finite after ", m.updates, " updates"));
+      throw Error(concat(m.objective->name(), " on ", m.env.spec().id, ": loss is not finite after ",
+                         m.updates, " updates"));
     const double held_out = m.held_out_loss();
     if (std::isfinite(held_out)) metrics.details["held_out_loss"] = held_out;
     if (!(held_out >= t.best_loss)) {  // also where nothing is held out
@@ -216,16 +211,16 @@ void Bc::act(const StepView& view, std::span<double> out) {
   const std::size_t count = begin_act(view, out, m.obs_dim, m.act_dim);
   const torch::InferenceMode inference;
   const torch::Tensor observation = floats(view.obs, count);
-  m.normalizer.normalize(numbers(observation), numbers(observation));
-  const torch::Tensor mean = m.policy.mean(observation.to(m.device)).to(torch::kCPU).contiguous(),
+  m.units.normalizer.normalize(numbers(observation), numbers(observation));
+  const torch::Tensor mean = m.policy.mean(observation.to(m.units.device)).to(torch::kCPU).contiguous(),
                       log_std = m.policy.bounded_log_std().to(torch::kCPU);
   const std::span<const float> deviations(log_std.const_data_ptr<float>(), m.act_dim);
   std::vector<double> action(m.act_dim);
-  const double box = m.scale.log_volume();
+  const double box = m.units.scale.log_volume();
   for (std::size_t i = 0; i < count; ++i) {
     std::copy_n(mean.const_data_ptr<float>() + i * m.act_dim, m.act_dim, action.begin());
     if (noise_) log_probabilities_[i] = draw_gaussian(action, deviations, (*noise_)[i]) - box;
-    for (std::size_t j = 0; j < m.act_dim; ++j) out[i * m.act_dim + j] = m.scale.to_task(j, action[j]);
+    for (std::size_t j = 0; j < m.act_dim; ++j) out[i * m.act_dim + j] = m.units.scale.to_task(j, action[j]);
   }
 }
 
@@ -247,7 +242,7 @@ Normalizer read_normalizer(const AgentFile& file, std::size_t obs_dim) {
 
 void Bc::save(const std::filesystem::path& path) const {
   const Impl& m = *impl_;
-  NamedTensors tensors = normalizer_tensors(m.normalizer);
+  NamedTensors tensors = normalizer_tensors(m.units.normalizer);
   // Parameters lie in the flat vector in their order; the best weights do, too.
   std::int64_t at = 0;
   for (const auto& [name, parameter] : m.policy.parameters.named()) {
@@ -268,7 +263,8 @@ std::unique_ptr<Bc> Bc::load(const std::filesystem::path& path, VectorEnv& env, 
   check_device(device);
   const torch::Device on(device);
   auto impl = std::make_unique<Impl>(env, config, seed, read_normalizer(file, env.spec().observation.size()),
-                                     Parameters(file.tensors(), path, kPolicy, on), on);
+                                     Parameters(file.tensors(), path, kPolicy, on), on,
+                                     std::make_unique<BcObjective>());
   impl->updates = updates;
   return std::unique_ptr<Bc>(new Bc(std::move(impl)));
 }
@@ -280,15 +276,15 @@ void Bc::save_checkpoint(const std::filesystem::path& path) const {
   NamedTensors tensors = t.optimizer.state();
   tensors["best"] = t.best;
   const bool judged = std::isfinite(t.best_loss);
-  save_agent(path, kCheckpoint, m.env.spec(), to_json(m.config),
-             {{"seed", m.seed},
-              {"updates", m.updates},
-              {"call_begin", t.call_begin},
-              {"optimizer_steps", t.optimizer.steps()},
-              {"judged", judged},
-              {"best_loss", judged ? t.best_loss : 0.0},
-              {"batch_rng", t.batch_rng.state()}},
-             std::move(tensors));
+  Json progress = {{"seed", m.seed},
+                   {"updates", m.updates},
+                   {"call_begin", t.call_begin},
+                   {"optimizer_steps", t.optimizer.steps()},
+                   {"judged", judged},
+                   {"best_loss", judged ? t.best_loss : 0.0},
+                   {"batch_rng", t.batch_rng.state()}};
+  m.objective->save(tensors, progress);
+  save_agent(path, kCheckpoint, m.env.spec(), m.objective->settings(m.config), progress, std::move(tensors));
 }
 
 void Bc::load_checkpoint(const std::filesystem::path& path) {
@@ -296,7 +292,7 @@ void Bc::load_checkpoint(const std::filesystem::path& path) {
   if (!m.training) throw Error("load_checkpoint: expected an agent made from data, found a saved policy");
   BcTraining& t = *m.training;
   const AgentFile file(path, kCheckpoint, m.env.spec());
-  file.require_settings(to_json(m.config), m.seed);
+  file.require_settings(m.objective->settings(m.config), m.seed);
   const auto steps = file.progress([&](const Json& json) {
     m.updates = member<std::int64_t>(json, "updates");
     t.call_begin = member<std::int64_t>(json, "call_begin");
@@ -306,6 +302,7 @@ void Bc::load_checkpoint(const std::filesystem::path& path) {
   });
   t.optimizer.restore(file.tensors(), steps, path);
   file.read("best", t.best);
+  m.objective->load(file);
   t.resumed = true;
 }
 

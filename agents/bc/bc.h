@@ -42,15 +42,20 @@ struct BcConfig {
   }
 };
 
+class BcObjective;  // bc_torch.h
+
 class Bc final : public LearningAgent {
  public:
   static constexpr const char* kKind = "diffreward.bc.1";  // of its files
   /// The env must outlive the agent. Throws Error naming the data where its sizes are not the environment's.
   Bc(VectorEnv& env, const BcConfig& config, std::uint64_t seed = 0, const std::string& device = "cpu");
+  /// One that minimises something else (agents/imitation/dwbc.h).
+  Bc(VectorEnv& env, const BcConfig& config, std::uint64_t seed, const std::string& device,
+     std::unique_ptr<BcObjective> objective);
   ~Bc() override;
 
   /// `updates` more updates; they stand where others count environment steps. Details of metrics: loss and held_out_loss,
-  /// nats per action in half-boxes.
+  /// nats per action in half-boxes; and the objective's.
   void train(std::int64_t updates, const std::function<void(const TrainingMetrics&)>& report = {}) override;
   /// The policy's mean, or a draw from it, clipped to the box. Reads observations.
   void act(const StepView& view, std::span<double> actions) override;

@@ -18,12 +18,13 @@ double physical_memory() {
 }  // namespace
 
 ReplayBuffer::ReplayBuffer(std::int64_t capacity, std::size_t instances, std::size_t obs_dim,
-                           std::size_t act_dim)
+                           std::size_t act_dim, bool absorbing)
     : n_(instances),
       obs_dim_(obs_dim),
       act_dim_(act_dim),
       width_(2 * obs_dim + act_dim + 3),
-      slots_(std::max<std::size_t>(1, static_cast<std::size_t>(capacity) / instances)) {
+      slots_(std::max<std::size_t>(1, static_cast<std::size_t>(capacity) / instances)),
+      absorbing_(absorbing) {
   const double row = double(width_) * sizeof(float), most = physical_memory() / row;
   require(double(slots_) * double(n_) <= most, "buffer: expected at most ", std::int64_t(most),
           " transitions of ", row, " bytes in this machine's memory, got ", capacity);
@@ -57,6 +58,15 @@ void ReplayBuffer::add(std::span<const double> obs, std::span<const float> actio
   filled_ = std::min(filled_ + 1, slots_);
 }
 
+void ReplayBuffer::show(const float* observation, std::span<float> to, std::size_t b) const {
+  float* out = to.data() + b * observation_width();
+  if (observation != nullptr)
+    out = std::copy_n(observation, obs_dim_, out);
+  else
+    out = std::fill_n(out, obs_dim_, 0.0f);
+  if (absorbing_) *out = observation != nullptr ? 0.0f : 1.0f;
+}
+
 void ReplayBuffer::sample(Rng& rng, int n_step, double gamma, const ReplayBatch& batch) const {
   require(filled_ > 0, "sample: expected transitions, found none");
   const std::size_t oldest = filled_ < slots_ ? 0 : head_;
@@ -64,7 +74,7 @@ void ReplayBuffer::sample(Rng& rng, int n_step, double gamma, const ReplayBatch&
     const std::uint64_t drawn = rng.below(filled_ * n_);
     const std::size_t age = drawn / n_, i = drawn % n_;  // steps after the oldest
     const float* first = row((oldest + age) % slots_, i);
-    std::copy_n(first, obs_dim_, batch.observation.data() + b * obs_dim_);
+    show(first, batch.observation, b);
     std::copy_n(first + obs_dim_, act_dim_, batch.action.data() + b * act_dim_);
     const float* at = first;
     double total = 0, discount = 1;
@@ -75,9 +85,17 @@ void ReplayBuffer::sample(Rng& rng, int n_step, double gamma, const ReplayBatch&
       if (k + 1 == n_step || told[2] != 0 || age + std::size_t(k) + 1 == filled_) break;
       at = row((oldest + age + std::size_t(k) + 1) % slots_, i);
     }
+    const bool terminated = at[width_ - 2] != 0, absorbed = terminated && absorbing_;
     batch.reward[b] = static_cast<float>(total);
-    batch.discount[b] = at[width_ - 2] != 0 ? 0.0f : static_cast<float>(discount);
-    std::copy_n(at + obs_dim_ + act_dim_, obs_dim_, batch.next_observation.data() + b * obs_dim_);
+    batch.discount[b] = terminated && !absorbing_ ? 0.0f : static_cast<float>(discount);
+    show(absorbed ? nullptr : at + obs_dim_ + act_dim_, batch.next_observation, b);
+    if (!absorbed || b + 1 == batch.reward.size()) continue;
+    ++b;  // the absorbing state's own transition
+    show(nullptr, batch.observation, b);
+    std::fill_n(batch.action.data() + b * act_dim_, act_dim_, 0.0f);
+    batch.reward[b] = 0.0f;
+    batch.discount[b] = static_cast<float>(gamma);
+    show(nullptr, batch.next_observation, b);
   }
 }
 

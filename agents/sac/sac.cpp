@@ -13,6 +13,15 @@
 #include "core/interrupt.h"
 
 namespace diffreward {
+namespace {
+
+/// 1, and 0 in the absorbing state: [n], of what the critics observe.
+torch::Tensor acts_in(const torch::Tensor& observation) {
+  return 1 - observation.select(1, -1);
+}
+
+}  // namespace
+
 // ---- made of ----
 
 SacActor::SacActor(const SacConfig& config, std::int64_t obs_dim, std::int64_t act_dim, Parameters of)
@@ -29,21 +38,21 @@ SacCritic::SacCritic(const SacConfig& config, std::int64_t obs_dim, std::int64_t
       nets(parameters, "critic", {int(obs_dim + act_dim), config.hidden, 1, config.layer_norm}, 2) {}
 
 SacTraining::SacTraining(const SacConfig& config, std::uint64_t seed, std::size_t n, std::size_t obs_dim,
-                         std::size_t act_dim, SacActor& actor, const torch::Device& device)
-    : critic(config, static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim),
-             Streams(Purpose::kAgentWeights, seed)[1], device),
-      target(config, static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim),
-             Streams(Purpose::kAgentWeights, seed)[1], device),
+                         std::size_t act_dim, bool absorbing, SacActor& actor, const torch::Device& device)
+    : critic(config, static_cast<std::int64_t>(obs_dim) + (absorbing ? 1 : 0),
+             static_cast<std::int64_t>(act_dim), Streams(Purpose::kAgentWeights, seed)[1], device),
+      target(config, static_cast<std::int64_t>(obs_dim) + (absorbing ? 1 : 0),
+             static_cast<std::int64_t>(act_dim), Streams(Purpose::kAgentWeights, seed)[1], device),
       critic_optimizer(critic.parameters, &target.parameters),
       actor_optimizer(actor.parameters),
-      buffer(config.buffer, n, obs_dim, act_dim),
+      buffer(config.buffer, n, obs_dim, act_dim, absorbing),
       action_rng(Streams(Purpose::kActions, seed)[0]),
       batch_rng(Streams(Purpose::kMinibatches, seed)[0]),
       noise_rng(Streams(Purpose::kMinibatches, seed)[1]),
       episode_return(n) {}
 
 Sac::Impl::Impl(VectorEnv& vector_env, const SacConfig& sac_config, std::uint64_t of_seed, Parameters from,
-                const torch::Device& on)
+                const torch::Device& on, std::unique_ptr<SacObjective> aim)
     : env(vector_env),
       config(sac_config),
       seed(of_seed),
@@ -53,6 +62,7 @@ Sac::Impl::Impl(VectorEnv& vector_env, const SacConfig& sac_config, std::uint64_
       scale(env.spec().action),
       device(on),
       actor(config, static_cast<std::int64_t>(obs_dim), static_cast<std::int64_t>(act_dim), std::move(from)),
+      objective(std::move(aim)),
       actions(n * act_dim),
       chosen(n * act_dim) {
   const EnvSpec& spec = env.spec();
@@ -60,18 +70,20 @@ Sac::Impl::Impl(VectorEnv& vector_env, const SacConfig& sac_config, std::uint64_
   for (std::size_t j = 0; j < act_dim; ++j)
     require(std::isfinite(spec.action.low[j]) && std::isfinite(spec.action.high[j]), spec.id,
             ": SAC needs bounded actions, number ", j, " is not");
-  const auto batch = static_cast<std::int64_t>(config.batch), obs = static_cast<std::int64_t>(obs_dim);
-  on_cpu = {torch::empty({batch, obs}), torch::empty({batch, static_cast<std::int64_t>(act_dim)}),
-            torch::empty({batch}), torch::empty({batch}), torch::empty({batch, obs})};
 }
 
 Sac::Sac(VectorEnv& env, const SacConfig& config, std::uint64_t seed, const std::string& device)
+    : Sac(env, config, seed, device, nullptr) {}
+
+Sac::Sac(VectorEnv& env, const SacConfig& config, std::uint64_t seed, const std::string& device,
+         std::unique_ptr<SacObjective> objective)
     : LearningAgent(env.size()) {
   validate(config);
   check_device(device);
   const torch::Device on(device);
-  impl_ =
-      std::make_unique<Impl>(env, config, seed, Parameters(Streams(Purpose::kAgentWeights, seed)[0], on), on);
+  if (!objective) objective = std::make_unique<SacObjective>(config, on);
+  impl_ = std::make_unique<Impl>(env, config, seed, Parameters(Streams(Purpose::kAgentWeights, seed)[0], on),
+                                 on, std::move(objective));
 }
 
 Sac::Sac(std::unique_ptr<Impl> impl) : LearningAgent(impl->env.size()), impl_(std::move(impl)) {}
@@ -81,11 +93,39 @@ const SacConfig& Sac::config() const {
   return impl_->config;
 }
 
+// ---- what is learned ----
+
+SacBatch draw_transitions(const ReplayBuffer& from, Rng& rng, std::int64_t rows, const SacConfig& config,
+                          const torch::Device& device) {
+  const auto width = static_cast<std::int64_t>(from.observation_width()),
+             act = static_cast<std::int64_t>(from.action_width());
+  const SacBatch drawn{torch::empty({rows, width}), torch::empty({rows, act}), torch::empty({rows}),
+                       torch::empty({rows}), torch::empty({rows, width})};
+  from.sample(rng, config.n_step, config.gamma,
+              {numbers(drawn.observation), numbers(drawn.action), numbers(drawn.reward),
+               numbers(drawn.discount), numbers(drawn.next_observation)});
+  return {drawn.observation.to(device), drawn.action.to(device), drawn.reward.to(device),
+          drawn.discount.to(device), drawn.next_observation.to(device)};
+}
+
+SacBatch SacObjective::batch(const ReplayBuffer& memory, Rng& rng) {
+  return draw_transitions(memory, rng, config_.batch, config_, device_);
+}
+
+torch::Tensor SacObjective::critic_loss(const SacStep& step) {
+  const torch::Tensor target = step.batch.reward + step.batch.discount * step.next_value;
+  return (step.value - target).square().sum(0).mean() * 0.5;
+}
+
 // ---- training ----
+
+SacTraining& Sac::Impl::begin_training() {
+  return training.emplace(config, seed, n, obs_dim, act_dim, objective->absorbing(), actor, device);
+}
 
 void Sac::train(std::int64_t env_steps, const std::function<void(const TrainingMetrics&)>& report) {
   Impl& m = *impl_;
-  if (!m.training) m.training.emplace(m.config, m.seed, m.n, m.obs_dim, m.act_dim, m.actor, m.device);
+  if (!m.training) m.begin_training();
   if (!std::exchange(m.resumed, false)) {
     m.env.reset(Streams(Purpose::kTraining, m.seed, static_cast<std::uint64_t>(m.calls++)));
     m.call_begin = m.env_steps;
@@ -142,7 +182,8 @@ void Sac::Impl::step(TrainingMetrics& metrics) {
   } catch (const InvalidArgument&) {
     throw;
   } catch (const Error& error) {
-    throw Error(concat("SAC on ", env.spec().id, ": ", error.what(), ", after ", env_steps, " steps"));
+    throw Error(concat(objective->name(), " on ", env.spec().id, ": ", error.what(), ", after ", env_steps,
+                       " steps"));
   }
   for (std::size_t i = 0; i < n; ++i) {
     metrics.reward += after.reward[i];
@@ -156,39 +197,40 @@ void Sac::Impl::step(TrainingMetrics& metrics) {
   steps += static_cast<std::int64_t>(n);
 }
 
-SacBatch Sac::Impl::draw_batch() {
-  training->buffer.sample(training->batch_rng, config.n_step, config.gamma,
-                          {numbers(on_cpu.observation), numbers(on_cpu.action), numbers(on_cpu.reward),
-                           numbers(on_cpu.discount), numbers(on_cpu.next_observation)});
-  return {on_cpu.observation.to(device), on_cpu.action.to(device), on_cpu.reward.to(device),
-          on_cpu.discount.to(device), on_cpu.next_observation.to(device)};
+SquashedGaussian::Draw Sac::Impl::choose(const torch::Tensor& observation, const torch::Tensor& noise) const {
+  const auto draw = SquashedGaussian::draw(
+      actor.policy(observation.narrow(1, 0, static_cast<std::int64_t>(obs_dim))), noise);
+  if (!objective->absorbing()) return draw;
+  const torch::Tensor acting = acts_in(observation);
+  return {draw.action * acting.unsqueeze(1), draw.log_probability * acting};
 }
 
 /// One step of the critics and, every so often, of policy and temperature.
 void Sac::Impl::update() {
   SacTraining& t = *training;
-  const OptimizerSettings adam{
+  OptimizerSettings adam{
       .lr = config.lr, .weight_decay = 0, .ema = 1 - config.tau, .gradient_clip = 0, .young_ema = false};
-  const SacBatch batch = draw_batch();
+  const SacBatch batch = objective->batch(t.buffer, t.batch_rng);
   const bool acts = t.updates++ % config.actor_every == 0;
   const torch::Tensor temperature = actor.log_temperature.detach().exp();
   const torch::Tensor next_noise = noise(config.batch),
                       own_noise = acts ? noise(config.batch) : torch::Tensor();
   // What depends on no other: a thread for the target, one for what is learned.
-  torch::Tensor target, value;
+  torch::Tensor next_value, value;
   SquashedGaussian::Draw own;
   parallel_each(2, [&](std::size_t task) {
     const torch::AutoGradMode graph(task == 1);
     if (task == 0) {
-      const auto next = SquashedGaussian::draw(actor.policy(batch.next_observation), next_noise);
+      const auto next = choose(batch.next_observation, next_noise);
       const torch::Tensor worth = t.target.values(batch.next_observation, next.action, false).amin(0);
-      target = batch.reward + batch.discount * (worth - temperature * next.log_probability);
+      next_value = worth - temperature * next.log_probability;
     } else {
       value = t.critic.values(batch.observation, batch.action, true);
-      if (acts) own = SquashedGaussian::draw(actor.policy(batch.observation), own_noise);
+      if (acts) own = choose(batch.observation, own_noise);
     }
   });
-  const torch::Tensor critic_loss = (value - target).square().sum(0).mean() * 0.5;
+  const torch::Tensor critic_loss =
+      objective->critic_loss({batch, t.critic, value, next_value, own, temperature});
   critic_loss.backward();
   t.critic_optimizer.step(adam, 0);
   {
@@ -203,8 +245,10 @@ void Sac::Impl::update() {
   const torch::Tensor actor_loss = (temperature * own.log_probability - worth).mean();
   actor_loss.backward();
   const torch::NoGradGuard no_grad;
-  const torch::Tensor entropy = -own.log_probability.mean();
+  torch::Tensor entropy = -own.log_probability.mean();
+  if (objective->absorbing()) entropy = entropy / acts_in(batch.observation).mean();  // of who has a choice
   if (config.learn_temperature) actor.log_temperature.mutable_grad() += entropy - target_entropy();
+  adam.lr = objective->actor_lr();
   t.actor_optimizer.step(adam, 0);
   const torch::Tensor seen = torch::stack({actor_loss, entropy});
   sums.actor = sums.actor.defined() ? sums.actor + seen : seen;
@@ -228,9 +272,11 @@ void Sac::Impl::report(TrainingMetrics& metrics) {
   tell(sums.critic, sums.critic_updates, {"critic_loss", "q"});
   tell(sums.actor, sums.actor_updates, {"actor_loss", "entropy"});
   if (sums.critic_updates > 0) metrics.details["temperature"] = actor.log_temperature.exp().item<double>();
+  objective->tell(metrics.details);
   for (const auto& [name, value] : metrics.details)
     if (!std::isfinite(value))
-      throw Error(concat("SAC on ", env.spec().id, ": ", name, " is not finite after ", env_steps, " steps"));
+      throw Error(concat(objective->name(), " on ", env.spec().id, ": ", name, " is not finite after ",
+                         env_steps, " steps"));
   sums = {};
   steps = finished = 0;
   finished_return = 0;
@@ -273,8 +319,10 @@ void Sac::value(std::span<const double> obs, std::span<const double> actions, st
   const torch::Tensor observation = floats(obs, out.size()), action = floats(actions, out.size());
   for (std::size_t k = 0; k < actions.size(); ++k)
     action.data_ptr<float>()[k] = static_cast<float>(m.scale.from_task(k % m.act_dim, actions[k]));
+  const torch::Tensor shown =
+      torch::constant_pad_nd(observation, {0, m.objective->absorbing() ? 1 : 0}).to(m.device);
   const torch::Tensor value =
-      m.training->critic.values(observation.to(m.device), action.to(m.device), false).amin(0).to(torch::kCPU);
+      m.training->critic.values(shown, action.to(m.device), false).amin(0).to(torch::kCPU);
   std::copy_n(value.const_data_ptr<float>(), out.size(), out.begin());
 }
 

@@ -66,16 +66,21 @@ struct SacConfig {
   }
 };
 
+class SacObjective;  // sac_torch.h
+
 class Sac final : public LearningAgent {
  public:
   static constexpr const char* kKind = "diffreward.sac.1";  // of its files
   /// The env must outlive the agent; its autoreset mode must be same_step, its actions bounded.
   /// `seed`: of weights, actions, batches and starts.
   Sac(VectorEnv& env, const SacConfig& config, std::uint64_t seed = 0, const std::string& device = "cpu");
+  /// One that learns from other batches, or has its critics minimise something else (agents/imitation).
+  Sac(VectorEnv& env, const SacConfig& config, std::uint64_t seed, const std::string& device,
+      std::unique_ptr<SacObjective> objective);
   ~Sac() override;
 
   /// Details of metrics: critic_loss, actor_loss, temperature, entropy, q (means over the updates since the line before),
-  /// updates (so far).
+  /// updates (so far); and the objective's.
   void train(std::int64_t env_steps, const std::function<void(const TrainingMetrics&)>& report = {}) override;
 
   /// The policy's mode, tanh of its mean, or a draw from it (act_stochastically). Reads observations, and resets where it

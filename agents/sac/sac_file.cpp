@@ -34,7 +34,8 @@ std::unique_ptr<Sac> Sac::load(const std::filesystem::path& path, VectorEnv& env
   check_device(device);
   const torch::Device on(device);
   auto agent = std::unique_ptr<Sac>(
-      new Sac(std::make_unique<Impl>(env, config, seed, Parameters(file.tensors(), path, kActor, on), on)));
+      new Sac(std::make_unique<Impl>(env, config, seed, Parameters(file.tensors(), path, kActor, on), on,
+                                     std::make_unique<SacObjective>(config, on))));
   agent->impl_->env_steps = env_steps;
   return agent;
 }
@@ -51,26 +52,25 @@ void Sac::save_checkpoint(const std::filesystem::path& path) const {
       rows.data(), {static_cast<std::int64_t>(t.buffer.size()), static_cast<std::int64_t>(t.buffer.width())});
   tensors["env"] = doubles(m.env.state());
   tensors["episode_return"] = doubles(t.episode_return);
-  save_agent(path, kCheckpoint, m.env.spec(), to_json(m.config),
-             {{"seed", m.seed},
-              {"env_steps", m.env_steps},
-              {"calls", m.calls},
-              {"call_begin", m.call_begin},
-              {"updates", t.updates},
-              {"actor_steps", t.actor_optimizer.steps()},
-              {"critic_steps", t.critic_optimizer.steps()},
-              {"action_rng", t.action_rng.state()},
-              {"batch_rng", t.batch_rng.state()},
-              {"noise_rng", t.noise_rng.state()}},
-             std::move(tensors));
+  Json progress = {{"seed", m.seed},
+                   {"env_steps", m.env_steps},
+                   {"calls", m.calls},
+                   {"call_begin", m.call_begin},
+                   {"updates", t.updates},
+                   {"actor_steps", t.actor_optimizer.steps()},
+                   {"critic_steps", t.critic_optimizer.steps()},
+                   {"action_rng", t.action_rng.state()},
+                   {"batch_rng", t.batch_rng.state()},
+                   {"noise_rng", t.noise_rng.state()}};
+  m.objective->save(tensors, progress);
+  save_agent(path, kCheckpoint, m.env.spec(), m.objective->settings(), progress, std::move(tensors));
 }
 
 void Sac::load_checkpoint(const std::filesystem::path& path) {
   Impl& m = *impl_;
   const AgentFile file(path, kCheckpoint, m.env.spec());
-  file.require_settings(to_json(m.config), m.seed);
-  m.training.emplace(m.config, m.seed, m.n, m.obs_dim, m.act_dim, m.actor, m.device);
-  SacTraining& t = *m.training;
+  file.require_settings(m.objective->settings(), m.seed);
+  SacTraining& t = m.begin_training();
   const auto [actor_steps, critic_steps] = file.progress([&](const Json& json) {
     m.env_steps = member<std::int64_t>(json, "env_steps");
     m.calls = member<std::int64_t>(json, "calls");
@@ -94,6 +94,7 @@ void Sac::load_checkpoint(const std::filesystem::path& path) {
   } catch (const InvalidArgument& error) {
     throw Error(concat(path.string(), ": ", error.what()));
   }
+  m.objective->load(file);
   file.read_env(m.env);
   m.resumed = true;
 }

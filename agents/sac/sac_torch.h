@@ -3,11 +3,15 @@
 
 #include <torch/torch.h>
 
+#include <map>
+#include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "agents/action_scale.h"
+#include "agents/agent_file_torch.h"
 #include "agents/nets/mlp_torch.h"
 #include "agents/nets/optimizer_torch.h"
 #include "agents/nets/squashed_gaussian_torch.h"
@@ -43,6 +47,57 @@ struct SacBatch {
   torch::Tensor observation, action, reward, discount, next_observation;
 };
 
+/// Draws so many transitions.
+SacBatch draw_transitions(const ReplayBuffer& from, Rng& rng, std::int64_t rows, const SacConfig& config,
+                          const torch::Device& device);
+
+/// One update, as far as its critics are concerned.
+struct SacStep {
+  const SacBatch& batch;
+  const SacCritic& critic;
+  torch::Tensor value;         // [2, n]  Q_k(s, a), trained
+  torch::Tensor next_value;    // [n]  min_k Q'_k(s', a') - alpha log pi(a'|s')
+  SquashedGaussian::Draw own;  // a ~ pi(.|s); undefined where the policy is not updated
+  torch::Tensor temperature;   // [1]  alpha
+};
+
+/// Where batches come from, what they are paid, and what the critics minimise: of SAC itself. Who learns as SAC does from
+/// other payments overrides what differs (agents/imitation).
+class SacObjective {
+ public:
+  /// `absorbing`: the memory has an absorbing state (replay_buffer.h). The critics see its flag; the policy, which
+  /// has no choice there, does not.
+  SacObjective(SacConfig config, const torch::Device& device, bool absorbing = false)
+      : config_(std::move(config)), device_(device), absorbing_(absorbing) {}
+  virtual ~SacObjective() = default;
+
+  virtual std::string name() const { return "SAC"; }
+  /// What a checkpoint must have in common with who goes on from it.
+  virtual Json settings() const { return to_json(config_); }
+  /// Of policy and temperature.
+  virtual double actor_lr() const { return config_.lr; }
+
+  /// config.batch transitions.
+  virtual SacBatch batch(const ReplayBuffer& memory, Rng& rng);
+  /// 1/2 sum_k (Q_k(s, a) - y)^2.
+  virtual torch::Tensor critic_loss(const SacStep& step);
+
+  /// Adds details to a line of metrics, and begins the next.
+  virtual void tell(std::map<std::string, double>& details) { (void)details; }
+  /// Adds to a checkpoint what is learned beside SAC's nets, and reads it again.
+  virtual void save(NamedTensors& tensors, Json& progress) const { (void)tensors, (void)progress; }
+  virtual void load(const AgentFile& file) { (void)file; }
+
+  bool absorbing() const { return absorbing_; }
+
+ protected:
+  SacConfig config_;
+  torch::Device device_;
+
+ private:
+  bool absorbing_;
+};
+
 /// Sums over updates, for metrics.
 struct SacSums {
   torch::Tensor critic, actor;  // [2] critic loss, Q; [2] actor loss, entropy
@@ -52,7 +107,7 @@ struct SacSums {
 /// What training needs beyond the policy; made by the first call of train().
 struct SacTraining {
   SacTraining(const SacConfig& config, std::uint64_t seed, std::size_t n, std::size_t obs_dim,
-              std::size_t act_dim, SacActor& actor, const torch::Device& device);
+              std::size_t act_dim, bool absorbing, SacActor& actor, const torch::Device& device);
   SacCritic critic, target;
   Optimizer critic_optimizer, actor_optimizer;
   ReplayBuffer buffer;
@@ -63,12 +118,14 @@ struct SacTraining {
 
 struct Sac::Impl {
   Impl(VectorEnv& vector_env, const SacConfig& sac_config, std::uint64_t of_seed, Parameters from,
-       const torch::Device& on);
+       const torch::Device& on, std::unique_ptr<SacObjective> aim);
 
+  SacTraining& begin_training();
   void explore(std::span<float> half_boxes);
   torch::Tensor noise(std::int64_t rows);
   void step(TrainingMetrics& metrics);
-  SacBatch draw_batch();
+  /// The policy's draw where the critics observe this; in the absorbing state the action 0, of which it is sure.
+  SquashedGaussian::Draw choose(const torch::Tensor& observation, const torch::Tensor& noise) const;
   void update();
   void report(TrainingMetrics& metrics);
   double target_entropy() const {
@@ -82,6 +139,7 @@ struct Sac::Impl {
   ActionScale scale;
   torch::Device device;
   SacActor actor;
+  std::unique_ptr<SacObjective> objective;
   std::optional<SacTraining> training;
   std::int64_t env_steps = 0, calls = 0;
   std::int64_t call_begin = 0;  // env_steps when the latest call of train() began
@@ -95,7 +153,6 @@ struct Sac::Impl {
   // of train()
   std::vector<double> actions;  // [n, act_dim]  task units
   std::vector<float> chosen;    // [n, act_dim]  half-boxes
-  SacBatch on_cpu;
 };
 
 }  // namespace diffreward

@@ -20,6 +20,7 @@ struct ToyTask {
   std::function<double(double& x, double action)> step = [](double&, double) { return 0.0; };
   bool terminate = false;  // episodes of max_steps end by termination instead of truncation
   double action_limit = 1;
+  std::function<bool(double x)> ends = {};  // whether reaching x ends the task
 };
 
 /// One number x; the observation is x.
@@ -38,7 +39,8 @@ class ToyEnv final : public Env {
     actions_.push_back(action[0]);
     const double reward = task_.step(x_, action[0]);
     obs[0] = x_;
-    return {reward, ++age_ == task_.max_steps && task_.terminate};
+    const bool ended = task_.ends && task_.ends(x_);
+    return {reward, (++age_ == task_.max_steps && task_.terminate) || ended};
   }
   void state(std::span<double> out) const override {
     out[0] = x_, out[1] = age_;

@@ -99,6 +99,31 @@ TEST_F(Rl, KeepsEveryTransitionOfTraining) {
             read_file(folder_ / "plain" / "agent.safetensors"));
 }
 
+TEST_F(Rl, ImitatesFromADataSet) {
+  ASSERT_EQ(run({"generate", "--env", "LinearQuadratic-v0", "--policy", "linear", "--steps", "400", "--count",
+                 "4", "--episode-steps", "20", "--out", path("data"), "--quiet"})
+                .code,
+            0);
+  for (const std::string algorithm : {"sqil", "gail", "airl", "iq_learn"}) {
+    const Outcome outcome =
+        rl(algorithm, {"--env", "LinearQuadratic-v0", "--algorithm", algorithm, "--data", path("data"),
+                       "--" + algorithm + ".episodes", "3", "--env-steps", "200", "--learning-starts", "100",
+                       "--batch", "16", "--hidden", "16"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(stage_record(path(algorithm)).at("key").at("inputs").size(), 1u) << "the data are an input";
+    EXPECT_EQ(stage_record(path(algorithm)).at("key").at("config").at(algorithm).at("episodes"), 3);
+  }
+  const Outcome outcome = rl(
+      "dwbc", {"--env", "LinearQuadratic-v0", "--algorithm", "dwbc", "--data", path("data"), "--expert-data",
+               path("data"), "--dwbc.episodes", "1", "--env-steps", "40", "--batch", "16", "--hidden", "16"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(stage_record(path("dwbc")).at("key").at("inputs").size(), 2u);
+  const Outcome fewer = rl("fewer", {"--env", "LinearQuadratic-v0", "--algorithm", "sqil", "--data",
+                                     path("data"), "--sqil.episodes", "30"});
+  EXPECT_EQ(fewer.code, 1);
+  EXPECT_THAT(fewer.err, HasSubstr("expected 30 episodes, found 20"));
+}
+
 TEST_F(Rl, ClonesBehaviourFromADataSet) {
   ASSERT_EQ(run({"generate", "--env", "LinearQuadratic-v0", "--policy", "linear", "--linear.gain",
                  "1.381,0,1.186,0,0,1.381,0,1.186", "--steps", "4000", "--count", "40", "--episode-steps",

@@ -143,15 +143,19 @@ def test_an_agent_predicts_as_stable_baselines_has_it(chain, tmp_path):
     assert "task" in agent.figures["judges"]
 
 
-@pytest.mark.parametrize("algorithm", ["sac", "ppo", "bc"])
+@pytest.mark.parametrize("algorithm", ["sac", "ppo", "bc", "sqil", "dwbc"])
 def test_every_learner_draws_its_actions_and_takes_its_mode(algorithm, tmp_path):
     env = "LinearQuadratic-v0"
     more = {"env_steps": 300, "count": 2}
     if algorithm == "sac":
         more["sac"] = {"hidden": [8], "learning_starts": 100, "batch": 8, "updates_per_step": 0.1}
-    elif algorithm == "bc":
+    elif algorithm != "ppo":
         more["data"] = dr.generate(env=env, policy="linear", role="base", steps=400, count=2, episode_steps=100, progress=False)
-        more["bc"] = {"hidden": [8]}
+        more[algorithm] = {"hidden": [8]}
+        if algorithm == "sqil":
+            more["sqil"].update(learning_starts=100, batch=8, updates_per_step=0.1)
+        if algorithm == "dwbc":
+            more["expert_data"] = more["data"]
     agent = dr.rl(env=env, algorithm=algorithm, episodes=2, out=tmp_path / "a", progress=False, **more)
     obs = np.zeros((3, 4))
     mode = agent.predict(obs)[0]

@@ -80,7 +80,10 @@ def generate(
         planner: a table of replan_every: environment steps that a plan is followed for [1]; warm_level: noise level
             from which a plan starts out of the one before, -1: pure noise [-1]; follow: the plan's actions, or its
             states by a PD controller ("actions", "states") ["actions"]; gain: of the controller, action per distance
-            [10.0]; damping: of the controller, action per difference in velocity [1.0]
+            [10.0]; damping: of the controller, action per difference in velocity [1.0]; candidates: windows sampled for
+            each plan [1]; choose: which candidate is followed: best, worst, or drawn with probability exp(value /
+            softness) ("best", "worst", "soft") ["best"]; softness: of the soft choice, in units of the judge's value
+            [1.0]
         sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
             denoising steps, 0 for all [0]; clip: clip the predicted clean sample to [-1, 1] [true]
         device: of a saved agent, cpu or cuda ("cpu", "cuda") ["cpu"]
@@ -266,6 +269,8 @@ def extract(
     normalize_targets: bool = True,
     t_weight: Literal["uniform", "snr"] = 'uniform',
     expert_share: float = 0.5,
+    condition_probability: float = 0.0,
+    null: Literal["none", "untrained", "shuffled"] = 'none',
     steps: int = 600,
     batch: int = 64,
     lr: float = 0.003,
@@ -300,6 +305,9 @@ def extract(
         normalize_targets: divide the difference by its rms at each timestep [true]
         t_weight: loss weight over timesteps ("uniform", "snr") ["uniform"]
         expert_share: share of samples from expert data [0.5]
+        condition_probability: share of samples whose first observation is given, as to the models [0.0]
+        null: a reward to compare with: a net as it was drawn, or one that learned each sample's target from another
+            ("none", "untrained", "shuffled") ["none"]
         steps: optimiser steps [600]
         batch: windows per step [64]
         lr: learning rate of Adam [0.003]
@@ -340,6 +348,8 @@ def extract(
         "normalize_targets": normalize_targets,
         "t_weight": t_weight,
         "expert_share": expert_share,
+        "condition_probability": condition_probability,
+        "null": null,
         "steps": steps,
         "batch": batch,
         "lr": lr,
@@ -431,7 +441,7 @@ def evaluate(
 def rl(
     *,
     env: Union[Path, Mapping[str, Any]] | None = None,
-    algorithm: Literal["ppo", "sac", "bc"] = 'ppo',
+    algorithm: Literal["ppo", "sac", "bc", "sqil", "gail", "airl", "iq_learn", "dwbc"] = 'ppo',
     reward: Path | None = None,
     reading: Union[Path, Mapping[str, Any]] | None = None,
     judges: Mapping[str, Any] | None = None,
@@ -451,6 +461,11 @@ def rl(
     ppo: Mapping[str, Any] | None = None,
     sac: Mapping[str, Any] | None = None,
     bc: Union[Path, Mapping[str, Any]] | None = None,
+    sqil: Union[Path, Mapping[str, Any]] | None = None,
+    gail: Union[Path, Mapping[str, Any]] | None = None,
+    airl: Union[Path, Mapping[str, Any]] | None = None,
+    iq_learn: Union[Path, Mapping[str, Any]] | None = None,
+    dwbc: Union[Path, Mapping[str, Any]] | None = None,
     out: Path | None = None,
     threads: int = 0,
     progress: bool = True,
@@ -461,7 +476,7 @@ def rl(
     Args:
         env: a table of id: environment (diffreward envs) ["Maze2D-UMaze-v0"]; options: options of the environment, see
             its page [{}]
-        algorithm: how it learns ("ppo", "sac", "bc") ["ppo"]
+        algorithm: how it learns ("ppo", "sac", "bc", "sqil", "gail", "airl", "iq_learn", "dwbc") ["ppo"]
         reward: reward to train on; empty for the task's own [""]
         reading: a table of reading: how the reward is paid out ("plain", "shaped", "density_ratio", "support")
             ["plain"]; beta: inverse temperature of the density ratio [6.0]; alpha: smallest p-value under base data
@@ -504,6 +519,63 @@ def rl(
             units of the policy [[256, 256]]; batch: transitions per update [256]; lr: learning rate of Adam [0.001];
             weight_decay: of AdamW [0.0]; held_out: share of the episodes that are held out [0.05]; report_every:
             updates per line of metrics [500]
+        sqil: a table of data: demonstrations: a file, a Minari folder or the folder of generate [""]; episodes:
+            demonstrated episodes that are used, the first; 0 for all [0]; absorbing: episodes that the task ends go on
+            in an absorbing state, else they are worth nothing beyond [true]; hidden: ReLU units of policy and critics
+            [[256, 256]]; layer_norm: normalise layers of the critics [false]; batch: transitions per update [256]; lr:
+            learning rate of Adam [0.0003]; gamma: discount per step [0.99]; tau: share of the critics that their
+            followers take, an update [0.005]; updates_per_step: updates per environment step [1.0]; actor_every: critic
+            updates per update of policy and temperature [1]; n_step: rewards summed before bootstrapping [1]; buffer:
+            transitions remembered [1000000]; learning_starts: environment steps of uniform actions before learning
+            [10000]; temperature: price of entropy, the first one where it is learned [1.0]; learn_temperature: hold the
+            entropy at its target by the temperature [true]; target_entropy: of the policy, nats; 0 for minus the
+            action's dimensions [0.0]; report_every: environment steps per line of metrics [5000]
+        gail: a table of data: demonstrations: a file, a Minari folder or the folder of generate [""]; episodes:
+            demonstrated episodes that are used, the first; 0 for all [0]; absorbing: episodes that the task ends go on
+            in an absorbing state, else they are worth nothing beyond [true]; hidden: ReLU units of policy and critics
+            [[256, 256]]; layer_norm: normalise layers of the critics [false]; batch: transitions per update [256]; lr:
+            learning rate of Adam [0.0003]; gamma: discount per step [0.99]; tau: share of the critics that their
+            followers take, an update [0.005]; updates_per_step: updates per environment step [1.0]; actor_every: critic
+            updates per update of policy and temperature [1]; n_step: rewards summed before bootstrapping [1]; buffer:
+            transitions remembered [1000000]; learning_starts: environment steps of uniform actions before learning
+            [10000]; temperature: price of entropy, the first one where it is learned [1.0]; learn_temperature: hold the
+            entropy at its target by the temperature [true]; target_entropy: of the policy, nats; 0 for minus the
+            action's dimensions [0.0]; report_every: environment steps per line of metrics [5000]; discriminator_hidden:
+            tanh units of the discriminator [[256, 256]]; discriminator_lr: learning rate of Adam, of the discriminator
+            [0.001]; penalty: of the discriminator's gradient where its norm is not 1 [10.0]
+        airl: a table of data: demonstrations: a file, a Minari folder or the folder of generate [""]; episodes:
+            demonstrated episodes that are used, the first; 0 for all [0]; absorbing: episodes that the task ends go on
+            in an absorbing state, else they are worth nothing beyond [true]; hidden: ReLU units of policy and critics
+            [[256, 256]]; layer_norm: normalise layers of the critics [false]; batch: transitions per update [256]; lr:
+            learning rate of Adam [0.0003]; gamma: discount per step [0.99]; tau: share of the critics that their
+            followers take, an update [0.005]; updates_per_step: updates per environment step [1.0]; actor_every: critic
+            updates per update of policy and temperature [1]; n_step: rewards summed before bootstrapping [1]; buffer:
+            transitions remembered [1000000]; learning_starts: environment steps of uniform actions before learning
+            [10000]; temperature: price of entropy, the first one where it is learned [1.0]; learn_temperature: hold the
+            entropy at its target by the temperature [true]; target_entropy: of the policy, nats; 0 for minus the
+            action's dimensions [0.0]; report_every: environment steps per line of metrics [5000]; discriminator_hidden:
+            tanh units of the discriminator [[256, 256]]; discriminator_lr: learning rate of Adam, of the discriminator
+            [0.001]; penalty: of the discriminator's gradient where its norm is not 1 [10.0]
+        iq_learn: a table of data: demonstrations: a file, a Minari folder or the folder of generate [""]; episodes:
+            demonstrated episodes that are used, the first; 0 for all [0]; absorbing: episodes that the task ends go on
+            in an absorbing state, else they are worth nothing beyond [true]; hidden: ReLU units of policy and critics
+            [[256, 256]]; layer_norm: normalise layers of the critics [false]; batch: transitions per update [256]; lr:
+            learning rate of Adam [0.0003]; gamma: discount per step [0.99]; tau: share of the critics that their
+            followers take, an update [0.005]; updates_per_step: updates per environment step [1.0]; actor_every: critic
+            updates per update of policy and temperature [1]; n_step: rewards summed before bootstrapping [1]; buffer:
+            transitions remembered [1000000]; learning_starts: environment steps of uniform actions before learning
+            [10000]; temperature: price of entropy, the first one where it is learned [0.01]; learn_temperature: hold
+            the entropy at its target by the temperature [false]; target_entropy: of the policy, nats; 0 for minus the
+            action's dimensions [0.0]; report_every: environment steps per line of metrics [5000]; loss: how the value
+            of states is drawn ("value", "v0") ["value"]; chi: divisor of the squared reward, 4 chi; large ones let
+            rewards grow [0.5]; actor_lr: learning rate of the policy's Adam [3e-05]
+        dwbc: a table of expert_data: demonstrations: a file, a Minari folder or the folder of generate [""]; data:
+            behaviour of any quality, of which what is like the expert's is cloned too [""]; episodes: demonstrated
+            episodes that are used, the first; 0 for all [0]; alpha: weight of demonstrations [7.5]; eta: share of the
+            data that the discriminator takes for the expert's like [0.5]; discriminator_hidden: tanh units of the
+            discriminator [[256, 256]]; discriminator_lr: learning rate of Adam, of the discriminator [0.0003]; hidden:
+            ReLU units of the policy [[256, 256]]; batch: rows of each data set per update [256]; lr: learning rate of
+            Adam [0.0003]; weight_decay: of AdamW [0.0]; report_every: updates per line of metrics [500]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
         progress: show progress on standard error
@@ -542,6 +614,11 @@ def rl(
         "ppo": ppo,
         "sac": sac,
         "bc": bc,
+        "sqil": sqil,
+        "gail": gail,
+        "airl": airl,
+        "iq_learn": iq_learn,
+        "dwbc": dwbc,
         "out": out,
         "threads": threads,
         "progress": progress,
@@ -579,9 +656,11 @@ def steer(
         width: of pictures, pixels [480]
         sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
             denoising steps, 0 for all [0]; scale: strength of the guide [1.0]; scale_by_variance: multiply the guide by
-            the posterior variance [false]; guide_at: guide the noised sample, or the predicted clean one ("x_t", "x0")
-            ["x_t"]; guide_steps: guide updates per denoising step [1]; stop_guide_below: no guide at timesteps below
-            this [5]; clip: clip the predicted clean sample to [-1, 1] [true]; seed: seed of the noise [0]
+            the posterior variance [false]; guide_at: guide the noised sample, the posterior's mean (ddpm), or the
+            predicted clean sample ("x_t", "mean", "x0") ["x_t"]; guide_steps: guide updates per denoising step [1];
+            stop_guide_below: no guide at timesteps below this [5]; temperature: deviation of the noise that is drawn,
+            over the model's own [1.0]; clip: clip the predicted clean sample to [-1, 1] [true]; seed: seed of the noise
+            [0]
         device: cpu or cuda ("cpu", "cuda") ["cpu"]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
@@ -618,7 +697,11 @@ def steer(
 def plan(
     *,
     model: Path,
-    reward: Path | None = None,
+    rewards: Sequence[Path] | None = None,
+    expert: Path | None = None,
+    units: Literal["reward", "difference", "probability"] = 'reward',
+    pessimism: float = 0.0,
+    judge: Literal["rewards", "likelihood"] = 'rewards',
     env: Union[Path, Mapping[str, Any]] | None = None,
     count: int = 64,
     episodes: int = 256,
@@ -635,7 +718,14 @@ def plan(
 
     Args:
         model: model that plans [""]
-        reward: reward that guides it; empty for none [""]
+        rewards: rewards that guide it, several as an ensemble; empty for none [[]]
+        expert: model whose difference from the one that plans guides it in place of a reward: the field that rewards
+            are extracted from [""]
+        units: of the guide: the reward's gradient as it is, scaled to an estimate of the expert's step, or that of a
+            classifier's probability ("reward", "difference", "probability") ["reward"]
+        pessimism: of an ensemble: so many deviations below its mean [0.0]
+        judge: of candidates: the rewards, as log density ratios in nats, or the likelihood that the model itself gives
+            them ("rewards", "likelihood") ["rewards"]
         env: a table of id: environment (diffreward envs) ["Maze2D-UMaze-v0"]; options: options of the environment, see
             its page [{}]
         count: instances planned side by side [64]
@@ -644,12 +734,17 @@ def plan(
         planner: a table of replan_every: environment steps that a plan is followed for [1]; warm_level: noise level
             from which a plan starts out of the one before, -1: pure noise [-1]; follow: the plan's actions, or its
             states by a PD controller ("actions", "states") ["actions"]; gain: of the controller, action per distance
-            [10.0]; damping: of the controller, action per difference in velocity [1.0]
+            [10.0]; damping: of the controller, action per difference in velocity [1.0]; candidates: windows sampled for
+            each plan [1]; choose: which candidate is followed: best, worst, or drawn with probability exp(value /
+            softness) ("best", "worst", "soft") ["best"]; softness: of the soft choice, in units of the judge's value
+            [1.0]
         sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
             denoising steps, 0 for all [0]; scale: strength of the guide [1.0]; scale_by_variance: multiply the guide by
-            the posterior variance [false]; guide_at: guide the noised sample, or the predicted clean one ("x_t", "x0")
-            ["x_t"]; guide_steps: guide updates per denoising step [1]; stop_guide_below: no guide at timesteps below
-            this [0]; clip: clip the predicted clean sample to [-1, 1] [true]; seed: seed of the noise [0]
+            the posterior variance [false]; guide_at: guide the noised sample, the posterior's mean (ddpm), or the
+            predicted clean sample ("x_t", "mean", "x0") ["x_t"]; guide_steps: guide updates per denoising step [1];
+            stop_guide_below: no guide at timesteps below this [0]; temperature: deviation of the noise that is drawn,
+            over the model's own [1.0]; clip: clip the predicted clean sample to [-1, 1] [true]; seed: seed of the noise
+            [0]
         device: cpu or cuda ("cpu", "cuda") ["cpu"]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
@@ -669,7 +764,11 @@ def plan(
     """
     given = {
         "model": model,
-        "reward": reward,
+        "rewards": rewards,
+        "expert": expert,
+        "units": units,
+        "pessimism": pessimism,
+        "judge": judge,
         "env": env,
         "count": count,
         "episodes": episodes,
