@@ -234,6 +234,19 @@ std::vector<std::string> names_of_learners() {
   return names;
 }
 
+namespace {
+
+/// The data sets that the algorithm learns from in place of a reward.
+std::vector<StageInput> data_of(const RlConfig& config) {
+  std::vector<StageInput> data;
+  for (const FieldInfo& field : fields(config.learners))  // data, expert_data
+    if (field.name.starts_with(config.algorithm + ".") && field.name.ends_with("data"))
+      data.push_back({field.name, field.value.get<std::string>(), "data"});
+  return data;
+}
+
+}  // namespace
+
 StageSpec stage_of(const RlConfig& config) {
   std::vector<StageInput> inputs = files_of(config.env);
   for (const auto& [judge, options] : config.judges.items())
@@ -242,9 +255,7 @@ StageSpec stage_of(const RlConfig& config) {
       inputs.push_back(file);
     }
   inputs.push_back({"reward", config.reward, "reward.safetensors"});
-  for (const FieldInfo& field : fields(config.learners))  // data, expert_data
-    if (field.name.starts_with(config.algorithm + ".") && field.name.ends_with("data"))
-      inputs.push_back({field.name, field.value.get<std::string>(), "data"});
+  for (const StageInput& data : data_of(config)) inputs.push_back(data);
   return {.command = "rl",
           .config = to_json(config),
           .folder = config.run.out,
@@ -259,6 +270,9 @@ Json run_rl(const RlConfig& config) {
     throw UsageError("keep: the best is chosen by evaluations, and evaluate_every is 0");
   if (config.evaluate_every == 0 && config.stop_at != 0)
     throw UsageError("stop_at: a return is told by evaluations, and evaluate_every is 0");
+  if (!config.reward.empty() && !data_of(config).empty())
+    throw UsageError(
+        concat("reward: ", config.algorithm, " learns from data and hears no reward, got ", config.reward));
   for (const auto& [name, options] : config.judges.items())
     require(options.is_object(), "judges.", name, ": expected options of the environment, got ",
             brief(options));

@@ -13,9 +13,10 @@
 namespace diffreward {
 
 /// tanh layers of orthogonal weights (as in the code of Kostrikov et al. 2019).
-class Discriminator {
+class TransitionDiscriminator {
  public:
-  Discriminator(std::int64_t width, const std::vector<int>& hidden, Seed seed, const torch::Device& device);
+  TransitionDiscriminator(std::int64_t width, const std::vector<int>& hidden, Seed seed,
+                          const torch::Device& device);
 
   /// The logit l = log D - log(1 - D) of rows [n, width], [n].
   torch::Tensor logit(const torch::Tensor& x) const;

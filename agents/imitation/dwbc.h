@@ -1,4 +1,4 @@
-// DWBC: discriminator-weighted behaviour cloning (Xu et al., "Discriminator-weighted offline imitation learning from suboptimal
+// DWBC: discriminator-weighted behaviour cloning (Xu et al., "TransitionDiscriminator-weighted offline imitation learning from suboptimal
 // demonstrations", 2022, arXiv 2207.10050). Few rows of an expert (e) and many of anybody (o), among which the expert's like may
 // be; nothing is simulated. A discriminator d(s, a, log pi(a|s)) learns which of the many could be the expert's, from positive
 // and unlabelled examples, its values clipped to [0.1, 0.9]:

@@ -39,7 +39,7 @@ class Dwbc final : public BcObjective {
  private:
   DwbcConfig config_;
   Demonstrations expert_;
-  Discriminator discriminator_;
+  TransitionDiscriminator discriminator_;
   RunningMeans means_;
 };
 

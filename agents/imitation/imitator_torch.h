@@ -57,7 +57,7 @@ class Adversarial : public Imitator {
 
   /// What logits log D - log(1 - D) are paid.
   virtual torch::Tensor pay(const torch::Tensor& logit) const = 0;
-  const Discriminator& discriminator() const { return discriminator_; }
+  const TransitionDiscriminator& discriminator() const { return discriminator_; }
 
  protected:
   Adversarial(const char* name, const AdversarialConfig& config, VectorEnv& env, std::uint64_t seed,
@@ -68,7 +68,7 @@ class Adversarial : public Imitator {
   void train(const torch::Tensor& shown, const torch::Tensor& own, Rng& rng);
 
   double lr_, penalty_;
-  Discriminator discriminator_;
+  TransitionDiscriminator discriminator_;
 };
 
 class Gail final : public Adversarial {

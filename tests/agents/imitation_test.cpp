@@ -205,9 +205,9 @@ torch::Tensor counted(std::array<int, 3> counts) {
   return torch::stack(rows);
 }
 
-TEST(Discriminator, TellsTheLogarithmOfTheRatioAtItsOptimum) {
+TEST(TransitionDiscriminator, TellsTheLogarithmOfTheRatioAtItsOptimum) {
   const torch::Tensor shown = counted({5, 3, 2}), own = counted({1, 3, 6});
-  Discriminator discriminator(3, {16, 16}, Seed(1), kCpu);
+  TransitionDiscriminator discriminator(3, {16, 16}, Seed(1), kCpu);
   for (int k = 0; k < 500; ++k) {
     cross_entropy(discriminator.logit(shown), discriminator.logit(own)).backward();
     discriminator.step(0.01);
@@ -219,10 +219,10 @@ TEST(Discriminator, TellsTheLogarithmOfTheRatioAtItsOptimum) {
   EXPECT_NEAR(logit[2].item<double>(), std::log(1 / 3.0), 0.02);
 }
 
-TEST(Discriminator, PenaltyIsWhatAutogradMakesOfIt) {
+TEST(TransitionDiscriminator, PenaltyIsWhatAutogradMakesOfIt) {
   torch::manual_seed(1);
   for (const std::vector<int>& hidden : {std::vector<int>{8, 6}, std::vector<int>{5}, std::vector<int>{}}) {
-    Discriminator discriminator(4, hidden, Seed(2), kCpu);
+    TransitionDiscriminator discriminator(4, hidden, Seed(2), kCpu);
     const torch::Tensor x = torch::randn({7, 4}).set_requires_grad(true);
     const auto gradients = [&](const torch::Tensor& loss) {
       for (const auto& [name, parameter] : discriminator.parameters().named()) parameter.grad().zero_();
