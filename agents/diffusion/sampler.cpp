@@ -67,9 +67,13 @@ at::Tensor Sampler::run(at::Tensor x, std::span<Rng> noise,
     const Transition step(model_.schedule(), levels_[i], i + 1 < levels_.size() ? levels_[i + 1] : -1);
     const torch::Tensor t = torch::full({x.size(0)}, step.t, torch::dtype(torch::kLong).device(x.device()));
     const auto move = [&](torch::Tensor at) { return guided(std::move(at), t, step, hold); };
-    const bool at_mean = config_.guide_at == "mean";
-    if (!at_mean) x = move(x);
-    const torch::Tensor x0 = clipped(model_.predict_x0(x, t));
+    const bool at_mean = config_.guide_at == "mean", at_score = config_.guide_at == "score";
+    if (!at_mean && !at_score) x = move(x);
+    torch::Tensor x0 = model_.predict_x0(x, t);
+    if (at_score && strength(step) != 0)
+      x0 = x0 + strength(step) / model_.schedule().posterior_x0[static_cast<std::size_t>(step.t)] *
+                    guide_->gradient(x, t).detach();
+    x0 = clipped(x0);
     if (config_.sampler == "ddpm") {
       x = ddpm(x, x0, step, noise, at_mean ? move : std::function<torch::Tensor(torch::Tensor)>());
     } else if (config_.sampler == "ddim" || step.b_s == 0) {  // DPM-Solver++'s last step is this one too
@@ -92,13 +96,18 @@ at::Tensor Sampler::clipped(const at::Tensor& x0) const {
 
 at::Tensor Sampler::guided(at::Tensor x, const at::Tensor& t, const Transition& step,
                            const std::function<void(at::Tensor&)>& hold) const {
-  if (guide_ == nullptr || step.t < config_.stop_guide_below) return x;
-  const double strength = config_.scale * (config_.scale_by_variance ? step.variance() : 1);
+  const double by = strength(step);
+  if (by == 0) return x;
   for (int i = 0; i < config_.guide_steps; ++i) {
-    x = x + strength * direction(x, t);
+    x = x + by * direction(x, t);
     if (hold) hold(x);
   }
   return x;
+}
+
+double Sampler::strength(const Transition& step) const {
+  if (guide_ == nullptr || step.t < config_.stop_guide_below) return 0;
+  return config_.scale * (config_.scale_by_variance ? step.variance() : 1);
 }
 
 at::Tensor Sampler::direction(const at::Tensor& x, const at::Tensor& t) const {

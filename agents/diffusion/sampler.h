@@ -10,8 +10,10 @@
 // The guide moves x_t before x_0 is predicted. At "x_t" by its own gradient there; at "x0" by
 //   d guide(x_0(x_t), t = 0) / d x_t = J^T grad guide,  J = d x_0 / d x_t
 // (Ho et al. 2022, Chung et al. 2023): the denoiser's Jacobian lets through what its data can do and little
-// else. At "mean" it moves the posterior's mean by its gradient there, as in Diffuser: where ExtractConfig's
-// gradient_at = "base" has matched it, so that mu_base + s_t grad rho is an estimate of mu_expert.
+// else. At "mean" it moves the posterior's mean by its gradient there, as in Diffuser. At "score" its gradient at x_t moves
+// the predicted x_0 as a term of the score would (classifier guidance, Dhariwal and Nichol 2021),
+//   x_0 <- x_0 + grad guide(x_t, t) / c0_t  (schedule.h),  so that of a posterior's mean mu <- mu + grad guide(x_t, t):
+// with mu_expert - mu_base for the gradient and scale 1 a step of the base is the expert's, by any sampler.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +50,8 @@ struct SampleConfig {
     field("scale", self.scale, "strength of the guide", Bounds{-1e6, 1e6});
     field("scale_by_variance", self.scale_by_variance, "multiply the guide by the posterior variance");
     field("guide_at", self.guide_at,
-          "guide the noised sample, the posterior's mean (ddpm), or the predicted clean sample",
-          Choices{"x_t", "mean", "x0"});
+          "guide the noised sample, the posterior's mean (ddpm), the score, or the predicted clean sample",
+          Choices{"x_t", "mean", "score", "x0"});
     field("guide_steps", self.guide_steps, "guide updates per denoising step", Bounds{0, 100});
     field("stop_guide_below", self.stop_guide_below, "no guide at timesteps below this", Bounds{0, 10000});
     field("temperature", self.temperature, "deviation of the noise that is drawn, over the model's own",
@@ -76,6 +78,8 @@ class Sampler {
   at::Tensor clipped(const at::Tensor& x0) const;
   at::Tensor guided(at::Tensor x, const at::Tensor& t, const Transition& step,
                     const std::function<void(at::Tensor&)>& hold) const;
+  /// How strongly the guide moves at this step; 0 where it does not.
+  double strength(const Transition& step) const;
   at::Tensor direction(const at::Tensor& x, const at::Tensor& t) const;
   at::Tensor ddpm(const at::Tensor& x, const at::Tensor& x0, const Transition& step, std::span<Rng> noise,
                   const std::function<at::Tensor(at::Tensor)>& move) const;

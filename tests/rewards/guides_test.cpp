@@ -71,6 +71,27 @@ TEST(Guides, ALogRatioInNatsGivesTheExpertsStep) {
   }
 }
 
+/// What a reward stands for: with the whole field in the base's score every sampler gives the expert's samples.
+TEST(Guides, TheFieldInTheScoreMakesTheBaseTheExpert) {
+  const auto field = field_guide(expert(), base());
+  for (const std::string sampler : {"ddpm", "ddim", "dpm_solver"})
+    for (const int steps : {0, 7}) {
+      const std::vector<float> led = base().sample(
+          50, {}, {.sampler = sampler, .steps = steps, .scale = 1, .guide_at = "score", .seed = 3},
+          field.get());
+      const std::vector<float> wanted =
+          expert().sample(50, {}, {.sampler = sampler, .steps = steps, .seed = 3});
+      const std::vector<float> alone = base().sample(50, {}, {.sampler = sampler, .steps = steps, .seed = 3});
+      double error = 0, apart = 0;
+      for (std::size_t i = 0; i < led.size(); ++i) {
+        error = std::max(error, std::abs(double{led[i]} - wanted[i]));
+        apart = std::max(apart, std::abs(double{alone[i]} - wanted[i]));
+      }
+      EXPECT_LT(error, 1e-4) << sampler << ", " << steps << " steps";
+      EXPECT_GT(apart, 0.1);
+    }
+}
+
 TEST(Guides, AFieldHasNoValue) {
   const Noised at = noised_samples(expert(), base(), 4, 3, 7);
   EXPECT_THAT(message_of<Error>([&] { field_guide(expert(), base())->value(at.x_t, at.t); }),
