@@ -51,6 +51,17 @@ RelativeReward::BaseStatistics base_statistics(const WindowReward& reward, doubl
           largest + std::log(sum / static_cast<double>(values.size()))};
 }
 
+/// action_weight for the first row's action, scaled to mean 1, [1, rows, channels]; undefined where all weigh the same.
+torch::Tensor loss_weights(const WindowReward& reward) {
+  if (reward.config.action_weight == 1) return {};
+  torch::Tensor weights = torch::ones({1, reward.sample.horizon, reward.sample.width()});
+  weights.select(1, 0).narrow(1, 0, reward.sample.action_dim).fill_(reward.config.action_weight);
+  const torch::Tensor read = reward.select(weights);
+  const double middle = read.mean().item<double>();
+  require(middle > 0, "action_weight: expected a channel that weighs more than 0, found none");
+  return read / middle;
+}
+
 SupportModel fit_support(const WindowReward& reward, const WindowSource& source) {
   const auto read = [&](int n, int rows, Part part, Draw of) {
     Rng rng = stream(reward.config, of);
@@ -73,7 +84,8 @@ std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowM
       expert, base, source, reward.config,
       {.make = [&](Head head) { return make_reward_net(reward.config, reward.shape(), head); },
        .select = [&](const torch::Tensor& x) { return reward.select(x); },
-       .rho = reward.net.get()});
+       .rho = reward.net.get(),
+       .weights = loss_weights(reward)});
   matching.run(folder);
   std::vector<FieldReport> report = matching.report();
   const double nats =

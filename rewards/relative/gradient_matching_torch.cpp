@@ -107,6 +107,7 @@ void GradientMatching::train(const std::filesystem::path& folder) {
       pool_t = field.t;
       pool_target = nets_.select(field.difference) / at_timesteps(units_, pool_t, pool_x.dim());
       pool_weight = at_timesteps(weights, pool_t, pool_x.dim());
+      if (nets_.weights.defined()) pool_weight = pool_weight * nets_.weights;
       // What is given is no target. Losses are means over all numbers, so the others count for it.
       if (field.drawn.defined()) {
         const torch::Tensor drawn = nets_.select(field.drawn);

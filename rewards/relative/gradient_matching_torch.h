@@ -24,6 +24,7 @@ struct MatchedNets {
   std::function<std::unique_ptr<RewardNet>(Head)> make;       // with fresh weights
   std::function<torch::Tensor(const torch::Tensor&)> select;  // [n, ...] to what the nets read
   RewardNet* rho;                                             // ends up with the averaged weights
+  torch::Tensor weights = {};  // [1, ...] of what the nets read in the loss, mean 1; undefined: 1
 };
 
 class GradientMatching {

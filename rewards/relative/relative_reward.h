@@ -51,6 +51,7 @@ struct ExtractConfig {
   std::string t_weight = "uniform";  // loss weight over t: uniform, snr (abar / (1 - abar), at most 5)
   double expert_share = 0.5;         // share of x_0 from expert data; the rest from base data
   double condition_probability = 0;  // share of samples whose first observation is given, as to the models
+  double action_weight = 1;          // loss weight of the first row's action, as in training of models
   std::string null = "none";  // none; untrained or shuffled: a reward that knows nothing, to compare with
   std::int64_t steps = 600;   // optimiser steps
   int batch = 64;             // windows per step
@@ -78,6 +79,7 @@ struct ExtractConfig {
     field("expert_share", self.expert_share, "share of samples from expert data", Bounds{0, 1});
     field("condition_probability", self.condition_probability,
           "share of samples whose first observation is given, as to the models", Bounds{0, 1});
+    field("action_weight", self.action_weight, "loss weight of the first row's action", Bounds{0, 1e6});
     field("null", self.null,
           "a reward to compare with: a net as it was drawn, or one that learned each sample's target from "
           "another",

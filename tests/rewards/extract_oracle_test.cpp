@@ -232,6 +232,17 @@ TEST_F(GivenStateOracle, AGivenObservationIsReadAndIsNoTarget) {
   for (const FieldReport& at : rho->field_report()) EXPECT_GT(at.conservativeness, 0.95) << at.t;
 }
 
+/// Weights move nothing where the field is a gradient, and with none at all on what differs nothing is learned.
+TEST_F(GivenStateOracle, ActionsMayWeighMoreAndLessInTheLoss) {
+  ExtractConfig config = settings("x_t");
+  config.condition_probability = 1;
+  config.action_weight = 10;
+  for (const FieldReport& at : extracted(config)->field_report())
+    EXPECT_GT(at.conservativeness, 0.95) << at.t;
+  config.action_weight = 0;
+  for (const FieldReport& at : extracted(config)->field_report()) EXPECT_LT(at.conservativeness, 0.2) << at.t;
+}
+
 TEST_F(GivenStateOracle, NullsExplainNothing) {
   ExtractConfig config = settings("x_t");
   config.condition_probability = 1;
