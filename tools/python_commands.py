@@ -59,6 +59,10 @@ True""",
 ...                   replan_every=8, count=2, episodes=2, episode_steps=16, progress=False)
 >>> planned.figures["plans"]
 4""",
+    "film": """
+>>> hops = dr.generate(env="Hopper-v4", policy="Hopper-v4/medium", steps=40, count=2, whole_episodes=False, progress=False)
+>>> dr.film(data=[hops], names=["medium"], steps=10, width=64, progress=False).figures["episodes"][0]["name"]
+'medium'""",
     "run": """
 >>> [step["step"] for step in dr.run("maze2d-tiny", list=True).figures["steps"]][:3]
 ['base_data', 'expert_data', 'base_test']""",

@@ -21,7 +21,7 @@ Examples below are written with ``import diffreward as dr``, ``numpy as np`` and
 
 from diffreward._waiting import wait_briefly
 from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage
-from diffreward.commands import evaluate, extract, generate, join, plan, rl, run, steer, train
+from diffreward.commands import evaluate, extract, film, generate, join, plan, rl, run, steer, train
 from diffreward.asynchronous import AsyncBatch, AsyncEnv
 from diffreward.data import Dataset, open_dataset
 from diffreward.environment import Env
@@ -52,6 +52,7 @@ __all__ = [
     "env_options",
     "evaluate",
     "extract",
+    "film",
     "generate",
     "join",
     "load_reward",

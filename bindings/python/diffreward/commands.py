@@ -18,6 +18,7 @@ Path = Union[str, "os.PathLike[str]"]
 __all__ = [
     "evaluate",
     "extract",
+    "film",
     "generate",
     "join",
     "plan",
@@ -130,15 +131,23 @@ def generate(
 def join(
     *,
     data: Sequence[Path],
+    part: Literal["all", "train", "held_out"] = 'all',
+    held_out: float = 0.1,
+    episodes: int = 0,
+    seed: int = 0,
     out: Path | None = None,
     threads: int = 0,
     progress: bool = True,
     **options: Any,
 ) -> Recording:
-    """Several data sets as one.
+    """Several data sets as one, or a part of them.
 
     Args:
         data: data sets of one environment, whose rows follow each other [[]]
+        part: which of their episodes: all, those to train on, or those held out ("all", "train", "held_out") ["all"]
+        held_out: share of the episodes of each that is held out, drawn at random [0.1]
+        episodes: at most so many episodes of each, the first ones; 0 for all [0]
+        seed: seed of what is held out [0]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
         progress: show progress on standard error
@@ -154,7 +163,17 @@ def join(
         >>> dr.join(data=walks, progress=False).data.actions.shape
         (800, 2)
     """
-    return run_stage("join", {"data": data, "out": out, "threads": threads, "progress": progress}, options)
+    given = {
+        "data": data,
+        "part": part,
+        "held_out": held_out,
+        "episodes": episodes,
+        "seed": seed,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("join", given, options)
 
 def train(
     *,
@@ -258,7 +277,7 @@ def extract(
     expert_data: Union[Path, Array],
     base_data: Union[Path, Array],
     expert: Union[Path, Denoiser] | None = None,
-    method: Literal["relative", "discriminator", "nearest"] = 'relative',
+    method: Literal["relative", "discriminator", "value", "nearest"] = 'relative',
     net: Literal["mlp", "unet"] = 'mlp',
     window: int = 1,
     hidden: Sequence[int] = [64, 64],
@@ -270,12 +289,14 @@ def extract(
     t_weight: Literal["uniform", "snr"] = 'uniform',
     expert_share: float = 0.5,
     condition_probability: float = 0.0,
+    action_weight: float = 1.0,
     null: Literal["none", "untrained", "shuffled"] = 'none',
     steps: int = 600,
     batch: int = 64,
     lr: float = 0.003,
     weight_decay: float = 0.0,
     held_out: float = 0.1,
+    discount: float = 0.997,
     read_t: int = 5,
     support_points: int = 8192,
     seed: int = 0,
@@ -294,7 +315,8 @@ def extract(
         base: base model [""]
         expert_data: data of the expert [""]
         base_data: data of the base [""]
-        method: which reward: `diffreward catalog rewards` ("relative", "discriminator", "nearest") ["relative"]
+        method: which reward: `diffreward catalog rewards` ("relative", "discriminator", "value", "nearest")
+            ["relative"]
         net: MLP over windows of rows, or a half U-Net over the sample ("mlp", "unet") ["mlp"]
         window: contiguous rows per evaluation of the MLP [1]
         hidden: units of the MLP [[64, 64]]
@@ -306,6 +328,7 @@ def extract(
         t_weight: loss weight over timesteps ("uniform", "snr") ["uniform"]
         expert_share: share of samples from expert data [0.5]
         condition_probability: share of samples whose first observation is given, as to the models [0.0]
+        action_weight: loss weight of the first row's action [1.0]
         null: a reward to compare with: a net as it was drawn, or one that learned each sample's target from another
             ("none", "untrained", "shuffled") ["none"]
         steps: optimiser steps [600]
@@ -313,6 +336,7 @@ def extract(
         lr: learning rate of Adam [0.003]
         weight_decay: AdamW's weight decay [0.0]
         held_out: share of episodes held out for the report [0.1]
+        discount: of the task's own rewards, for a value function [0.997]
         read_t: timestep at which the reward is read [5]
         support_points: base states kept for the support model [8192]
         seed: seed of weights, batches and noise [0]
@@ -349,12 +373,14 @@ def extract(
         "t_weight": t_weight,
         "expert_share": expert_share,
         "condition_probability": condition_probability,
+        "action_weight": action_weight,
         "null": null,
         "steps": steps,
         "batch": batch,
         "lr": lr,
         "weight_decay": weight_decay,
         "held_out": held_out,
+        "discount": discount,
         "read_t": read_t,
         "support_points": support_points,
         "seed": seed,
@@ -478,9 +504,10 @@ def rl(
             its page [{}]
         algorithm: how it learns ("ppo", "sac", "bc", "sqil", "gail", "airl", "iq_learn", "dwbc") ["ppo"]
         reward: reward to train on; empty for the task's own [""]
-        reading: a table of reading: how the reward is paid out ("plain", "shaped", "density_ratio", "support")
-            ["plain"]; beta: inverse temperature of the density ratio [6.0]; alpha: smallest p-value under base data
-            that is paid [0.01]; t: timestep, -1 for the reward's own [-1]
+        reading: a table of reading: how the reward is paid out ("plain", "shaped", "density_ratio", "support",
+            "centred", "absorbing", "negated", "survival") ["plain"]; beta: inverse temperature of the density ratio
+            [6.0]; alpha: smallest p-value under base data that is paid [0.01]; discount: of the learner, for what an
+            absorbing state is worth [0.99]; t: timestep, -1 for the reward's own [-1]
         judges: tasks that judge the agent: a name each, with options beside those of the environment; empty for the
             environment as it is, named task [{}]
         count: instances [128]
@@ -656,11 +683,11 @@ def steer(
         width: of pictures, pixels [480]
         sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
             denoising steps, 0 for all [0]; scale: strength of the guide [1.0]; scale_by_variance: multiply the guide by
-            the posterior variance [false]; guide_at: guide the noised sample, the posterior's mean (ddpm), or the
-            predicted clean sample ("x_t", "mean", "x0") ["x_t"]; guide_steps: guide updates per denoising step [1];
-            stop_guide_below: no guide at timesteps below this [5]; temperature: deviation of the noise that is drawn,
-            over the model's own [1.0]; clip: clip the predicted clean sample to [-1, 1] [true]; seed: seed of the noise
-            [0]
+            the posterior variance [false]; guide_at: guide the noised sample, the posterior's mean (ddpm), the score,
+            or the predicted clean sample ("x_t", "mean", "score", "x0") ["x_t"]; guide_steps: guide updates per
+            denoising step [1]; stop_guide_below: no guide at timesteps below this [5]; temperature: deviation of the
+            noise that is drawn, over the model's own [1.0]; clip: clip the predicted clean sample to [-1, 1] [true];
+            seed: seed of the noise [0]
         device: cpu or cuda ("cpu", "cuda") ["cpu"]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
@@ -706,6 +733,7 @@ def plan(
     count: int = 64,
     episodes: int = 256,
     episode_steps: int = 0,
+    record: bool = False,
     planner: Mapping[str, Any] | None = None,
     sample: Union[Path, Mapping[str, Any]] | None = None,
     device: Literal["cpu", "cuda"] = 'cpu',
@@ -731,6 +759,7 @@ def plan(
         count: instances planned side by side [64]
         episodes: episodes [256]
         episode_steps: steps per episode, 0 for the environment's own [0]
+        record: keep every transition as a data set [false]
         planner: a table of replan_every: environment steps that a plan is followed for [1]; warm_level: noise level
             from which a plan starts out of the one before, -1: pure noise [-1]; follow: the plan's actions, or its
             states by a PD controller ("actions", "states") ["actions"]; gain: of the controller, action per distance
@@ -740,11 +769,11 @@ def plan(
             [1.0]
         sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
             denoising steps, 0 for all [0]; scale: strength of the guide [1.0]; scale_by_variance: multiply the guide by
-            the posterior variance [false]; guide_at: guide the noised sample, the posterior's mean (ddpm), or the
-            predicted clean sample ("x_t", "mean", "x0") ["x_t"]; guide_steps: guide updates per denoising step [1];
-            stop_guide_below: no guide at timesteps below this [0]; temperature: deviation of the noise that is drawn,
-            over the model's own [1.0]; clip: clip the predicted clean sample to [-1, 1] [true]; seed: seed of the noise
-            [0]
+            the posterior variance [false]; guide_at: guide the noised sample, the posterior's mean (ddpm), the score,
+            or the predicted clean sample ("x_t", "mean", "score", "x0") ["x_t"]; guide_steps: guide updates per
+            denoising step [1]; stop_guide_below: no guide at timesteps below this [0]; temperature: deviation of the
+            noise that is drawn, over the model's own [1.0]; clip: clip the predicted clean sample to [-1, 1] [true];
+            seed: seed of the noise [0]
         device: cpu or cuda ("cpu", "cuda") ["cpu"]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
@@ -773,6 +802,7 @@ def plan(
         "count": count,
         "episodes": episodes,
         "episode_steps": episode_steps,
+        "record": record,
         "planner": planner,
         "sample": sample,
         "device": device,
@@ -781,6 +811,55 @@ def plan(
         "progress": progress,
     }
     return run_stage("plan", given, options)
+
+def film(
+    *,
+    data: Sequence[Path],
+    names: Sequence[Path] | None = None,
+    episode: int = 0,
+    steps: int = 0,
+    every: int = 1,
+    width: int = 320,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Recordings of robots, next to each other, as a film.
+
+    Args:
+        data: recordings of robots, next to each other [[]]
+        names: of each in the film, empty for their folders' [[]]
+        episode: which episode of each, 0 for the first [0]
+        steps: at most so many steps, 0 for the longest episode's [0]
+        every: steps between frames [1]
+        width: of each frame, even pixels [320]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> hops = dr.generate(env="Hopper-v4", policy="Hopper-v4/medium", steps=40, count=2, whole_episodes=False, progress=False)
+        >>> dr.film(data=[hops], names=["medium"], steps=10, width=64, progress=False).figures["episodes"][0]["name"]
+        'medium'
+    """
+    given = {
+        "data": data,
+        "names": names,
+        "episode": episode,
+        "steps": steps,
+        "every": every,
+        "width": width,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("film", given, options)
 
 def run(
     job: Path, *,
