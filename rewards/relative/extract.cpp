@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kStatisticWindows = 4096;
 constexpr int kCalibrationWindows = 2048;
+constexpr int kModelWindows = 16384;  // that an expert's model samples for each part
 
 /// Throws InvalidArgument unless both sides of a property of the models are equal.
 template <class T>
@@ -76,9 +77,18 @@ SupportModel fit_support(const WindowReward& reward, const WindowSource& source)
 }  // namespace
 
 std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowModel& base,
-                                        const WindowSource& source, const ExtractConfig& config,
+                                        const WindowSource& given, const ExtractConfig& config,
                                         const std::filesystem::path& folder) {
   check_models(expert, base);
+  std::unique_ptr<WindowSource> sampled;
+  if (config.expert_from == "model") {
+    require(config.condition_probability == 1,
+            "expert_from: expected models that are given their first observation (condition_probability 1) "
+            "to sample from, got ",
+            config.condition_probability);
+    sampled = model_windows(expert, given, kModelWindows, config.seed);
+  }
+  const WindowSource& source = sampled ? *sampled : given;
   WindowReward reward(config, base.layout(), base.normalizer(), base.schedule());
   GradientMatching matching(
       expert, base, source, reward.config,

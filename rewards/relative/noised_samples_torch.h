@@ -13,17 +13,6 @@
 
 namespace diffreward {
 
-/// Streams of random numbers of an extraction, for different uses (Purpose::kExtraction).
-enum class Draw : std::uint64_t {
-  kTraining = 0,
-  kScales = 1,
-  kReport = 2,
-  kStatistics = 3,
-  kBaseRows = 4,
-  kCalibration = 5,
-  kShuffling = 6
-};
-
 /// A random order of n samples, [n] int64: number `index` of the shuffles of a null.
 torch::Tensor shuffled_order(std::int64_t n, const ExtractConfig& config, std::uint64_t index);
 

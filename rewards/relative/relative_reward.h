@@ -17,6 +17,9 @@
 // windows that begin alike, as steering and choosing among candidates do. What it says of s_0 itself is nobody's
 // target.
 //
+// With expert_from = "model" the expert's x_0 are what its model samples from first observations of the base: rho is then
+// matched along the whole way that a steered base goes, which neither recording covers.
+//
 // rho(x, t) is the mean over all windows of `window` contiguous rows of an MLP of the chosen channels and t,
 // or a half U-Net over the whole sample; score() of one window is rho of a sample all of whose windows are
 // that one. It is only defined where the base model has mass: see support().
@@ -50,6 +53,8 @@ struct ExtractConfig {
   bool normalize_targets = true;     // divide the difference by its root mean square at each t
   std::string t_weight = "uniform";  // loss weight over t: uniform, snr (abar / (1 - abar), at most 5)
   double expert_share = 0.5;         // share of x_0 from expert data; the rest from base data
+  std::string expert_from =
+      "data";  // where those come from: data, or model: sampled at the base's first observations
   double condition_probability = 0;  // share of samples whose first observation is given, as to the models
   double action_weight = 1;          // loss weight of the first row's action, as in training of models
   std::string null = "none";  // none; untrained or shuffled: a reward that knows nothing, to compare with
@@ -76,6 +81,10 @@ struct ExtractConfig {
     field("gradient_at", self.gradient_at, "where the reward's gradient is matched", Choices{"base", "x_t"});
     field("normalize_targets", self.normalize_targets, "divide the difference by its rms at each timestep");
     field("t_weight", self.t_weight, "loss weight over timesteps", Choices{"uniform", "snr"});
+    field("expert_from", self.expert_from,
+          "where samples of the expert come from: its data, or its model, from first observations of the "
+          "base's data",
+          Choices{"data", "model"});
     field("expert_share", self.expert_share, "share of samples from expert data", Bounds{0, 1});
     field("condition_probability", self.condition_probability,
           "share of samples whose first observation is given, as to the models", Bounds{0, 1});

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "agents/diffusion/window_model.h"
 #include "core/error.h"
 #include "datasets/recorded_task.h"
 
@@ -160,7 +161,51 @@ class WindowsInMemory final : public WindowSource {
   Windows expert_, base_;
 };
 
+class ModelWindows final : public WindowSource {
+ public:
+  ModelWindows(const WindowModel& expert, const WindowSource& from, int n, std::uint64_t seed)
+      : WindowSource(expert.layout()), from_(from) {
+    for (const Part part : {Part::kTrain, Part::kHeldOut}) {
+      Rng rng(Streams(Purpose::kExtraction, seed,
+                      static_cast<std::uint64_t>(Draw::kModelWindows))[static_cast<std::uint64_t>(part)]);
+      const std::vector<float> base = from.base_windows(n, layout_.horizon, part, rng);
+      const auto size = static_cast<std::size_t>(layout_.size()),
+                 columns = static_cast<std::size_t>(layout_.observation_dim);
+      Condition first{0, {}};
+      for (std::size_t at = 0; at < base.size(); at += size) {
+        const auto observation = base.begin() + static_cast<std::ptrdiff_t>(at) + layout_.action_dim;
+        first.observations.insert(first.observations.end(), observation,
+                                  observation + static_cast<std::ptrdiff_t>(columns));
+      }
+      std::vector<float>& windows = part == Part::kTrain ? train_ : held_out_;
+      windows = expert.sample(n, {first}, {.seed = rng.bits64()});
+      expert.normalizer().normalize(windows, windows);
+    }
+  }
+
+  void draw(Side side, Part part, Rng& rng, std::span<float> out) const override {
+    if (side == Side::kBase) return from_.draw(side, part, rng, out);
+    const std::vector<float>& windows = part == Part::kTrain ? train_ : held_out_;
+    const std::size_t n = windows.size() / out.size();
+    std::copy_n(windows.begin() + static_cast<std::ptrdiff_t>(rng.below(n) * out.size()), out.size(),
+                out.begin());
+  }
+  std::vector<float> base_windows(int n, int rows, Part part, Rng& rng) const override {
+    return from_.base_windows(n, rows, part, rng);
+  }
+  std::optional<double> fallen(Side side) const override { return from_.fallen(side); }
+
+ private:
+  const WindowSource& from_;
+  std::vector<float> train_, held_out_;  // [n, horizon, width]  model units
+};
+
 }  // namespace
+
+std::unique_ptr<WindowSource> model_windows(const WindowModel& expert, const WindowSource& from, int n,
+                                            std::uint64_t seed) {
+  return std::make_unique<ModelWindows>(expert, from, n, seed);
+}
 
 double SampleSource::draw_paid(Side, Part, Rng&, double, std::span<float>) const {
   throw Error("expected recordings with the task's rewards, found windows without");

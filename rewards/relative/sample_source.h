@@ -14,8 +14,22 @@
 
 namespace diffreward {
 
+class WindowModel;
+
 enum class Side { kExpert, kBase };
 enum class Part { kTrain, kHeldOut };
+
+/// Streams of random numbers of an extraction, for different uses (Purpose::kExtraction).
+enum class Draw : std::uint64_t {
+  kTraining = 0,
+  kScales = 1,
+  kReport = 2,
+  kStatistics = 3,
+  kBaseRows = 4,
+  kCalibration = 5,
+  kShuffling = 6,
+  kModelWindows = 7
+};
 
 class SampleSource {
  public:
@@ -55,6 +69,12 @@ class WindowSource : public SampleSource {
 std::unique_ptr<WindowSource> windows_of(const Dataset& expert_data, const Dataset& base_data,
                                          const WindowLayout& layout, const Normalizer& normalizer,
                                          double held_out, std::uint64_t seed);
+
+/// The same windows of the base; of the expert `n` in each part that its model samples from first observations of the base's:
+/// where a base that is led by the reward comes to, and recordings of an expert may never have been. `from` and `expert` must
+/// live as long, the latter until this returns.
+std::unique_ptr<WindowSource> model_windows(const WindowModel& expert, const WindowSource& from, int n,
+                                            std::uint64_t seed);
 
 /// Windows that lie in memory, [n, horizon, width] each, in data units, of which the last share is held out.
 /// Throws InvalidArgument naming the side that has none in one of the parts, or another size.

@@ -243,6 +243,31 @@ TEST_F(GivenStateOracle, ActionsMayWeighMoreAndLessInTheLoss) {
   for (const FieldReport& at : extracted(config)->field_report()) EXPECT_LT(at.conservativeness, 0.2) << at.t;
 }
 
+/// The expert's recording is far from the base's; its model's samples are where the base is.
+TEST_F(GivenStateOracle, SamplesOfTheExpertsModelReachWhereItsDataIsNot) {
+  std::vector<float> far = expert.windows(2000, 1);
+  for (std::size_t i = 0; i < far.size(); i += 2) far[i] += 50 * kGain, far[i + 1] += 50;
+  const auto recorded = windows_of(far, base.windows(2000, 2), base.layout(), base.normalizer(), 0.1);
+  const auto source = model_windows(expert, *recorded, 3000, 5);
+  Rng rng(Seed(3));
+  std::vector<double> s, a;
+  for (int i = 0; i < 2000; ++i) {
+    std::vector<float> row(2);
+    source->draw(Side::kExpert, i % 2 == 0 ? Part::kTrain : Part::kHeldOut, rng, row);
+    a.push_back(double{row[0]}), s.push_back(double{row[1]});
+  }
+  EXPECT_NEAR(mean(s), 0, 0.1);
+  EXPECT_NEAR(pearson(s, a), kGain / std::sqrt(1 + kGain * kGain), 0.06) << "a ~ N(gain s, 1)";
+  ExtractConfig config = settings("x_t");
+  config.condition_probability = 1;
+  config.expert_from = "model";
+  config.steps = 600;
+  for (const FieldReport& at : extract(expert, base, *recorded, config)->field_report())
+    EXPECT_GT(at.conservativeness, 0.9) << at.t;
+  config.condition_probability = 0;
+  EXPECT_THROW(extract(expert, base, *recorded, config), InvalidArgument);
+}
+
 TEST_F(GivenStateOracle, NullsExplainNothing) {
   ExtractConfig config = settings("x_t");
   config.condition_probability = 1;
