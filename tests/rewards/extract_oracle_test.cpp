@@ -246,7 +246,7 @@ TEST_F(GivenStateOracle, ActionsMayWeighMoreAndLessInTheLoss) {
 /// The expert's recording is far from the base's; its model's samples are where the base is.
 TEST_F(GivenStateOracle, SamplesOfTheExpertsModelReachWhereItsDataIsNot) {
   std::vector<float> far = expert.windows(2000, 1);
-  for (std::size_t i = 0; i < far.size(); i += 2) far[i] += 50 * kGain, far[i + 1] += 50;
+  for (std::size_t i = 0; i < far.size(); i += 2) far[i] += static_cast<float>(50 * kGain), far[i + 1] += 50;
   const auto recorded = windows_of(far, base.windows(2000, 2), base.layout(), base.normalizer(), 0.1);
   const auto source = model_windows(expert, *recorded, 3000, 5);
   Rng rng(Seed(3));
