@@ -69,6 +69,21 @@ class Tilt final : public Guide {
 
 constexpr std::size_t kInstances = 400;
 
+/// Of what the chain of so few levels samples from N(0, 1): each step is x <- (c0 sqrt(abar) + ct) x + temperature sqrt(var) z.
+double chain_deviation(double temperature = 1) {
+  const NormalModel model;
+  const NoiseSchedule& schedule = model.schedule();
+  double variance = temperature * temperature;
+  for (int t = kTimesteps - 1; t >= 0; --t) {
+    const auto level = static_cast<std::size_t>(t);
+    const double gain =
+        schedule.posterior_x0[level] * std::sqrt(schedule.alpha_bar[level]) + schedule.posterior_xt[level];
+    const double noise = t > 0 ? schedule.posterior_variance[level] : 0;
+    variance = gain * gain * variance + temperature * temperature * noise;
+  }
+  return std::sqrt(variance);
+}
+
 std::vector<double> actions_of(const PlannerConfig& config, const Guide* judge, std::uint64_t seed = 1) {
   const NormalModel model;
   Planner planner(model, {.seed = seed}, config, nullptr, judge);
@@ -87,18 +102,20 @@ TEST(SteeredPlanning, OfCandidatesTheBestTheWorstOrADrawnOneIsFollowed) {
     EXPECT_LE(worst[i], alone[i] + 1e-5);
   }
   // Mean of the largest of 8 standard normals: 1.4236 (Harter 1961).
-  EXPECT_NEAR(mean(best), 1.4236, 0.12);
-  EXPECT_NEAR(mean(worst), -1.4236, 0.12);
+  EXPECT_NEAR(mean(best), 1.4236 * chain_deviation(), 0.08);
+  EXPECT_NEAR(mean(worst), -1.4236 * chain_deviation(), 0.08);
   EXPECT_EQ(actions_of({.candidates = 8}, &judge), best) << "equal seeds";
 }
 
 TEST(SteeredPlanning, SoftChoiceByALogDensityRatioGivesTheExpert) {
   const Tilt judge(0.8);
   const std::vector<double> soft = actions_of({.candidates = 64, .choose = "soft"}, &judge);
-  EXPECT_NEAR(mean(soft), 0.8, 0.15);
-  EXPECT_NEAR(standard_deviation(soft), 1, 0.12);
+  // N(0, v) tilted by exp(0.8 a) is N(0.8 v, v).
+  const double deviation = chain_deviation();
+  EXPECT_NEAR(mean(soft), 0.8 * deviation * deviation, 0.12);
+  EXPECT_NEAR(standard_deviation(soft), deviation, 0.1);
   const std::vector<double> warm = actions_of({.candidates = 64, .choose = "soft", .softness = 1e6}, &judge);
-  EXPECT_NEAR(mean(warm), 0, 0.15) << "any of them";
+  EXPECT_NEAR(mean(warm), 0, 0.12) << "any of them";
 }
 
 TEST(SteeredPlanning, CandidatesNeedAJudgeWithFiniteValues) {
@@ -143,8 +160,9 @@ TEST(SteeredPlanning, LowerTemperatureNarrowsWhatIsSampled) {
     for (std::size_t i = 0; i < windows.size(); i += 2) actions.push_back(double{windows[i]});
     return standard_deviation(actions);
   };
-  EXPECT_NEAR(deviation(1), 1, 0.06);
-  EXPECT_NEAR(deviation(0.5), 0.5, 0.03) << "the chain is linear";
+  EXPECT_NEAR(deviation(1), chain_deviation(), 0.05);
+  EXPECT_NEAR(deviation(0.5), chain_deviation(0.5), 0.03);
+  EXPECT_NEAR(chain_deviation(0.5), chain_deviation() / 2, 1e-9) << "the chain is linear";
   EXPECT_EQ(deviation(0), 0);
 }
 
