@@ -85,16 +85,18 @@ class RobotMethod : public ::testing::Test {
     folder_ = nullptr;
   }
 
-  static std::vector<std::string> plan(const std::string& name, std::vector<std::string> more) {
+  static std::vector<std::string> plan(const std::string& name, std::vector<std::string> more,
+                                       const std::string& model = "base_model") {
     std::vector<std::string> args = {
-        "plan",    "--model", at("base_model"),  "--env", "Hopper-v4",     "--episodes", "4",
-        "--count", "4",       "--episode-steps", "12",    "--sample.seed", "3",          "--threads",
-        "1",       "--out",   at(name)};
+        "plan", "--model",   at(model), "--env",           "Hopper-v4", "--episodes",
+        "4",    "--count",   "4",       "--episode-steps", "12",        "--sample.seed",
+        "3",    "--threads", "1",       "--out",           at(name)};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
-  static std::vector<double> returns(const std::string& name, const std::vector<std::string>& more) {
-    return done(plan(name, more)).at("episodes").at("return").get<std::vector<double>>();
+  static std::vector<double> returns(const std::string& name, const std::vector<std::string>& more,
+                                     const std::string& model = "base_model") {
+    return done(plan(name, more, model)).at("episodes").at("return").get<std::vector<double>>();
   }
 
   static TemporaryFolder* folder_;
@@ -103,7 +105,7 @@ TemporaryFolder* RobotMethod::folder_ = nullptr;
 
 TEST_F(RobotMethod, TheBaseIsLedByWhateverIsGiven) {
   const std::vector<double> base = returns("p_base", {"--scale", "0"}),
-                            expert = returns("p_expert", {"--scale", "0", "--model", at("expert_model")});
+                            expert = returns("p_expert", {"--scale", "0"}, "expert_model");
   EXPECT_NE(base, expert);
   // The whole field in the score makes the base the expert.
   const std::vector<double> field =
@@ -123,8 +125,8 @@ TEST_F(RobotMethod, TheBaseIsLedByWhateverIsGiven) {
 }
 
 TEST_F(RobotMethod, RefusesWhatCannotLead) {
-  const auto refused = [&](const std::vector<std::string>& more) {
-    const Outcome outcome = run(plan("refused", more));
+  const auto refused = [&](const std::vector<std::string>& more, const std::string& model = "base_model") {
+    const Outcome outcome = run(plan("refused", more, model));
     EXPECT_NE(outcome.code, 0);
     return outcome.err;
   };
@@ -157,7 +159,7 @@ TEST_F(RobotMethod, RefusesWhatCannotLead) {
         "1",
         "--out",
         at("other_model")});
-  EXPECT_THAT(refused({"--rewards", at("reward"), "--model", at("other_model")}),
+  EXPECT_THAT(refused({"--rewards", at("reward")}, "other_model"),
               HasSubstr("expected the reward to have the model's"));
   EXPECT_FALSE(std::filesystem::exists(at("refused") + "/stage.json"));
 }

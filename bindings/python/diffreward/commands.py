@@ -287,6 +287,7 @@ def extract(
     gradient_at: Literal["base", "x_t"] = 'base',
     normalize_targets: bool = True,
     t_weight: Literal["uniform", "snr"] = 'uniform',
+    expert_from: Literal["data", "model"] = 'data',
     expert_share: float = 0.5,
     condition_probability: float = 0.0,
     action_weight: float = 1.0,
@@ -326,6 +327,8 @@ def extract(
         gradient_at: where the reward's gradient is matched ("base", "x_t") ["base"]
         normalize_targets: divide the difference by its rms at each timestep [true]
         t_weight: loss weight over timesteps ("uniform", "snr") ["uniform"]
+        expert_from: where samples of the expert come from: its data, or its model, from first observations of the
+            base's data ("data", "model") ["data"]
         expert_share: share of samples from expert data [0.5]
         condition_probability: share of samples whose first observation is given, as to the models [0.0]
         action_weight: loss weight of the first row's action [1.0]
@@ -371,6 +374,7 @@ def extract(
         "gradient_at": gradient_at,
         "normalize_targets": normalize_targets,
         "t_weight": t_weight,
+        "expert_from": expert_from,
         "expert_share": expert_share,
         "condition_probability": condition_probability,
         "action_weight": action_weight,
