@@ -118,6 +118,7 @@ Json run_plan(const PlanConfig& config) {
       steps.push_back(outcome.steps);
     }
     Json result = {{"return", bootstrap_mean({returns, {}}, {}).json()},
+                   {"led_by", led_by(to_json(config))},
                    {"plans", planner.plans()},
                    {"milliseconds_per_plan", 1e3 * seconds / static_cast<double>(planner.plans())},
                    {"episodes", {{"return", returns}, {"steps", steps}}}};
@@ -152,7 +153,7 @@ void plan_section(Page& page, std::span<const StepRecord> steps) {
     table.rows.push_back({readable(step.name),
                           concat(sample.at("sampler").get<std::string>(), ", ",
                                  denoising == 0 ? std::string("all") : number(denoising), " steps"),
-                          led_by(step.config), with_interval(step.result.at("return")), of("score"),
+                          step.result.at("led_by"), with_interval(step.result.at("return")), of("score"),
                           of("success"), number(step.result.at("milliseconds_per_plan"))});
   }
   page.section("The model acts")

@@ -227,5 +227,42 @@ policy = "Hopper-v4/expertt"
   EXPECT_THAT(unknown.err, HasSubstr("Hopper-v4/expertt"));
 }
 
+/// A job of planners and a film, with its page: inputs are no part of what a record's config tells.
+TEST_F(RobotMethod, AJobOfPlannersHasAPage) {
+  write_file(at("plans.toml"), concat(R"(
+[[steps]]
+name = "alone"
+command = "plan"
+model = ")",
+                                      at("base_model"), R"("
+env = "Hopper-v4"
+episodes = 2
+count = 2
+episode_steps = 6
+record = true
+sample = { scale = 0 }
+[[steps]]
+name = "led"
+like = "alone"
+rewards = [")",
+                                      at("reward"), R"("]
+units = "difference"
+sample = { scale = 1, guide_at = "score" }
+[[steps]]
+name = "film"
+command = "film"
+data = ["alone", "led"]
+width = 64
+[[figures]]
+name = "score"
+value = "led.score"
+)"));
+  const Outcome outcome = run({"run", at("plans.toml"), "--out", at("plans"), "--threads", "1", "--quiet"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const std::string page = read_file(at("plans") + "/report.html");
+  EXPECT_THAT(page, HasSubstr("reward at score, 1 times its difference"));
+  EXPECT_THAT(page, HasSubstr("film.mp4"));
+}
+
 }  // namespace
 }  // namespace diffreward::cli
