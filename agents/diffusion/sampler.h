@@ -35,12 +35,11 @@ struct SampleConfig {
   int steps = 0;                 // denoising steps, at most T; 0: all T
   double scale = 0;              // strength of the guide: x += scale * gradient (* posterior variance)
   bool scale_by_variance = false;
-  std::string guide_at =
-      "x_t";  // x_t, mean: of the posterior, or x0: the predicted clean window, through the denoiser
-  int guide_steps = 1;       // guide updates per denoising step
-  int stop_guide_below = 0;  // no guide for t below this (the paper's t_stopgrad)
-  double temperature = 1;    // deviation of the noise that is drawn, over the model's own
-  bool clip = true;          // clip the predicted x_0 to [-1, 1] (windows: limits normaliser only)
+  std::string guide_at = "x_t";  // x_t, mean, score or x0: see above
+  int guide_steps = 1;           // guide updates per denoising step
+  int stop_guide_below = 0;      // no guide for t below this (the paper's t_stopgrad)
+  double temperature = 1;        // deviation of the noise that is drawn, over the model's own
+  bool clip = true;              // clip the predicted x_0 to [-1, 1] (windows: limits normaliser only)
   std::uint64_t seed = 0;
 
   template <class Self, class Visitor>
