@@ -11,6 +11,7 @@
 #include "core/progress.h"
 #include "core/statistics.h"
 #include "datasets/recorded_env.h"
+#include "rewards/anchored.h"
 #include "rewards/catalog.h"
 #include "rewards/rewarded_env.h"
 
@@ -42,8 +43,21 @@ Gym make_gym(const RlConfig& config) {
   }
   if (config.reward.empty()) return gym;
   const LearnedReward reward = load_reward(product(config.reward, "reward.safetensors"));
-  gym.env = std::make_unique<RewardedEnv>(std::move(gym.env), read_reward(reward, config.reading));
+  std::shared_ptr<const RewardModel> paid = read_reward(reward, config.reading);
+  if (!config.anchor.empty())
+    paid = anchored(std::move(paid), Bc::load(product(config.anchor, "agent.safetensors"), *gym.env),
+                    config.anchor_weight);
+  gym.env = std::make_unique<RewardedEnv>(std::move(gym.env), std::move(paid));
   return gym;
+}
+
+/// The learners' settings: beside an anchor the price of entropy is the anchor's.
+LearningAgents settings_of(const RlConfig& config) {
+  LearningAgents learners = config.learners;
+  if (config.anchor.empty()) return learners;
+  learners.sac.temperature = config.anchor_weight;
+  learners.sac.learn_temperature = false;
+  return learners;
 }
 
 std::vector<double> returns_of(const std::vector<EpisodeOutcome>& outcomes) {
@@ -78,7 +92,7 @@ class Course {
       : config_(config),
         folder_(folder),
         gym_(make_gym(config)),
-        agent_(make_learner(config.algorithm, config.learners, *gym_.env, config.seed, config.device)) {
+        agent_(make_learner(config.algorithm, settings_of(config), *gym_.env, config.seed, config.device)) {
     if (config.evaluate_every > 0)
       judged_ = make_task(config, Json::object(), std::min(config.evaluate_episodes, 128));
   }
@@ -255,6 +269,7 @@ StageSpec stage_of(const RlConfig& config) {
       inputs.push_back(file);
     }
   inputs.push_back({"reward", config.reward, "reward.safetensors"});
+  inputs.push_back({"anchor", config.anchor, "agent.safetensors"});
   for (const StageInput& data : data_of(config)) inputs.push_back(data);
   return {.command = "rl",
           .config = to_json(config),
@@ -273,6 +288,9 @@ Json run_rl(const RlConfig& config) {
   if (!config.reward.empty() && !data_of(config).empty())
     throw UsageError(
         concat("reward: ", config.algorithm, " learns from data and hears no reward, got ", config.reward));
+  if (!config.anchor.empty() && (config.reward.empty() || config.algorithm != "sac"))
+    throw UsageError(concat("anchor: expected SAC on an extracted reward, got ", config.algorithm,
+                            config.reward.empty() ? " without one" : ""));
   for (const auto& [name, options] : config.judges.items())
     require(options.is_object(), "judges.", name, ": expected options of the environment, got ",
             brief(options));

@@ -145,6 +145,8 @@ struct RlConfig {
   std::string algorithm = "ppo";  // of learning_agents()
   std::string reward;             // reward file or extract's folder; empty: the task's own
   ReadingConfig reading;
+  std::string anchor;  // clone of the base (rl --algorithm bc) that a paid agent stays near; empty: none
+  double anchor_weight = 1;            // nats of divergence from it are worth that much of the reward
   Json judges = Json::object();        // of the agent: options of env for each, by name
   int count = 128;                     // instances
   std::int64_t env_steps = 1'310'720;  // environment steps in all
@@ -168,6 +170,11 @@ struct RlConfig {
     field("algorithm", self.algorithm, "how it learns", Choices(names_of_learners()));
     field("reward", self.reward, "reward to train on; empty for the task's own");
     field("reading", self.reading, "how that reward is paid out");
+    field("anchor", self.anchor,
+          "clone of the base that the agent stays near, its log density paid beside the reward; empty for "
+          "none");
+    field("anchor_weight", self.anchor_weight, "of that log density, and the price of SAC's entropy",
+          Bounds{1e-9, 1e9});
     field("judges", self.judges,
           "tasks that judge the agent: a name each, with options beside those of the environment; empty for "
           "the environment as it is, named task");

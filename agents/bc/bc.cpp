@@ -224,6 +224,28 @@ void Bc::act(const StepView& view, std::span<double> out) {
   }
 }
 
+std::pair<int, int> Bc::sizes() const {
+  return {static_cast<int>(impl_->obs_dim), static_cast<int>(impl_->act_dim)};
+}
+
+void Bc::log_density(std::span<const float> obs, std::span<const float> actions, std::span<float> out) const {
+  const Impl& m = *impl_;
+  require(obs.size() == out.size() * m.obs_dim && actions.size() == out.size() * m.act_dim,
+          "log_density: expected ", m.obs_dim, " observations and ", m.act_dim, " actions for each of ",
+          out.size(), " numbers, got ", obs.size(), " and ", actions.size(), " in all");
+  const torch::InferenceMode inference;
+  const auto n = static_cast<std::int64_t>(out.size());
+  const torch::Tensor observation = torch::empty({n, static_cast<std::int64_t>(m.obs_dim)}),
+                      action = torch::empty({n, static_cast<std::int64_t>(m.act_dim)});
+  m.units.normalizer.normalize(obs, numbers(observation));
+  const std::span<float> scaled = numbers(action);
+  for (std::size_t k = 0; k < scaled.size(); ++k)
+    scaled[k] = static_cast<float>(m.units.scale.from_task(k % m.act_dim, double{actions[k]}));
+  const torch::Tensor density =
+      -m.policy.costs(observation.to(m.units.device), action.to(m.units.device)).sum(1).to(torch::kCPU);
+  std::copy_n(density.const_data_ptr<float>(), out.size(), out.begin());
+}
+
 // ---- files ----
 
 namespace {

@@ -12,7 +12,9 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agents/agent.h"
@@ -60,6 +62,12 @@ class Bc final : public LearningAgent {
   /// The policy's mean, or a draw from it, clipped to the box. Reads observations.
   void act(const StepView& view, std::span<double> actions) override;
   std::int64_t env_steps() const override;  ///< updates
+
+  /// log pi(a|s) of actions, task units, in half-boxes: obs [n, obs_dim], actions [n, act_dim], out [n]. Not yet clipped to the
+  /// box, a Gaussian has a density on its faces, too.
+  void log_density(std::span<const float> obs, std::span<const float> actions, std::span<float> out) const;
+  /// Numbers of an observation and of an action.
+  std::pair<int, int> sizes() const;
 
   const BcConfig& config() const;
 

@@ -53,10 +53,11 @@ struct DiffusionConfig {
 };
 
 struct DiffusionTrainConfig {
-  std::int64_t steps = 3000;  // optimiser steps
-  int batch = 128;            // windows per step
-  int accumulate = 1;         // passes that they are divided among; more of them need less memory
-  double lr = 1e-3;           // AdamW
+  std::int64_t steps = 3000;             // optimiser steps
+  int batch = 128;                       // windows per step
+  int accumulate = 1;                    // passes that they are divided among; more of them need less memory
+  double lr = 1e-3;                      // AdamW, at first
+  std::string lr_schedule = "constant";  // constant, linear or cosine: to 0 at the last step
   double weight_decay = 1e-4;
   double ema = 0.995;                // decay of the averaged weights, which are the ones used and saved
   double condition_probability = 0;  // share of samples whose first observation is given (in-painted), [0, 1]
@@ -76,7 +77,9 @@ struct DiffusionTrainConfig {
     field("batch", self.batch, "windows per step", Bounds{1, 1 << 20});
     field("accumulate", self.accumulate,
           "passes that a batch is divided among; more of them need less memory", Bounds{1, 1 << 20});
-    field("lr", self.lr, "learning rate of AdamW", Bounds{0, 1});
+    field("lr", self.lr, "learning rate of AdamW, at first", Bounds{0, 1});
+    field("lr_schedule", self.lr_schedule, "how it falls, to 0 at the last step",
+          Choices{"constant", "linear", "cosine"});
     field("weight_decay", self.weight_decay, "AdamW's weight decay", Bounds{0, 10});
     field("ema", self.ema, "decay of the averaged weights", Bounds{0, 1});
     field("condition_probability", self.condition_probability,

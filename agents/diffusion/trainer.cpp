@@ -149,7 +149,7 @@ class Trainer {
     const double loss = add_loss_gradient(*model_.impl().net, next_batch(), config_.accumulate);
     const double norm = optimizer_.gradient_norm();
     check_health(loss, norm);
-    optimizer_.step(optimizer_settings(config_), norm);
+    optimizer_.step(optimizer_settings(config_, step_), norm);
     ++step_;
     loss_sum_ += loss;
     ++loss_count_;

@@ -12,9 +12,13 @@
 
 namespace diffreward {
 
-/// How the optimiser is told what a training's config says.
-inline OptimizerSettings optimizer_settings(const DiffusionTrainConfig& config) {
-  return {config.lr, config.weight_decay, config.ema, config.gradient_clip};
+/// How the optimiser is told what a training's config says of a step.
+inline OptimizerSettings optimizer_settings(const DiffusionTrainConfig& config, std::int64_t step) {
+  const double progress = static_cast<double>(step) / static_cast<double>(config.steps);
+  return {.lr = scheduled_rate(config.lr, config.lr_schedule, progress),
+          .weight_decay = config.weight_decay,
+          .ema = config.ema,
+          .gradient_clip = config.gradient_clip};
 }
 
 struct Batch {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "agents/kernels/kernels.h"
 #include "agents/parallel.h"
@@ -16,6 +17,13 @@ constexpr double kBeta1 = 0.9, kBeta2 = 0.999;
 constexpr std::size_t kPiece = 1 << 16;  // numbers that a thread takes at a time
 
 }  // namespace
+
+double scheduled_rate(double first, std::string_view schedule, double progress) {
+  if (schedule == "linear") return first * (1 - progress);
+  if (schedule == "cosine") return first * (1 + std::cos(std::numbers::pi * progress)) / 2;
+  require(schedule == "constant", "lr_schedule: expected constant, linear or cosine, got ", schedule);
+  return first;
+}
 
 Optimizer::Optimizer(Parameters& net, Parameters* average)
     : weights_(net.flatten()),

@@ -4,6 +4,8 @@
 
 #include <torch/torch.h>
 
+#include <string_view>
+
 #include "agents/nets/parameters_torch.h"
 #include "agents/nets/tensor_file_torch.h"
 
@@ -17,6 +19,10 @@ struct OptimizerSettings {
   bool young_ema = true;     // a young average forgets faster: short runs are rid of the initial weights
   double epsilon = 1e-8;     // beside the root of the second moment
 };
+
+/// The learning rate after a share of the training, progress in [0, 1]: "constant" keeps `first`; "linear" and "cosine" (Loshchilov
+/// and Hutter 2017, without restarts) fall to 0.
+double scheduled_rate(double first, std::string_view schedule, double progress);
 
 class Optimizer {
  public:

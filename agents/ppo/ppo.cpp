@@ -83,7 +83,7 @@ void Ppo::train(std::int64_t env_steps, const std::function<void(const TrainingM
     PpoMetrics metrics;
     m.collect(rollout, metrics);
     if (m.config.lr_schedule == "linear")
-      m.lr = m.config.lr * static_cast<double>(iterations - k) / static_cast<double>(iterations);
+      m.lr = scheduled_rate(m.config.lr, "linear", static_cast<double>(k) / static_cast<double>(iterations));
     m.optimize(m.training_table(rollout, metrics), metrics);
     m.env_steps += per_iteration;
     ++m.iterations;

@@ -19,13 +19,19 @@ constexpr std::int64_t kLogEvery = 50;  // steps
 }  // namespace
 
 Learner::Learner(const ExtractConfig& config, std::unique_ptr<RewardNet> net, RewardNet& kept)
-    : net_(std::move(net)),
-      optimizer_(net_->parameters, &kept.parameters),
-      settings_{.lr = config.lr, .weight_decay = config.weight_decay, .ema = kAverage, .gradient_clip = 0} {}
+    : net_(std::move(net)), config_(config), optimizer_(net_->parameters, &kept.parameters) {}
+
+OptimizerSettings Learner::settings() const {
+  const double progress = static_cast<double>(optimizer_.steps()) / static_cast<double>(config_.steps);
+  return {.lr = scheduled_rate(config_.lr, config_.lr_schedule, progress),
+          .weight_decay = config_.weight_decay,
+          .ema = kAverage,
+          .gradient_clip = 0};
+}
 
 double Learner::step(const torch::Tensor& loss) {
   loss.backward();
-  optimizer_.step(settings_, 0);
+  optimizer_.step(settings(), 0);
   return loss.item<double>();
 }
 
@@ -33,7 +39,7 @@ double Learner::match(const torch::Tensor& output, const torch::Tensor& target,
                       const torch::Tensor& weights) {
   const Loss loss = weighted_square_error(output, target, weights);
   torch::autograd::backward({output}, {loss.gradient});
-  optimizer_.step(settings_, 0);
+  optimizer_.step(settings(), 0);
   return loss.value;
 }
 

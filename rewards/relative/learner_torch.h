@@ -16,6 +16,7 @@ namespace diffreward {
 /// A net in training: the weights that move, and `kept`, whose weights become their average.
 class Learner {
  public:
+  /// The config must live as long.
   Learner(const ExtractConfig& config, std::unique_ptr<RewardNet> net, RewardNet& kept);
   const RewardNet& net() const { return *net_; }
   /// One optimiser step on `loss`, a function of net(); returns its value.
@@ -25,8 +26,10 @@ class Learner {
 
  private:
   std::unique_ptr<RewardNet> net_;
+  OptimizerSettings settings() const;  // of the step to come
+
+  const ExtractConfig& config_;
   Optimizer optimizer_;
-  OptimizerSettings settings_;
 };
 
 /// Loss weights over t with mean 1, [timesteps], on the config's device.

@@ -60,7 +60,8 @@ struct ExtractConfig {
   std::string null = "none";  // none; untrained or shuffled: a reward that knows nothing, to compare with
   std::int64_t steps = 600;   // optimiser steps
   int batch = 64;             // windows per step
-  double lr = 3e-3;           // Adam
+  double lr = 3e-3;           // Adam, at first
+  std::string lr_schedule = "constant";  // constant, linear or cosine: to 0 at the last step
   double weight_decay = 0;
   double held_out = 0.1;      // share of episodes for the conservativeness report
   double discount = 0.997;    // of the task's own rewards, which a value function alone reads
@@ -95,7 +96,9 @@ struct ExtractConfig {
           Choices{"none", "untrained", "shuffled"});
     field("steps", self.steps, "optimiser steps", Bounds{1, 1e9});
     field("batch", self.batch, "windows per step", Bounds{1, 1 << 20});
-    field("lr", self.lr, "learning rate of Adam", Bounds{0, 1});
+    field("lr", self.lr, "learning rate of Adam, at first", Bounds{0, 1});
+    field("lr_schedule", self.lr_schedule, "how it falls, to 0 at the last step",
+          Choices{"constant", "linear", "cosine"});
     field("weight_decay", self.weight_decay, "AdamW's weight decay", Bounds{0, 10});
     field("held_out", self.held_out, "share of episodes held out for the report", Bounds{0.01, 0.9});
     field("discount", self.discount, "of the task's own rewards, for a value function", Bounds{0, 1});
