@@ -17,6 +17,17 @@ Parameters::Parameters(const Safetensors& values, const std::filesystem::path& f
   source_ = Source{&values, file, std::move(prefix)};
 }
 
+Parameters Parameters::part(const std::string& name) {
+  if (source_) return {*source_->values, source_->file, concat(source_->prefix, name, "."), device_};
+  return {Seed(rng_.bits64()), device_};
+}
+
+void Parameters::adopt(const std::string& name, const Parameters& part) {
+  require(!flat_.defined(), "adopt: expected parameters that are no flat vector yet");
+  for (const auto& [of_part, parameter] : part.named_)
+    named_.emplace_back(concat(name, ".", of_part), parameter);
+}
+
 torch::Tensor Parameters::uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in) {
   const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
   return add(name, shape, [&] {

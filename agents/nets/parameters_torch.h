@@ -28,6 +28,11 @@ class Parameters {
   /// Of a complete net. Throws Error where the file holds more tensors of that prefix than the net asked for.
   void finish();
 
+  /// For a net that is a part of this one: from the same file, named `name`.xxx there, or from a generator of its own.
+  Parameters part(const std::string& name);
+  /// Takes over those of such a part, as `name`.xxx, once it is complete: one tensor under two names.
+  void adopt(const std::string& name, const Parameters& part);
+
   /// U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for linear and convolution layers.
   torch::Tensor uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in);
   /// [rows, columns] with orthonormal rows or columns, whichever are fewer, times `gain` (Saxe et al. 2014).

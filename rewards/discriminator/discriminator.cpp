@@ -65,7 +65,7 @@ void Discriminator::score_at(int t, std::span<const float> windows, std::span<fl
 std::shared_ptr<Discriminator> train_discriminator(const WindowModel& like, const WindowSource& source,
                                                    const ExtractConfig& config,
                                                    const std::filesystem::path& folder) {
-  WindowReward windows(config, like.layout(), like.normalizer(), like.schedule());
+  WindowReward windows(config, like);
   const NoisedSamples noised(source, like, config);
   Learner logit(config, make_reward_net(config, windows.shape(), Head::kScalar), *windows.net);
   const torch::Tensor weights = timestep_weights(config, like.schedule());

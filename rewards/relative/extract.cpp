@@ -63,6 +63,21 @@ torch::Tensor loss_weights(const WindowReward& reward) {
   return read / middle;
 }
 
+/// Denoisers begin where the models are.
+void begin_as_models(RewardNet& net, const WindowModel& expert, const WindowModel& base,
+                     std::span<const double> units) {
+  auto* pair = dynamic_cast<DenoiserPair*>(&net);
+  if (pair == nullptr) return;
+  const auto *of_expert = dynamic_cast<const DiffusionModel*>(&expert),
+             *of_base = dynamic_cast<const DiffusionModel*>(&base);
+  require(of_expert != nullptr && of_base != nullptr,
+          "net: denoisers are those of trained diffusion models, found a model of another kind");
+  require(to_json(of_expert->config()) == to_json(of_base->config()),
+          "net: denoisers: expected models of one config, found ", to_json(of_expert->config()).dump(),
+          " and ", to_json(of_base->config()).dump());
+  pair->begin_as(of_expert->impl(), of_base->impl(), units);
+}
+
 SupportModel fit_support(const WindowReward& reward, const WindowSource& source) {
   const auto read = [&](int n, int rows, Part part, Draw of) {
     Rng rng = stream(reward.config, of);
@@ -89,13 +104,18 @@ std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowM
     sampled = model_windows(expert, given, kModelWindows, config.seed);
   }
   const WindowSource& source = sampled ? *sampled : given;
-  WindowReward reward(config, base.layout(), base.normalizer(), base.schedule());
-  GradientMatching matching(
-      expert, base, source, reward.config,
-      {.make = [&](Head head) { return make_reward_net(reward.config, reward.shape(), head); },
-       .select = [&](const torch::Tensor& x) { return reward.select(x); },
-       .rho = reward.net.get(),
-       .weights = loss_weights(reward)});
+  WindowReward reward(config, base);
+  GradientMatching matching(expert, base, source, reward.config,
+                            {.make =
+                                 [&](Head head, std::span<const double> units) {
+                                   auto net = make_reward_net(reward.config, reward.shape(), head);
+                                   begin_as_models(*net, expert, base, units);
+                                   return net;
+                                 },
+                             .rival = config.net != "denoisers",
+                             .select = [&](const torch::Tensor& x) { return reward.select(x); },
+                             .rho = reward.net.get(),
+                             .weights = loss_weights(reward)});
   matching.run(folder);
   std::vector<FieldReport> report = matching.report();
   const double nats =

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -29,8 +30,7 @@ GradientMatching::GradientMatching(const DenoisingModel& expert, const Denoising
       config_(config),
       nets_(std::move(nets)),
       noised_(source, base, config),
-      device_(config.device),
-      ceiling_(nets_.make(Head::kField)) {
+      device_(config.device) {
   const NoiseSchedule &e = expert.schedule(), &b = base.schedule();
   require(e.kind == b.kind, "schedule.kind: expected the expert model to have the base model's ", b.kind,
           ", found ", e.kind);
@@ -74,6 +74,7 @@ void GradientMatching::measure_scales() {
   }
   std::vector<double> units = difference_rms_;
   if (!config_.normalize_targets) std::ranges::fill(units, 1.0);
+  if (nets_.rival) ceiling_ = nets_.make(Head::kField, units);
   units_ = torch::tensor(units, torch::kDouble).to(torch::kFloat).to(device_);
 }
 
@@ -91,8 +92,12 @@ double GradientMatching::measure_rms(int t) const {
 }
 
 void GradientMatching::train(const std::filesystem::path& folder) {
-  Learner rho(config_, nets_.make(Head::kScalar), *nets_.rho);
-  Learner rival(config_, nets_.make(Head::kField), *ceiling_);
+  const torch::Tensor on_cpu = units_.to(torch::kCPU, torch::kDouble);
+  const std::span<const double> units(on_cpu.const_data_ptr<double>(),
+                                      static_cast<std::size_t>(on_cpu.numel()));
+  Learner rho(config_, nets_.make(Head::kScalar, units), *nets_.rho);
+  std::optional<Learner> rival;
+  if (nets_.rival) rival.emplace(config_, nets_.make(Head::kField, units), *ceiling_);
   const torch::Tensor weights = timestep_weights(config_, base_.schedule());
   const int per_pool = std::max(1, kPool / config_.batch);  // steps
   torch::Tensor pool_x, pool_t, pool_target, pool_weight;
@@ -120,8 +125,9 @@ void GradientMatching::train(const std::filesystem::path& folder) {
     const auto part = [&](const torch::Tensor& all) { return all.narrow(0, row, config_.batch); };
     const torch::Tensor x = part(pool_x), t = part(pool_t), target = part(pool_target),
                         weight = part(pool_weight);
-    const double rho_loss = rho.match(rho.net().gradient(x, t), target, weight);
-    return {{"loss", rho_loss}, {"ceiling_loss", rival.match(rival.net().forward(x, t), target, weight)}};
+    Json losses = {{"loss", rho.match(rho.net().gradient(x, t), target, weight)}};
+    if (rival) losses["ceiling_loss"] = rival->match(rival->net().forward(x, t), target, weight);
+    return losses;
   });
 }
 
@@ -139,7 +145,7 @@ void GradientMatching::stretch_untrained() {
   const double rms = std::sqrt(gradient.square().sum().item<double>() / count);
   require(rms > 0, "extract: expected a net that answers to its input, found a constant one");
   for (const auto& [name, parameter] : nets_.rho->parameters.named())
-    if (name.starts_with("out.")) torch::Tensor(parameter).div_(rms);
+    if (name.starts_with("out.") || name == "scale") torch::Tensor(parameter).div_(rms);
 }
 
 std::vector<FieldReport> GradientMatching::report() const {
@@ -159,7 +165,8 @@ std::vector<FieldReport> GradientMatching::report() const {
       return (energy - ((net_output * units_[t] - read) * drawn).square().sum().item<double>()) / all;
     };
     report.push_back({t, std::sqrt(energy / drawn.sum().item<double>()), energy / all,
-                      explained(nets_.rho->gradient(x, field.t)), explained(ceiling_->forward(x, field.t))});
+                      explained(nets_.rho->gradient(x, field.t)),
+                      ceiling_ ? explained(ceiling_->forward(x, field.t)) : energy / all});
   }
   return report;
 }

@@ -10,6 +10,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "agents/diffusion/denoising_model.h"
@@ -21,7 +22,10 @@ namespace diffreward {
 
 /// Nets of one trunk, and what of a sample they read.
 struct MatchedNets {
-  std::function<std::unique_ptr<RewardNet>(Head)> make;       // with fresh weights
+  /// With fresh weights; units: [timesteps] s_t, what a gradient of 1 stands for.
+  std::function<std::unique_ptr<RewardNet>(Head, std::span<const double> units)> make;
+  bool rival =
+      true;  // whether a vector net of the trunk learns beside; one that is the field itself explains all of it
   std::function<torch::Tensor(const torch::Tensor&)> select;  // [n, ...] to what the nets read
   RewardNet* rho;                                             // ends up with the averaged weights
   torch::Tensor weights = {};  // [1, ...] of what the nets read in the loss, mean 1; undefined: 1

@@ -22,7 +22,8 @@
 //
 // rho(x, t) is the mean over all windows of `window` contiguous rows of an MLP of the chosen channels and t,
 // or a half U-Net over the whole sample; score() of one window is rho of a sample all of whose windows are
-// that one. It is only defined where the base model has mass: see support().
+// that one. With net = "denoisers" rho is <x, f(x, t) - g(x, t)> of the whole sample, with f and g nets that begin as the
+// two models': a field that is nearly a gradient needs little more (docs/design/0016). It is only defined where the base model has mass: see support().
 #pragma once
 
 #include <filesystem>
@@ -43,7 +44,7 @@ namespace diffreward {
 class WindowSource;
 
 struct ExtractConfig {
-  std::string net = "mlp";                        // mlp or unet (half U-Net)
+  std::string net = "mlp";                        // mlp, unet (half U-Net) or denoisers
   int window = 1;                                 // rows per evaluation of the MLP
   std::vector<int> hidden = {64, 64};             // units of the MLP (SiLU)
   int dim = 4;                                    // base channels of the half U-Net
@@ -72,8 +73,11 @@ struct ExtractConfig {
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("net", self.net, "MLP over windows of rows, or a half U-Net over the sample",
-          Choices{"mlp", "unet"});
+    field("net", self.net,
+          "MLP over windows of rows, a half U-Net over the sample, or the sample's product with the "
+          "difference of two denoisers, "
+          "which begin as the models'",
+          Choices{"mlp", "unet", "denoisers"});
     field("window", self.window, "contiguous rows per evaluation of the MLP", Bounds{1, 4096});
     field("hidden", self.hidden, "units of the MLP", Bounds{1, 65536});
     field("dim", self.dim, "base channels of the half U-Net", Bounds{1, 4096});

@@ -48,7 +48,12 @@ std::unique_ptr<RewardNet> make_reward_net(const ExtractConfig& config, const Re
   std::unique_ptr<RewardNet> net;
   if (config.net == "mlp")
     net = std::make_unique<WindowMlp>(config, shape, head, std::move(parameters));
-  else
+  else if (config.net == "denoisers") {
+    require(shape.denoiser != nullptr,
+            "net: denoisers are those of trained diffusion models, found a model of another kind");
+    require(head == Head::kScalar, "net: denoisers: expected a scalar head");
+    net = std::make_unique<DenoiserPair>(*shape.denoiser, shape, std::move(parameters));
+  } else
     net = std::make_unique<HalfUnet>(config, shape, head, std::move(parameters));
   net->parameters.finish();
   return net;
@@ -124,6 +129,44 @@ torch::Tensor WindowMlp::gradient_by_aten(const torch::Tensor& windows, const to
   for (std::size_t i = hidden_.size(); i > 0; --i)
     g = torch::matmul(g, hidden_[i - 1].weight) * layers[i - 1].slope;
   return torch::matmul(g, input_);
+}
+
+DenoiserPair::DenoiserPair(const DiffusionConfig& config, const RewardNetShape& shape, Parameters initial)
+    : RewardNet(std::move(initial), shape.timesteps) {
+  const int width = shape.channels;
+  const WindowLayout layout{.horizon = shape.rows, .stride = 1, .action_dim = 0, .observation_dim = width};
+  expert_ = make_denoiser(config, layout, parameters.part("expert"));
+  parameters.adopt("expert", expert_->parameters);
+  base_ = make_denoiser(config, layout, parameters.part("base"));
+  parameters.adopt("base", base_->parameters);
+  scale_ = parameters.constant("scale", {shape.timesteps}, 1);
+}
+
+torch::Tensor DenoiserPair::forward(const torch::Tensor& x, const torch::Tensor& t) const {
+  const torch::Tensor when = t.expand({x.size(0)}).contiguous();
+  const torch::Tensor difference = expert_->forward(x, when) - base_->forward(x, when);
+  return (x * difference).flatten(1).sum(1) * scale_.index_select(0, when);
+}
+
+void DenoiserPair::begin_as(const DiffusionModel::Impl& expert, const DiffusionModel::Impl& base,
+                            std::span<const double> units) {
+  const torch::NoGradGuard no_grad;
+  const auto copy = [](const DenoiserNet& from, const DenoiserNet& to) {
+    const auto &values = from.parameters.named(), &own = to.parameters.named();
+    for (std::size_t i = 0; i < own.size(); ++i) torch::Tensor(own[i].second).copy_(values[i].second);
+  };
+  copy(*expert.net, *expert_);
+  copy(*base.net, *base_);
+  std::vector<double> scale;
+  for (std::size_t t = 0; t < units.size(); ++t) {
+    const double abar = base.schedule.alpha_bar[t];
+    // d x_0 / d output, by what the nets predict.
+    const double slope = base.config.prediction == "x0"        ? 1
+                         : base.config.prediction == "epsilon" ? -std::sqrt((1 - abar) / abar)
+                                                               : -std::sqrt(1 - abar);
+    scale.push_back(base.schedule.posterior_x0[t] * slope / units[t]);
+  }
+  scale_.copy_(torch::tensor(scale, torch::kDouble));
 }
 
 HalfUnet::Block::Block(Parameters& parameters, const std::string& name, int in, int out, int time_dim)

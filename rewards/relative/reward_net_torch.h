@@ -4,6 +4,7 @@
 //
 //   MLP         rho(x, t) = gain * mean over k of m(rows k ... k + window - 1 of x, t)
 //   half U-Net  residual convolution blocks, each halving the rows, a mean over what is left, a small MLP
+//   denoisers   rho(x, t) = c_t <x, f(x, t) - g(x, t)>, f and g nets as the diffusion models', which they begin as (design/0016)
 //
 // `gain` is the number of windows in a whole sample: d rho / d row is then of the size of one window's d m,
 // however long the sample.
@@ -12,8 +13,11 @@
 #include <torch/torch.h>
 
 #include <memory>
+#include <span>
 #include <vector>
 
+#include "agents/diffusion/denoiser_torch.h"
+#include "agents/diffusion/diffusion_model_torch.h"
 #include "agents/nets/nets_torch.h"
 #include "rewards/relative/fused_gradient_torch.h"
 #include "rewards/relative/relative_reward.h"
@@ -47,9 +51,10 @@ class RewardNet {
 
 /// What a net is made for.
 struct RewardNetShape {
-  int rows;       // of a whole sample
-  int channels;   // read per row
-  int timesteps;  // of the chain
+  int rows;                                   // of a whole sample
+  int channels;                               // read per row
+  int timesteps;                              // of the chain
+  const DiffusionConfig* denoiser = nullptr;  // of the models; what a pair of denoisers is built by
 };
 
 /// The net of config.net, its weights from `parameters` or drawn from config.seed. Throws InvalidArgument
@@ -85,6 +90,22 @@ class WindowMlp final : public RewardNet {
   std::vector<Linear> hidden_;
   Linear out_;
   FusedGradient<WindowMlpEngine> fused_;
+};
+
+class DenoiserPair final : public RewardNet {
+ public:
+  DenoiserPair(const DiffusionConfig& config, const RewardNetShape& shape, Parameters parameters);
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t) const override;
+  torch::Tensor gradient(const torch::Tensor& x, const torch::Tensor& t) const override {
+    return autograd_gradient(x, t);
+  }
+  /// Becomes <x, mu_expert(x, t) - mu_base(x, t)> / units[t], but for what their means have in common. Both of one config.
+  void begin_as(const DiffusionModel::Impl& expert, const DiffusionModel::Impl& base,
+                std::span<const double> units);
+
+ private:
+  std::unique_ptr<DenoiserNet> expert_, base_;
+  torch::Tensor scale_;  // [timesteps]  c_t
 };
 
 class HalfUnet final : public RewardNet {

@@ -22,6 +22,8 @@ const ExtractConfig& checked(const ExtractConfig& config, const WindowLayout& sa
           "hidden, dim_mults: expected at least one entry");
   require(config.net != "mlp" || config.window <= sample.horizon, "window: expected at most the models' ",
           sample.horizon, " rows, got ", config.window);
+  require(config.net != "denoisers" || config.channels.empty(),
+          "channels: expected none for net = denoisers, which reads whole samples");
   require(config.read_t < schedule.timesteps, "read_t: expected a timestep below ", schedule.timesteps,
           ", got ", config.read_t);
   require(normalizer.columns() == static_cast<std::size_t>(sample.width()), "normalizer: expected ",
@@ -48,18 +50,24 @@ WindowLayout scored_layout(const ExtractConfig& config, WindowLayout sample) {
 
 }  // namespace
 
-WindowReward::WindowReward(const ExtractConfig& settings, const WindowLayout& sample_layout, Normalizer norm,
-                           const NoiseSchedule& chain)
-    : WindowReward(settings, sample_layout, std::move(norm), chain,
-                   [&] { return initial_parameters(settings); }) {}
+WindowReward::WindowReward(const ExtractConfig& settings, const WindowModel& like)
+    : WindowReward(
+          settings, like.layout(), like.normalizer(), like.schedule(),
+          [&]() -> std::optional<DiffusionConfig> {
+            if (const auto* trained = dynamic_cast<const DiffusionModel*>(&like)) return trained->config();
+            return std::nullopt;
+          }(),
+          [&] { return initial_parameters(settings); }) {}
 
 WindowReward::WindowReward(const ExtractConfig& settings, const WindowLayout& sample_layout, Normalizer norm,
-                           const NoiseSchedule& chain, const std::function<Parameters()>& values)
+                           const NoiseSchedule& chain, std::optional<DiffusionConfig> built_as,
+                           const std::function<Parameters()>& values)
     : config(checked(settings, sample_layout, norm, chain)),
       sample(sample_layout),
       layout(scored_layout(config, sample)),
       normalizer(std::move(norm)),
       schedule(chain),
+      denoiser(std::move(built_as)),
       channels(channels_of(config, sample)),
       reads(std::ranges::any_of(channels, [&](std::int64_t c) { return c < sample.action_dim; })
                 ? Reads::kStateAction
@@ -87,7 +95,14 @@ WindowReward::WindowReward(const Safetensors& file, const std::filesystem::path&
         Normalizer norm = read_entry(file, path, "normalizer", Normalizer::from_json);
         const NoiseSchedule chain = read_entry(file, path, "schedule", NoiseSchedule::from_json);
         try {
-          return WindowReward(settings, sample_layout, std::move(norm), chain,
+          std::optional<DiffusionConfig> built_as;
+          if (settings.net == "denoisers")
+            built_as = read_entry(file, path, "denoiser", [](const Json& json) {
+              DiffusionConfig out;
+              update(out, json);
+              return out;
+            });
+          return WindowReward(settings, sample_layout, std::move(norm), chain, std::move(built_as),
                               [&] { return Parameters(file, path, "net.", torch::Device(device)); });
         } catch (const InvalidArgument& error) {
           throw Error(concat(path.string(), ": ", error.what()));
@@ -101,6 +116,7 @@ void WindowReward::add_to(NamedTensors& tensors, std::map<std::string, std::stri
   for (const auto& [name, parameter] : net->parameters.named()) tensors["net." + name] = parameter;
   metadata["kind"] = kind;
   metadata["config"] = to_json(config).dump();
+  if (config.net == "denoisers") metadata["denoiser"] = to_json(*denoiser).dump();
   metadata["layout"] = sample.json().dump();
   metadata["normalizer"] = normalizer.json().dump();
   metadata["schedule"] = schedule.json().dump();
@@ -119,8 +135,8 @@ double WindowReward::length_share(const torch::Tensor& x) const {
           "], got ", x.sizes());
   const std::int64_t rows = x.size(1);
   if (rows == sample.horizon) return 1;
-  require(config.net == "mlp", "guide: expected samples of ", sample.horizon, " rows for a half U-Net, got ",
-          rows);
+  require(config.net == "mlp", "guide: expected samples of ", sample.horizon, " rows for net = ", config.net,
+          ", got ", rows);
   require(rows >= config.window, "guide: expected samples of at least ", config.window, " rows, got ", rows);
   return static_cast<double>(rows - config.window + 1) / (sample.horizon - config.window + 1);
 }
@@ -139,7 +155,8 @@ torch::Tensor WindowReward::gradient(const torch::Tensor& x, const torch::Tensor
 }
 
 RewardNetShape WindowReward::shape() const {
-  return {sample.horizon, static_cast<int>(channels.size()), schedule.timesteps};
+  return {sample.horizon, static_cast<int>(channels.size()), schedule.timesteps,
+          denoiser ? &*denoiser : nullptr};
 }
 
 std::size_t WindowReward::count(std::span<const float> windows, std::size_t out) const {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,9 +20,8 @@ namespace diffreward {
 
 class WindowReward {
  public:
-  /// A fresh net. Throws InvalidArgument naming the setting that does not fit the sample.
-  WindowReward(const ExtractConfig& config, const WindowLayout& sample, Normalizer normalizer,
-               const NoiseSchedule& schedule);
+  /// A fresh net, over samples of this model. Throws InvalidArgument naming the setting that does not fit them.
+  WindowReward(const ExtractConfig& config, const WindowModel& like);
   /// Reads what add_to() wrote. Throws Error naming the file, the entry, what was expected and found.
   WindowReward(const Safetensors& file, const std::filesystem::path& path, const std::string& kind,
                const std::string& device);
@@ -51,7 +51,8 @@ class WindowReward {
   WindowLayout layout;    // what score() reads
   Normalizer normalizer;  // of a row
   NoiseSchedule schedule;
-  std::vector<std::int64_t> channels;  // columns of a row, never empty
+  std::optional<DiffusionConfig> denoiser;  // of the models, where they are nets
+  std::vector<std::int64_t> channels;       // columns of a row, never empty
   Reads reads;
   std::unique_ptr<RewardNet> net;  // its weights are never trained themselves, but average those in training
   Json provenance = Json::object();
@@ -59,7 +60,8 @@ class WindowReward {
  private:
   /// `values` gives the net's parameters; it is called after the cheap checks.
   WindowReward(const ExtractConfig& config, const WindowLayout& sample, Normalizer normalizer,
-               const NoiseSchedule& schedule, const std::function<Parameters()>& values);
+               const NoiseSchedule& schedule, std::optional<DiffusionConfig> denoiser,
+               const std::function<Parameters()>& values);
   /// Windows in x over windows in a sample of the diffusion models.
   double length_share(const torch::Tensor& x) const;
 

@@ -62,7 +62,7 @@ void ValueReward::score(std::span<const float> windows, std::span<float> out) co
 
 std::shared_ptr<ValueReward> train_value(const WindowModel& like, const WindowSource& source,
                                          const ExtractConfig& config, const std::filesystem::path& folder) {
-  WindowReward windows(config, like.layout(), like.normalizer(), like.schedule());
+  WindowReward windows(config, like);
   const NoisedSamples noised(source, like, config, /*paid=*/true);
   const torch::Tensor some = noised.draw(kStatisticWindows, Part::kTrain, Draw::kStatistics, 0).paid;
   const double middle = some.mean().item<double>(), deviation = some.std().item<double>();
