@@ -22,8 +22,10 @@ Parameters Parameters::part(const std::string& name) {
   return {Seed(rng_.bits64()), device_};
 }
 
-void Parameters::adopt(const std::string& name, const Parameters& part) {
-  require(!flat_.defined(), "adopt: expected parameters that are no flat vector yet");
+void Parameters::adopt(const std::string& name, Parameters& part) {
+  require(!flat_.defined() && !part.flat_.defined(),
+          "adopt: expected parameters that are no flat vector yet");
+  parts_.push_back({&part, count()});
   for (const auto& [of_part, parameter] : part.named_)
     named_.emplace_back(concat(name, ".", of_part), parameter);
 }
@@ -125,6 +127,7 @@ const torch::Tensor& Parameters::flatten() {
     part.copy_(named_[i].second);
     named_[i].second.set_data(part);
   });
+  for (const auto& [part, begin] : parts_) part->flat_ = flat_.narrow(0, begin, part->count());
   return flat_;
 }
 
@@ -133,6 +136,7 @@ const torch::Tensor& Parameters::collect_gradients() {
   gradient_ = torch::zeros_like(flatten());
   for_parts(gradient_,
             [&](std::size_t i, const torch::Tensor& part) { named_[i].second.mutable_grad() = part; });
+  for (const auto& [part, begin] : parts_) part->gradient_ = gradient_.narrow(0, begin, part->count());
   return gradient_;
 }
 

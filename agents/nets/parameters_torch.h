@@ -30,8 +30,9 @@ class Parameters {
 
   /// For a net that is a part of this one: from the same file, named `name`.xxx there, or from a generator of its own.
   Parameters part(const std::string& name);
-  /// Takes over those of such a part, as `name`.xxx, once it is complete: one tensor under two names.
-  void adopt(const std::string& name, const Parameters& part);
+  /// Takes over those of such a part, as `name`.xxx, once it is complete: one tensor under two names. The part must stay where
+  /// it is, and is told of the flat vectors, in which its own lie together.
+  void adopt(const std::string& name, Parameters& part);
 
   /// U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for linear and convolution layers.
   torch::Tensor uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in);
@@ -79,6 +80,11 @@ class Parameters {
 
   std::vector<std::pair<std::string, torch::Tensor>> named_;
   torch::Tensor flat_, gradient_;
+  struct Part {
+    Parameters* parameters;
+    std::int64_t begin;  // of its own in the flat vectors
+  };
+  std::vector<Part> parts_;
 };
 
 struct Linear {

@@ -26,7 +26,10 @@ constexpr int kTimesteps = 20;
 
 std::unique_ptr<RewardNet> make(const Case& c) {
   ExtractConfig config{.net = c.net, .window = c.window, .hidden = c.hidden, .seed = 3};
-  auto net = make_reward_net(config, {c.rows, c.channels, kTimesteps}, Head::kScalar);
+  static const DiffusionConfig mlp{.dim = 32, .layers = 2},
+      unet{.net = "unet", .dim = 8, .dim_mults = {1, 2}};
+  auto net =
+      make_reward_net(config, {c.rows, c.channels, kTimesteps, c.window == 1 ? &mlp : &unet}, Head::kScalar);
   torch::Generator rng = at::detail::createCPUGenerator(4);
   const torch::NoGradGuard no_grad;
   for (const auto& [name, parameter] : net->parameters.named())  // gains and offsets that are not 1 and 0
@@ -83,11 +86,36 @@ TEST_P(RewardNetKernels, GiveTheSameGradientOfTheMatchingLoss) {
   }
 }
 
+TEST_P(RewardNetKernels, FollowTheWeightsThroughTheFlatVector) {
+  // An optimiser moves all weights as one vector: whoever reads them must notice, also the parts of a net.
+  const auto net = make(GetParam());
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor flat = net->parameters.flatten();
+  net->gradient(x_, t_);  // has read them once
+  flat.mul_(0.7);
+  const torch::Tensor fused = net->gradient(x_, t_);
+  const Kernels off(false);
+  EXPECT_LE(relative_error(fused, net->gradient(x_, t_)), 1e-5);
+}
+
+TEST_P(RewardNetKernels, GradientIsThatOfTheValue) {
+  const auto net = make(GetParam());
+  const torch::NoGradGuard no_grad;
+  torch::Generator rng = at::detail::createCPUGenerator(6);
+  const torch::Tensor step = torch::randn(x_.sizes(), rng);
+  const double h = 1e-2;
+  const torch::Tensor slope = (net->forward(x_ + h * step, t_) - net->forward(x_ - h * step, t_)) / (2 * h),
+                      expected = (net->gradient(x_, t_) * step).flatten(1).sum(1);
+  EXPECT_LE(relative_error(slope, expected), 2e-2);
+}
+
 INSTANTIATE_TEST_SUITE_P(Some, RewardNetKernels,
                          ::testing::Values(Case{"mlp", 16, 2, 1, 64, {64, 64}},
                                            Case{"mlp", 5, 3, 4, 7, {24, 8, 40}},
                                            Case{"mlp", 1, 2, 1, 1, {16}}, Case{"unet", 16, 6, 1, 9, {8}},
-                                           Case{"unet", 31, 2, 1, 3, {8}}, Case{"unet", 1, 5, 1, 40, {8}}),
+                                           Case{"unet", 31, 2, 1, 3, {8}}, Case{"unet", 1, 5, 1, 40, {8}},
+                                           Case{"denoisers", 4, 5, 1, 9, {8}},
+                                           Case{"denoisers", 8, 3, 2, 5, {8}}),
                          [](const auto& test) { return test.param.name(); });
 
 }  // namespace
