@@ -109,7 +109,7 @@ std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowM
                             {.make =
                                  [&](Head head, std::span<const double> units) {
                                    auto net = make_reward_net(reward.config, reward.shape(), head);
-                                   begin_as_models(*net, expert, base, units);
+                                   if (config.null == "none") begin_as_models(*net, expert, base, units);
                                    return net;
                                  },
                              .rival = config.net != "denoisers",
