@@ -3,12 +3,12 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test setup build bench bench-denoiser bench-learners bench-learning-curves bench-shared results \
+.PHONY: help demo demo-locomotion test setup build bench bench-denoiser bench-learners bench-learning-curves bench-shared results \
   results-behaviours results-locomotion asan tsan fuzz format lint clean
 
 help:
 	@echo "make demo      from a fresh machine to the main job's report in results/demo/"
-	@echo "make results-locomotion  the whole method on robots (hours)"
+	@echo "make demo-locomotion  the same on a robot     make results-locomotion  the robots' numbers (hours)"
 	@echo "make test      build and run every test"
 	@echo "make build     build everything            make setup    install what the build needs"
 	@echo "make bench     environments against peers  make results  the README's numbers (hours)"
@@ -34,6 +34,10 @@ build: $(BUILD)/build.ninja
 demo: $(BUILD)/build.ninja
 	cmake --build --preset $(PRESET) --target diffreward
 	$(BUILD)/cli/diffreward run maze2d-umaze --out results/demo
+
+demo-locomotion: $(BUILD)/build.ninja
+	cmake --build --preset $(PRESET) --target diffreward
+	$(BUILD)/cli/diffreward run locomotion-demo --out results/demo-locomotion
 
 test: build asan
 	ctest --preset $(PRESET)
