@@ -192,6 +192,14 @@ Histogram histogram(std::span<const double> values, double low, double high, int
   return out;
 }
 
+std::pair<Histogram, Histogram> histograms(std::span<const double> a, std::span<const double> b, int bins) {
+  std::vector<double> both(a.begin(), a.end());
+  both.insert(both.end(), b.begin(), b.end());
+  double low = quantile(both, 0.005), high = quantile(both, 0.995);
+  if (low == high) low -= 0.5, high += 0.5;
+  return {histogram(a, low, high, bins), histogram(b, low, high, bins)};
+}
+
 Estimate bootstrap_counts(std::span<const std::size_t> sizes,
                           const std::function<double(const DrawCounts&)>& statistic,
                           const BootstrapConfig& config) {

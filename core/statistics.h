@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/config.h"
@@ -51,6 +52,8 @@ struct Histogram {
   double edge(std::size_t bin) const { return low + (high - low) * double(bin) / double(share.size()); }
 };
 Histogram histogram(std::span<const double> values, double low, double high, int bins);
+/// Of two samples over their common range, winsorised by 0.5 %.
+std::pair<Histogram, Histogram> histograms(std::span<const double> a, std::span<const double> b, int bins);
 
 /// A statistic with its interval.
 struct Estimate {

@@ -8,13 +8,12 @@ namespace {
 
 /// The task's own reward of each window.
 std::vector<double> own_rewards(const ScoredWindows& scored, const Dataset& data) {
-  const auto steps = static_cast<std::size_t>((scored.layout.horizon - 1) * scored.layout.stride + 1);
   std::vector<double> out;
   for (std::size_t i = 0; i < scored.size(); ++i) {
-    const std::size_t first = data.episodes()[scored.episode[i]].begin + scored.step[i];
+    const auto [first, last] = scored.recorded(i, data);
     double sum = 0;
-    for (std::size_t row = first; row < first + steps; ++row) sum += double{data.rewards()[row]};
-    out.push_back(sum / static_cast<double>(steps));
+    for (std::size_t row = first; row <= last; ++row) sum += double{data.rewards()[row]};
+    out.push_back(sum / static_cast<double>(last - first + 1));
   }
   return out;
 }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <map>
+#include <tuple>
 
 namespace diffreward {
 namespace {
@@ -72,12 +73,7 @@ BehaviourPreference compare_behaviour(const BehaviourKind& kind, const Behaviour
   out.difference = bootstrap_difference(e, o, bootstrap);
   out.effect_size = effect_size(e, o);
   relate(kind, base, held, out);
-  std::vector<double> both = e.values;
-  both.insert(both.end(), o.values.begin(), o.values.end());
-  double low = quantile(both, 0.005), high = quantile(both, 0.995);
-  if (low == high) low -= 0.5, high += 0.5;
-  out.expert_histogram = histogram(e.values, low, high, kBins);
-  out.base_histogram = histogram(o.values, low, high, kBins);
+  std::tie(out.expert_histogram, out.base_histogram) = histograms(e.values, o.values, kBins);
   return out;
 }
 

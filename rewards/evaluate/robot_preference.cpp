@@ -24,11 +24,6 @@ const BehaviourKind kKinds[kBehaviours] = {{"forward_speed", "m/s"},   {"height"
                                            {"pitch", "rad"},           {"contact", "share", true},
                                            {"effort", "half-boxes^2"}, {"unsteadiness", "half-boxes^2"}};
 
-std::size_t last_row(const ScoredWindows& scored, const Dataset& data, std::size_t window) {
-  const std::size_t first = data.episodes()[scored.episode[window]].begin + scored.step[window];
-  return first + static_cast<std::size_t>((scored.layout.horizon - 1) * scored.layout.stride);
-}
-
 using Values = std::vector<double>[kBehaviours];  // [windows] each
 
 /// What each window shows of every kind.
@@ -48,8 +43,8 @@ void observe(const ScoredWindows& scored, const Dataset& data, Values& out) {
     return sum / static_cast<double>(act_dim);
   };
   for (std::size_t i = 0; i < scored.size(); ++i) {
-    const std::size_t begin = data.episodes()[scored.episode[i]].begin, first = begin + scored.step[i],
-                      last = last_row(scored, data, i);
+    const std::size_t begin = data.episodes()[scored.episode[i]].begin;
+    const auto [first, last] = scored.recorded(i, data);
     double sums[kBehaviours] = {};
     for (std::size_t row = first; row <= last; ++row) {
       robot.place(row);
@@ -141,7 +136,7 @@ Image draw_moments(const ScoredWindows& scored, const Dataset& data, int count, 
   for (const bool most : {false, true}) {
     std::vector<Image> frames;
     for (const std::size_t i : one_an_episode(scored, count, most)) {
-      robot.place(last_row(scored, data, i));
+      robot.place(scored.recorded(i, data).second);
       frames.push_back(robot.render(side, side));
     }
     rows.push_back(beside(frames, kGap));

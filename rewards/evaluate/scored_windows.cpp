@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <tuple>
 
 #include "core/rng.h"
 
@@ -65,6 +66,11 @@ Point ScoredWindows::velocity(std::size_t window, int row) const {
   return {values[2], values[3]};
 }
 
+std::pair<std::size_t, std::size_t> ScoredWindows::recorded(std::size_t window, const Dataset& data) const {
+  const std::size_t first = data.episodes()[episode[window]].begin + step[window];
+  return {first, first + static_cast<std::size_t>((layout.horizon - 1) * layout.stride)};
+}
+
 std::vector<double> score_all(const RewardModel& reward, std::span<const float> windows) {
   const std::size_t size = std::size_t(reward.layout().size()), n = windows.size() / size;
   std::vector<float> scores(n);
@@ -110,12 +116,7 @@ Separation separation(const ScoredWindows& expert, const ScoredWindows& base, in
   out.expert = stretch_means(expert, steps);
   out.base = stretch_means(base, steps);
   out.auroc = bootstrap_auroc(out.expert, out.base, config);
-  std::vector<double> both = out.expert.values;
-  both.insert(both.end(), out.base.values.begin(), out.base.values.end());
-  double low = quantile(both, 0.005), high = quantile(both, 0.995);
-  if (low == high) low -= 0.5, high += 0.5;
-  out.expert_histogram = histogram(out.expert.values, low, high, kBins);
-  out.base_histogram = histogram(out.base.values, low, high, kBins);
+  std::tie(out.expert_histogram, out.base_histogram) = histograms(out.expert.values, out.base.values, kBins);
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/statistics.h"
@@ -41,8 +42,10 @@ struct ScoredWindows {
 
   std::size_t size() const { return reward.size(); }
   std::span<const float> row(std::size_t window, int row) const;  // [width]
-  Point position(std::size_t window, int row) const;              // cells
-  Point velocity(std::size_t window, int row) const;              // cells / s
+  /// First and last row of the recording that a window lies on.
+  std::pair<std::size_t, std::size_t> recorded(std::size_t window, const Dataset& data) const;
+  Point position(std::size_t window, int row) const;  // cells
+  Point velocity(std::size_t window, int row) const;  // cells / s
 };
 
 struct WindowPick {
