@@ -404,7 +404,8 @@ class ClipTokenizerReader {
       check(found != ids_.end(), where, ": expected entries of the vocabulary, found ", shown(text));
       return found->second;
     };
-    made_.merges_.emplace_back(id_of(left), id_of(right));
+    const std::int32_t first = id_of(left), second = id_of(right);
+    made_.merges_.emplace_back(first, second);
     merged_.push_back(id_of(left + right));
   }
 
@@ -677,8 +678,7 @@ void ClipTokenizer::encode_words(std::string_view text, std::size_t limit, std::
     }
     const std::string_view word = text.substr(0, end_of_word(text));
     text.remove_prefix(word.size());
-    if (word.starts_with("<|") && word.size() > 2 &&
-        kind_of(static_cast<unsigned char>(word[2])) == Kind::kLetter) {
+    if (word.starts_with("<|s") || word.starts_with("<|e")) {  // no run of signs does
       // <|endoftext|> that lower case made: byte-level encoding cuts a second time, without that word in its list.
       for (const std::string_view part :
            {word.substr(0, 2), word.substr(2, word.size() - 4), word.substr(word.size() - 2)})

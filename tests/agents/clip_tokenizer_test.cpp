@@ -78,7 +78,7 @@ TEST(ClipTokenizer, GivesTheIdsOfTransformers) {
     ++cut;
     EXPECT_EQ(classic().ids(text), prompt.at("ids").get<Ids>()) << prompt;
   }
-  EXPECT_GT(cut, 50);
+  EXPECT_GT(cut, 20);
 }
 
 TEST(ClipTokenizer, FillsUpAndCutsOff) {
@@ -216,7 +216,7 @@ TEST_F(ClipTokenizerFiles, MayHoldUnknownBytes) {
   write("merges.txt", "#version: 0.2\r\na b</w>\r\n");
   EXPECT_THAT(load().ids("ab aab azb zz"), ElementsAre(5, 2, 5, 2, 1, 4, 1, 1));
   write("tokenizer_config.json", R"({"unk_token": "a"})");
-  EXPECT_THAT(load().ids("zb"), ElementsAre(2, 4));
+  EXPECT_THAT(load().ids("zb"), ElementsAre(5));  // joins as what it stands for
 }
 
 TEST_F(ClipTokenizerFiles, PreferTheWhole) {

@@ -26,7 +26,7 @@ PIECES = [
     "0", "42", "3.14", "1,000", "٣٤٥", "०१२", "四", "½", "²", "Ⅻ", "①", "𝟘", "𐒠", "\U0001d400", "\U00010400", "\U0001f600",
     "\x00", "\x01", "\x07", "\x1b[2J", "\x1c", "\x1f", "\x7f", "\x80", "\x85", "\x9f",
     " ", "  ", "\t", "\n", "\r\n", "\v", "\f", "\u00a0", "\u1680", "\u180e", "\u2003", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000",
-    BOS, EOS, EOS.upper(), "<|StartOfText|>", "<|endoftext", "|>", "<|", EOS + EOS, "!" + EOS, EOS.upper() + "!!", "<|pad|>",
+    BOS, EOS, EOS.upper(), "<|StartOfText|>", "<|endoftext", "|>", "<|", EOS + EOS, "!" + EOS, EOS.upper() + "!!", "<|pad|>", "<|é", "<|ᠡ", "<|\u180e\x00",
     "'s", "'T", "'RE", "'ve", "'m", "'LL", "'d", "'", "''", "'ſ", "’s", "'sé", "!'s", "'s's", "'x",
     "!", "!!!", "...", "—", "«»", "\"", "()", "[]", "(word:1.2)", "((x))", "_", "a_b", "$", "€", "#tag", "@user", "http://x.y/z?q=1&r=%20", "&amp;", "+", "=", "~", "`", "^", "\\",
     "ˈ", "ʰ", "ª", "º", "ſ", "ﷺ", "ŉ", "ΐ", "K", "Ω", "İ", "i̇", "ß", "ẞ", "Σ", "ς", "ǰ", "Ⱥ", "Ɐ", "Ꟁ", "Ᲊ", "\ua7cb", "\ua7dc", "\U00010d50", "\U00016ea0", "\U0001e5f1",
@@ -65,6 +65,13 @@ def prompts(count: int, seed: int) -> list[str]:
             text = "".join(draw.choice("abcdefghijklmnopqrstuvwxyzABC0123 '") for _ in range(length * 4))
         found.append(text)
     return found[:count]
+
+
+def word_prompts(count: int, seed: int) -> list[str]:
+    """Texts like those that people write."""
+    draw = random.Random(seed)
+    words = [word for word in WORDS if word.isascii()]
+    return [", ".join(" ".join(draw.choices(words, k=draw.randrange(2, 7))) for _ in range(draw.randrange(1, 6))) for _ in range(count)]
 
 
 def byte_characters() -> list[str]:
