@@ -627,7 +627,8 @@ std::size_t ClipTokenizer::place_of(std::uint64_t pair) const {
 /// Joins the pair of least rank, of these the first, until none is left.
 void ClipTokenizer::encode_word(std::string_view word, std::vector<std::int64_t>& out,
                                 Scratch& scratch) const {
-  auto& [symbols, heap] = scratch;
+  std::vector<Scratch::Symbol>& symbols = scratch.symbols;
+  std::vector<Scratch::Candidate>& heap = scratch.heap;
   const std::size_t n = word.size();
   symbols.clear();
   heap.clear();
