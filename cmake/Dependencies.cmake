@@ -43,6 +43,11 @@ find_path(DIFFREWARD_LZF_INCLUDE liblzf/lzf.h REQUIRED)
 add_library(liblzf::liblzf UNKNOWN IMPORTED GLOBAL)
 set_target_properties(liblzf::liblzf PROPERTIES
   IMPORTED_LOCATION ${DIFFREWARD_LZF} INTERFACE_INCLUDE_DIRECTORIES ${DIFFREWARD_LZF_INCLUDE})
+find_library(DIFFREWARD_UTF8PROC utf8proc REQUIRED DOC "utf8proc, Unicode for tokenizers (Debian: libutf8proc-dev)")
+find_path(DIFFREWARD_UTF8PROC_INCLUDE utf8proc.h REQUIRED)
+add_library(utf8proc::utf8proc UNKNOWN IMPORTED GLOBAL)
+set_target_properties(utf8proc::utf8proc PROPERTIES
+  IMPORTED_LOCATION ${DIFFREWARD_UTF8PROC} INTERFACE_INCLUDE_DIRECTORIES ${DIFFREWARD_UTF8PROC_INCLUDE})
 
 dr_wheel_dir(mujoco mujoco_dir)
 file(GLOB mujoco_library ${mujoco_dir}/libmujoco.so.*)

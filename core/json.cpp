@@ -28,24 +28,33 @@ Json cut(const Json& value) {
   return out;
 }
 
-}  // namespace
-
-Json parse_json(std::string_view text, std::string_view where) {
-  const auto limit = [](int depth, Json::parse_event_t event, const Json&) {
-    using Event = Json::parse_event_t;
+template <class Value>
+Value parse(std::string_view text, std::string_view where) {
+  const auto limit = [](int depth, typename Value::parse_event_t event, const Value&) {
+    using Event = typename Value::parse_event_t;
     if (depth >= kDeepestJson && (event == Event::object_start || event == Event::array_start))
       throw TooDeep();
     return true;
   };
   try {
-    return Json::parse(text, limit);
+    return Value::parse(text, limit);
   } catch (const TooDeep&) {
     throw Error(concat(where, ": expected JSON of at most ", kDeepestJson, " levels, found deeper"));
-  } catch (const Json::parse_error& error) {
+  } catch (const typename Value::parse_error& error) {
     throw Error(concat(where, ": expected JSON, found other text at byte ", error.byte));
-  } catch (const Json::exception&) {  // a number that no type holds
+  } catch (const typename Value::exception&) {  // a number that no type holds
     throw Error(concat(where, ": expected JSON, found a number out of range"));
   }
+}
+
+}  // namespace
+
+Json parse_json(std::string_view text, std::string_view where) {
+  return parse<Json>(text, where);
+}
+
+LargeJson parse_large_json(std::string_view text, std::string_view where) {
+  return parse<LargeJson>(text, where);
 }
 
 Json read_json_object(const std::filesystem::path& path) {

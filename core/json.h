@@ -23,6 +23,11 @@ constexpr int kDeepestJson = 64;  ///< levels of lists and objects that parse_js
 /// text and for JSON deeper than kDeepestJson, which would exhaust the stack of whoever copies or prints it.
 Json parse_json(std::string_view text, std::string_view where);
 
+/// JSON with objects of very many members: Json looks through all earlier ones for each that it reads.
+using LargeJson = nlohmann::json;
+/// As parse_json().
+LargeJson parse_large_json(std::string_view text, std::string_view where);
+
 /// A whole file as a JSON object. Throws Error naming the file.
 Json read_json_object(const std::filesystem::path& path);
 
