@@ -134,6 +134,48 @@ Safetensors Safetensors::open(const std::filesystem::path& path) {
   return result;
 }
 
+Safetensors Safetensors::open_index(const std::filesystem::path& path) {
+  const Json index = read_json_object(path);
+  const auto check = [&](bool ok, const auto&... message) {
+    if (!ok) throw Error(concat(path.string(), ": ", message...));
+  };
+  const auto map = index.find("weight_map");
+  check(map != index.end() && map->is_object(), "expected a weight_map, found ",
+        map == index.end() ? "none" : brief(*map));
+  std::map<std::string, Safetensors> shards;
+  Safetensors result;
+  result.name_ = path.string();
+  for (const auto& [tensor, shard] : map->items()) {
+    check(shard.is_string() && !shard.empty(), "'", tensor, "': expected a file's name, found ",
+          brief(shard));
+    const std::filesystem::path name = shard.get<std::string>();
+    check(name.has_filename() && name == name.filename() && name != "..", "'", tensor,
+          "': expected a file beside the index, found ", brief(shard));
+    auto found = shards.find(name.string());
+    if (found == shards.end()) found = shards.emplace(name.string(), open(path.parent_path() / name)).first;
+    result.tensors_[tensor] = found->second.at(tensor);
+  }
+  for (const auto& [name, shard] : shards)
+    for (const auto& [tensor, unused] : shard.tensors_)
+      check(result.tensors_.contains(tensor), "expected every tensor of ", name, ", found no '", tensor, "'");
+  auto mappings = std::make_shared<std::vector<std::shared_ptr<const void>>>();
+  for (const auto& [name, shard] : shards) mappings->push_back(shard.mapping_);
+  result.mapping_ = mappings;
+  return result;
+}
+
+Safetensors Safetensors::renamed(
+    const std::function<std::string(const std::string&, TensorBytes&)>& name) const {
+  Safetensors result = *this;
+  result.tensors_.clear();
+  for (auto [old, tensor] : tensors_) {
+    const std::string now = name(old, tensor);
+    if (!now.empty() && !result.tensors_.emplace(now, std::move(tensor)).second)
+      throw Error(concat(name_, ": '", old, "': expected one tensor of this meaning, found '", now, "' too"));
+  }
+  return result;
+}
+
 const TensorBytes& Safetensors::at(const std::string& tensor) const {
   const auto found = tensors_.find(tensor);
   if (found != tensors_.end()) return found->second;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -27,7 +28,9 @@ class Safetensors {
  public:
   /// Memory-maps a file. Throws Error naming the file, the entry, what was expected and what was found.
   static Safetensors open(const std::filesystem::path& path);
-  /// The same over bytes in memory, which must outlive the object (tests, fuzzing).
+  /// Memory-maps the files that an index names, {"weight_map": {tensor: file of the same folder}}, as one.
+  static Safetensors open_index(const std::filesystem::path& path);
+  /// As open(), over bytes in memory, which must outlive the object (tests, fuzzing).
   static Safetensors parse(std::span<const std::byte> file, std::string_view name);
 
   const std::map<std::string, TensorBytes>& tensors() const { return tensors_; }
@@ -36,11 +39,18 @@ class Safetensors {
   const TensorBytes& at(const std::string& tensor) const;
   const std::string& metadata_at(const std::string& key) const;
 
+  /// The same tensors under the names that `name` gives them; "" leaves one out. It may give a tensor another shape of
+  /// as many elements. Throws Error where two would have one name.
+  Safetensors renamed(
+      const std::function<std::string(const std::string& name, TensorBytes& tensor)>& name) const;
+  /// Keeps the bytes of all tensors readable while it lives; null for parse().
+  const std::shared_ptr<const void>& mapping() const { return mapping_; }
+
  private:
   std::string name_;
   std::map<std::string, TensorBytes> tensors_;
   std::map<std::string, std::string> metadata_;
-  std::shared_ptr<const void> mapping_;  // keeps the file mapped
+  std::shared_ptr<const void> mapping_;  // keeps the files mapped
 };
 
 /// Writes atomically (see file.h); entries sorted by name, 8-byte aligned, so equal content gives equal

@@ -11,10 +11,6 @@ constexpr int kTimeFeatures = 64;
 
 }  // namespace
 
-LayerNorm::LayerNorm(Parameters& parameters, const std::string& name, std::int64_t size)
-    : weight(parameters.constant(name + ".weight", {size}, 1)),
-      bias(parameters.constant(name + ".bias", {size}, 0)) {}
-
 ResidualMlp::Block::Block(Parameters& parameters, const std::string& name, std::int64_t dim)
     : norm(parameters, name + ".norm", dim),
       first(parameters, name + ".first", dim, dim),

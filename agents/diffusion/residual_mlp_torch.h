@@ -14,14 +14,6 @@
 
 namespace diffreward {
 
-struct LayerNorm {
-  torch::Tensor weight, bias;  // [size]
-  LayerNorm(Parameters& parameters, const std::string& name, std::int64_t size);
-  torch::Tensor operator()(const torch::Tensor& x) const {
-    return torch::layer_norm(x, weight.sizes(), weight, bias);
-  }
-};
-
 class ResidualMlp final : public DenoiserNet {
  public:
   ResidualMlp(const DiffusionConfig& config, const WindowLayout& layout, Parameters parameters);

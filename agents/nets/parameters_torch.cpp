@@ -30,6 +30,13 @@ void Parameters::adopt(const std::string& name, Parameters& part) {
     named_.emplace_back(concat(name, ".", of_part), parameter);
 }
 
+Parameters::Parameters(const Safetensors& values, const std::filesystem::path& file, std::string prefix,
+                       const torch::Device& device, torch::ScalarType type)
+    : Parameters(values, file, std::move(prefix), device) {
+  type_ = type;
+  frozen_ = true;
+}
+
 torch::Tensor Parameters::uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in) {
   const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
   return add(name, shape, [&] {
@@ -58,18 +65,18 @@ torch::Tensor Parameters::constant(const std::string& name, at::IntArrayRef shap
 
 template <class Make>
 torch::Tensor Parameters::add(const std::string& name, at::IntArrayRef shape, const Make& make) {
-  const torch::Tensor value = source_ ? source_->at(name, shape).to(torch::kFloat) : make();
-  const torch::Tensor parameter = value.to(device_).set_requires_grad(true);
+  const torch::Tensor value = source_ ? source_->at(name, shape, frozen_) : make();
+  const torch::Tensor parameter = value.to(device_, type_).set_requires_grad(!frozen_);
   named_.emplace_back(name, parameter);
   return parameter;
 }
 
-torch::Tensor Parameters::Source::at(const std::string& name, at::IntArrayRef shape) const {
+torch::Tensor Parameters::Source::at(const std::string& name, at::IntArrayRef shape, bool mapped) const {
   const std::string what = concat(file.string(), ": tensor '", prefix, name, "'");
   const TensorBytes& found = values->at(prefix + name);
   if (!shape.equals(found.shape))
     throw Error(concat(what, ": expected shape ", shape, ", found ", at::IntArrayRef(found.shape)));
-  const torch::Tensor value = tensor_from(found, what);
+  const torch::Tensor value = tensor_from(found, what, mapped ? values->mapping() : nullptr);
   if (!value.is_floating_point())
     throw Error(concat(what, ": expected a floating-point type, found ", found.dtype));
   return value;
@@ -146,9 +153,15 @@ std::int64_t Parameters::version() const {
   return sum;
 }
 
-Linear::Linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out)
+Linear::Linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out,
+               bool with_bias)
     : weight(parameters.uniform(name + ".weight", {out, in}, in)),
-      bias(parameters.uniform(name + ".bias", {out}, in)) {}
+      bias(with_bias ? parameters.uniform(name + ".bias", {out}, in) : torch::Tensor()) {}
+
+LayerNorm::LayerNorm(Parameters& parameters, const std::string& name, std::int64_t size, double eps)
+    : weight(parameters.constant(name + ".weight", {size}, 1)),
+      bias(parameters.constant(name + ".bias", {size}, 0)),
+      epsilon(eps) {}
 
 torch::Tensor sinusoidal_embedding(const torch::Tensor& t, std::int64_t size) {
   const std::int64_t half = size / 2;

@@ -25,6 +25,10 @@ class Parameters {
   /// until finish().
   Parameters(const Safetensors& values, const std::filesystem::path& file, std::string prefix,
              const torch::Device& device);
+  /// The same for a net that is used as it is, its numbers of `type` and without gradients. On the CPU they stay in the
+  /// mapped file where they are of that type there.
+  Parameters(const Safetensors& values, const std::filesystem::path& file, std::string prefix,
+             const torch::Device& device, torch::ScalarType type);
   /// Of a complete net. Throws Error where the file holds more tensors of that prefix than the net asked for.
   void finish();
 
@@ -42,6 +46,7 @@ class Parameters {
 
   const std::vector<std::pair<std::string, torch::Tensor>>& named() const { return named_; }
   const torch::Device& device() const { return device_; }
+  torch::ScalarType type() const { return type_; }
   std::int64_t count() const;
 
   /// Copies every parameter from a file's tensors of equal names. Throws Error naming `file`, the parameter,
@@ -65,13 +70,15 @@ class Parameters {
     std::filesystem::path file;
     std::string prefix;
     /// The tensor of a parameter. Throws Error naming the file and the tensor.
-    torch::Tensor at(const std::string& name, at::IntArrayRef shape) const;
+    torch::Tensor at(const std::string& name, at::IntArrayRef shape, bool mapped = false) const;
     void refuse_others(const std::vector<std::pair<std::string, torch::Tensor>>& known) const;
   };
   template <class Make>
   torch::Tensor add(const std::string& name, at::IntArrayRef shape, const Make& make);
 
   torch::Device device_;
+  torch::ScalarType type_ = torch::kFloat;
+  bool frozen_ = false;  // without gradients
   Rng rng_;
   std::optional<Source> source_;  // until finish()
   /// Calls body(i, part) for every parameter with its part of a flat vector, shaped as the parameter.
@@ -88,9 +95,20 @@ class Parameters {
 };
 
 struct Linear {
-  torch::Tensor weight, bias;  // [out, in], [out]
-  Linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out);
+  torch::Tensor weight, bias;  // [out, in], [out] or undefined
+  Linear(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out,
+         bool with_bias = true);
   torch::Tensor operator()(const torch::Tensor& x) const { return torch::linear(x, weight, bias); }
+};
+
+/// Over the last dimension.
+struct LayerNorm {
+  torch::Tensor weight, bias;  // [size]
+  double epsilon;
+  LayerNorm(Parameters& parameters, const std::string& name, std::int64_t size, double epsilon = 1e-5);
+  torch::Tensor operator()(const torch::Tensor& x) const {
+    return torch::layer_norm(x, weight.sizes(), weight, bias, epsilon);
+  }
 };
 
 /// [sin(t w_k), cos(t w_k)] with w_k = 10000^(-k / (size / 2 - 1)), Diffuser's time embedding.  t: [n] -> [n,

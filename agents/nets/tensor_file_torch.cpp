@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <cstdint>
 #include <cstring>
 
 #include "core/error.h"
@@ -25,13 +26,25 @@ std::string type_name(torch::ScalarType type) {
 
 }  // namespace
 
-torch::Tensor tensor_from(const TensorBytes& bytes, const std::string& what) {
+torch::Tensor tensor_from(const TensorBytes& bytes, const std::string& what,
+                          const std::shared_ptr<const void>& mapping) {
   const auto type = types().find(bytes.dtype);
   if (type == types().end()) throw Error(concat(what, ": expected a known number type, found ", bytes.dtype));
-  torch::Tensor out = torch::empty(bytes.shape, type->second);
-  if (out.nbytes() != bytes.bytes.size())
-    throw Error(concat(what, ": expected ", out.nbytes(), " bytes, found ", bytes.bytes.size()));
-  if (!bytes.bytes.empty()) std::memcpy(out.data_ptr(), bytes.bytes.data(), bytes.bytes.size());
+  std::int64_t count = 1;  // the reader has checked that this does not overflow
+  for (const std::int64_t extent : bytes.shape) count *= extent;
+  const std::size_t expected = static_cast<std::size_t>(count) * torch::elementSize(type->second);
+  if (expected != bytes.bytes.size())
+    throw Error(concat(what, ": expected ", expected, " bytes, found ", bytes.bytes.size()));
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes.bytes.data());
+  torch::Tensor out;
+  if (mapping && count > 0 && address % torch::elementSize(type->second) == 0) {
+    out = torch::from_blob(
+        const_cast<std::byte*>(bytes.bytes.data()), bytes.shape, [mapping](void*) { /* lets go of it */ },
+        type->second);
+  } else {
+    out = torch::empty(bytes.shape, type->second);
+    if (!bytes.bytes.empty()) std::memcpy(out.data_ptr(), bytes.bytes.data(), bytes.bytes.size());
+  }
   if (out.is_floating_point() && !out.isfinite().all().item<bool>())
     throw Error(concat(what, ": expected finite numbers, found others"));
   return out;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/error.h"
@@ -134,6 +135,54 @@ TEST(Safetensors, RefusesBytesThatBelongToNoTensor) {
   const std::string hole = R"({"a": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]},
                                "b": {"dtype": "U8", "shape": [1], "data_offsets": [3, 4]}})";
   EXPECT_THAT(refusal(file_with(hole, 4)), HasSubstr("'b': expected its bytes to begin at 2, found 3"));
+}
+
+TEST(Safetensors, ReadsTheShardsOfAnIndex) {
+  const TemporaryFolder folder;
+  const float one[2] = {1, 2}, two[1] = {3};
+  write_safetensors(folder / "1.safetensors", {{"a", {"F32", {2}, std::as_bytes(std::span(one))}}}, {});
+  write_safetensors(folder / "2.safetensors", {{"b", {"F32", {1}, std::as_bytes(std::span(two))}}}, {});
+  const auto refused = [&](const std::string& index) {
+    write_bytes(folder / "x.json", index);
+    return message_of<Error>([&] { Safetensors::open_index(folder / "x.json"); });
+  };
+  write_bytes(folder / "x.json", R"({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})");
+  const Safetensors both = Safetensors::open_index(folder / "x.json");
+  EXPECT_EQ(both.tensors().size(), 2u);
+  EXPECT_TRUE(std::ranges::equal(both.at("b").bytes, std::as_bytes(std::span(two))));
+  EXPECT_THAT(message_of<Error>([&] { both.at("c"); }), HasSubstr("x.json: expected a tensor 'c'"));
+
+  EXPECT_THAT(refused("{}"), HasSubstr("x.json: expected a weight_map, found none"));
+  EXPECT_THAT(refused(R"({"weight_map": {"a": 1}})"), HasSubstr("'a': expected a file's name, found 1"));
+  for (const char* outside : {"../1.safetensors", "/1.safetensors", "..", "", "sub/1.safetensors"})
+    EXPECT_THAT(refused(concat(R"({"weight_map": {"a": ")", outside, "\"}}")),
+                HasSubstr("'a': expected a file"));
+  EXPECT_THAT(refused(R"({"weight_map": {"a": "3.safetensors"}})"), HasSubstr("3.safetensors: cannot read"));
+  EXPECT_THAT(refused(R"({"weight_map": {"c": "1.safetensors"}})"), HasSubstr("expected a tensor 'c'"));
+  const float more[2] = {4, 5};
+  write_safetensors(folder / "1.safetensors",
+                    {{"a", {"F32", {2}, std::as_bytes(std::span(one))}},
+                     {"d", {"F32", {2}, std::as_bytes(std::span(more))}}},
+                    {});
+  EXPECT_THAT(refused(R"({"weight_map": {"a": "1.safetensors"}})"),
+              HasSubstr("expected every tensor of 1.safetensors, found no 'd'"));
+}
+
+TEST(Safetensors, GoesByOtherNames) {
+  const std::string bytes = file_with(tensor("F32", "[1, 2]", "[0, 8]"), 8);
+  const Safetensors file = parse(bytes), other = file.renamed([](const std::string&name, TensorBytes&entry) {
+    entry.shape = {2};
+    return "net." + name;
+  });
+  EXPECT_EQ(other.at("net.w").shape, (std::vector<std::int64_t>{2}));
+  EXPECT_EQ(file.at("w").shape, (std::vector<std::int64_t>{1, 2}));
+  EXPECT_TRUE(file.renamed([](const std::string&, TensorBytes&) { return ""; }).tensors().empty());
+  const std::string two = file_with(R"({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]},
+                                        "b": {"dtype": "U8", "shape": [1], "data_offsets": [1, 2]}})",
+                                    2);
+  EXPECT_THAT(
+      message_of<Error>([&] { parse(two).renamed([](const std::string&, TensorBytes&) { return "c"; }); }),
+      HasSubstr("'b': expected one tensor of this meaning, found 'c' too"));
 }
 
 TEST(Safetensors, NamesFilesItCannotOpen) {

@@ -1,0 +1,80 @@
+// What the nets of Stable Diffusion 1.x are made of, with diffusers' names of parameters: convolutions and group
+// normalisation on [n, channels, height, width], residual blocks, attention.
+//
+//   resnet     x + conv2(SiLU(norm2(conv1(SiLU(norm1(x))) + W SiLU(e)))),  e: the embedding of t, where there is one
+//   attention  softmax(q k^T / sqrt(size of a head)) v
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "agents/nets/parameters_torch.h"
+
+namespace diffreward {
+
+/// Is shown what a net computes on the way, by the name of the module that did.
+using Watch = std::function<void(const std::string& module, const torch::Tensor& output)>;
+
+/// x: [n, in, h, w] -> [n, out, ...], the kernel square.
+struct Conv2d {
+  torch::Tensor weight, bias;  // [out, in, kernel, kernel], [out]
+  std::int64_t stride, padding;
+  Conv2d(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out,
+         std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0);
+  torch::Tensor operator()(const torch::Tensor& x) const {
+    return torch::conv2d(x, weight, bias, stride, padding);
+  }
+};
+
+struct GroupNorm {
+  torch::Tensor weight, bias;  // [channels]
+  std::int64_t groups;
+  double epsilon;
+  GroupNorm(Parameters& parameters, const std::string& name, std::int64_t channels, std::int64_t groups,
+            double epsilon);
+  torch::Tensor operator()(const torch::Tensor& x) const {
+    return torch::group_norm(x, groups, weight, bias, epsilon);
+  }
+};
+
+struct ResnetBlock2d {
+  GroupNorm norm1;
+  Conv2d conv1;
+  std::optional<Linear> time;
+  GroupNorm norm2;
+  Conv2d conv2;
+  std::optional<Conv2d> shortcut;  // where in and out differ
+  /// `embedding`: size of the embedding of t, 0 for none.
+  ResnetBlock2d(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out,
+                std::int64_t groups, double epsilon, std::int64_t embedding = 0);
+  /// activated: SiLU(e), [n, embedding], or undefined
+  torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& activated = {}) const;
+};
+
+/// Doubles height and width by the nearest neighbour, or takes them to `size`, and convolves.
+struct Upsample2d {
+  Conv2d conv;
+  Upsample2d(Parameters& parameters, const std::string& name, std::int64_t channels);
+  torch::Tensor operator()(const torch::Tensor& x, std::pair<std::int64_t, std::int64_t> size) const;
+};
+
+/// Attention of x [n, rows, channels] over what `context` [n, rows', ...] holds. k and v have no bias but with
+/// `with_bias`; the output always has one.
+struct HeadsAttention {
+  Linear to_q, to_k, to_v, to_out;
+  std::int64_t heads;
+  HeadsAttention(Parameters& parameters, const std::string& name, std::int64_t channels,
+                 std::int64_t context_channels, std::int64_t heads, bool with_bias);
+  torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& context) const;
+};
+
+/// softmax(q k^T / sqrt(channels / heads)) v by heads; q: [n, rows, channels], k, v: [n, rows', channels]
+torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                     std::int64_t heads, bool causal = false);
+
+}  // namespace diffreward
