@@ -17,6 +17,13 @@ Parameters::Parameters(const Safetensors& values, const std::filesystem::path& f
   source_ = Source{&values, file, std::move(prefix)};
 }
 
+Parameters::Parameters(const Safetensors& values, const std::filesystem::path& file, std::string prefix,
+                       const torch::Device& device, torch::ScalarType type)
+    : Parameters(values, file, std::move(prefix), device) {
+  type_ = type;
+  frozen_ = true;
+}
+
 Parameters Parameters::part(const std::string& name) {
   if (source_) return {*source_->values, source_->file, concat(source_->prefix, name, "."), device_};
   return {Seed(rng_.bits64()), device_};
@@ -28,13 +35,6 @@ void Parameters::adopt(const std::string& name, Parameters& part) {
   parts_.push_back({&part, count()});
   for (const auto& [of_part, parameter] : part.named_)
     named_.emplace_back(concat(name, ".", of_part), parameter);
-}
-
-Parameters::Parameters(const Safetensors& values, const std::filesystem::path& file, std::string prefix,
-                       const torch::Device& device, torch::ScalarType type)
-    : Parameters(values, file, std::move(prefix), device) {
-  type_ = type;
-  frozen_ = true;
 }
 
 torch::Tensor Parameters::uniform(const std::string& name, at::IntArrayRef shape, std::int64_t fan_in) {

@@ -131,11 +131,8 @@ StableDiffusion StableDiffusion::load(const fs::path& folder, const std::string&
       .own_scheduler = scheduler,
       .schedule = noise_schedule(scheduler),
       .warnings = std::move(warnings),
-#ifdef DIFFREWARD_CLIP_TOKENIZER
       .tokenizer = {},
-#endif
   });
-#ifdef DIFFREWARD_CLIP_TOKENIZER
   if (fs::exists(folder / "tokenizer")) {
     impl->tokenizer = ClipTokenizer::load(folder / "tokenizer");
     if (impl->tokenizer->vocabulary() > impl->text.config().vocab_size ||
@@ -146,7 +143,6 @@ StableDiffusion StableDiffusion::load(const fs::path& folder, const std::string&
                          " positions, as the text encoder has, found ", impl->tokenizer->vocabulary(),
                          " and ", impl->tokenizer->max_length()));
   }
-#endif
   for (const std::string& line : impl->warnings) std::cerr << "warning: " << line << "\n";
   return StableDiffusion(std::move(impl));
 }
@@ -158,14 +154,12 @@ SchedulerConfig StableDiffusion::Impl::scheduler(const std::string& kind) const 
 }
 
 torch::Tensor StableDiffusion::Impl::tokens(const std::vector<std::string>& texts) const {
-#ifdef DIFFREWARD_CLIP_TOKENIZER
   if (tokenizer) {
     std::vector<torch::Tensor> rows;
     for (const std::string& each : texts)
       rows.push_back(torch::tensor(tokenizer->encode(each), torch::kLong));
     return torch::stack(rows);
   }
-#endif
   throw Error(concat((folder / "tokenizer").string(), ": expected a tokenizer for ", texts.size(),
                      " texts, found none"));
 }

@@ -12,15 +12,10 @@
 
 #include "agents/stable_diffusion/autoencoder_kl_torch.h"
 #include "agents/stable_diffusion/clip_text_model_torch.h"
+#include "agents/stable_diffusion/clip_tokenizer.h"
 #include "agents/stable_diffusion/scheduler_torch.h"
 #include "agents/stable_diffusion/stable_diffusion.h"
 #include "agents/stable_diffusion/unet_2d_condition_torch.h"
-
-// A folder's texts need the tokenizer, the rest does without.
-#if __has_include("agents/stable_diffusion/clip_tokenizer.h")
-#include "agents/stable_diffusion/clip_tokenizer.h"
-#define DIFFREWARD_CLIP_TOKENIZER
-#endif
 
 namespace diffreward {
 
@@ -35,9 +30,7 @@ struct StableDiffusion::Impl {
   SchedulerConfig own_scheduler;
   NoiseSchedule schedule;
   std::vector<std::string> warnings;
-#ifdef DIFFREWARD_CLIP_TOKENIZER
   std::optional<ClipTokenizer> tokenizer;  // none where the folder has none
-#endif
 
   /// The folder's scheduler or, under its settings, another one.
   SchedulerConfig scheduler(const std::string& kind) const;
