@@ -102,6 +102,7 @@ results-behaviours: bench-learners
 results-locomotion: build
 	for robot in $(ROBOTS); do \
 	  $(RUN) results-locomotion-$$robot --seeds 0-2 --out results/locomotion/$$robot --results benchmarks/results/locomotion.json || exit 1; done
+	$(BUILD)/cli/diffreward results benchmarks/results/locomotion.json --layout benchmarks/results/locomotion.toml --page README.md
 
 format:
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i
