@@ -86,6 +86,10 @@ void compare_chain(const Case& with, const std::string& prefix, const std::strin
   config.steps = steps;
   Errors errors;
   const double share = tolerance / 50;  // phi and mu are differences of predictions times up to 5000
+  // a net of random weights takes latents to 70, and single precision with them
+  const auto held_to = [](double allowed, const torch::Tensor& expected) {
+    return allowed * std::max(1.0, expected.abs().max().item<double>() / 10);
+  };
   int calls = 0;
   const auto on_step = [&](const DenoisingStep& step) {
     ++calls;
@@ -93,9 +97,9 @@ void compare_chain(const Case& with, const std::string& prefix, const std::strin
     const bool last = step.index + 1 == step.count;
     const int after = last ? steps : step.index + 1 == steps ? 0 : step.index + 1;
     const double allowed = after == 1 && tolerance > 1e-9 ? tolerance / 10 : tolerance;
-    if (with.golden.has(concat(key, ".latents.", after)))
-      errors.expect_near(concat("latents after ", after), key, step.after,
-                         with.golden(concat(key, ".latents.", after)), allowed);
+    if (const std::string name = concat(key, ".latents.", after); with.golden.has(name))
+      errors.expect_near(concat("latents after ", after), key, step.after, with.golden(name),
+                         held_to(allowed, with.golden(name)));
     if (!with.golden.has(concat(key, ".gamma.", step.index))) return;
     SafetyConfig safety = config.safety.resolved();
     const SldStep again = sld_combine(step.eps_nothing, step.eps_prompt, step.eps_unsafe, {}, 0, 7.5, safety);
@@ -109,7 +113,8 @@ void compare_chain(const Case& with, const std::string& prefix, const std::strin
   };
   const torch::Tensor latents = with.model.sample_embedded(with.nothing, with.prompt, with.unsafe, config,
                                                            on_step, with.golden(key + ".noise"));
-  errors.expect_near("at the end", key, latents, with.golden(concat(key, ".latents.", steps)), tolerance);
+  const torch::Tensor last = with.golden(concat(key, ".latents.", steps));
+  errors.expect_near("at the end", key, latents, last, held_to(tolerance, last));
   EXPECT_EQ(calls, scheduler == "pndm" ? steps + 1 : steps);
   for (const auto& [group, error] : errors.largest())
     std::cout << "  " << key << " " << group << " " << error << "\n";
