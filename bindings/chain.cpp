@@ -7,8 +7,6 @@
 #include <torch/torch.h>
 
 #include <atomic>
-#include <chrono>
-#include <future>
 #include <iostream>
 #include <limits>
 #include <mutex>
@@ -17,6 +15,7 @@
 #include "agents/catalog.h"
 #include "agents/device.h"
 #include "agents/diffusion/diffusion_model.h"
+#include "bindings/interruptible.h"
 #include "bindings/module.h"
 #include "bindings/own.h"
 #include "bindings/tensors.h"
@@ -36,32 +35,6 @@ namespace {
 namespace py = pybind11;
 
 using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
-
-/// Runs `work` on a thread of its own while this one answers Ctrl-C. Called with Python's lock.
-template <class Work>
-auto interruptible(const Work& work) -> decltype(work()) {
-  std::future<decltype(work())> done = std::async(std::launch::async, work);
-  bool stopped = false;
-  for (;;) {
-    {
-      const py::gil_scoped_release unlocked;
-      if (done.wait_for(std::chrono::milliseconds(50)) == std::future_status::ready) break;
-    }
-    if (!stopped && PyErr_CheckSignals() != 0) {
-      stopped = true;
-      request_interrupt();
-    }
-  }
-  request_interrupt(false);
-  if (stopped) {
-    try {
-      done.get();
-    } catch (const Error&) {  // of being interrupted
-    }
-    throw py::error_already_set();
-  }
-  return done.get();
-}
 
 std::string describe_commands() {
   Json list = Json::array();

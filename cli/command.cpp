@@ -45,6 +45,26 @@ std::string option_of(const FieldInfo& field, const std::vector<FieldInfo>& all)
   return flag_of(name);
 }
 
+bool is_utf8(const std::string& text) {
+  try {
+    (void)Json(text).dump();
+    return true;
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
+
+std::vector<std::string> command_groups() {
+  std::vector<std::string> groups;
+  for (const Command& command : commands()) {
+    const auto space = command.name.find(' ');
+    if (space == command.name.npos) continue;
+    const std::string group = command.name.substr(0, space);
+    if (groups.empty() || groups.back() != group) groups.push_back(group);
+  }
+  return groups;
+}
+
 const Command& find_command(const std::string& name) {
   std::vector<std::string> names;
   for (const Command& command : commands()) {
@@ -86,10 +106,12 @@ Json parse_value(const std::string& option, const std::string& kind, const std::
   return text;
 }
 
-Json parse_list(const std::string& option, const std::string& kind, const std::string& text) {
+Json parse_list(const std::string& option, const std::string& kind, const std::vector<std::string>& texts) {
   Json list = Json::array();
-  std::istringstream parts(text);
-  for (std::string part; std::getline(parts, part, ',');) list.push_back(parse_value(option, kind, part));
+  for (const std::string& text : texts) {
+    std::istringstream parts(text);
+    for (std::string part; std::getline(parts, part, ',');) list.push_back(parse_value(option, kind, part));
+  }
   return list;
 }
 
@@ -160,13 +182,17 @@ void restore_integers(Json& value) {
   if (number && !std::in_range<std::int64_t>(*number)) value = *number;
 }
 
-std::string overview() {
+/// The commands, or those of a group.
+std::string overview(const std::string& group = "") {
   std::ostringstream text;
+  const std::string prefix = group.empty() ? "" : group + " ";
   text << "diffreward " << DIFFREWARD_VERSION
        << ": rewards from diffusion models, and back into environments\n\n"
-       << "usage: diffreward <command> [options]     (diffreward <command> --help lists them)\n\n";
+       << "usage: diffreward " << prefix << "<command> [options]     (diffreward " << prefix
+       << "<command> --help lists them)\n\n";
   for (const Command& command : commands())
-    text << "  " << command.name << std::string(12 - command.name.size(), ' ') << command.summary << "\n";
+    if (command.name.starts_with(prefix))
+      text << "  " << command.name << std::string(12 - command.name.size(), ' ') << command.summary << "\n";
   text << "\nEvery option is also a key of a config file (--config run.toml). --json prints the result for "
           "programs,\n"
           "--quiet hides progress bars. Exit codes: 0 done, 1 failed, 2 wrong use.\n";
@@ -262,16 +288,6 @@ Json unknown_to(const Command& command, const Json& given) {
                                            : unknown_name("key", name, keys, shorter));
 }
 
-/// Whether results and records, which are JSON, can hold the text.
-bool is_utf8(const std::string& text) {
-  try {
-    (void)Json(text).dump();
-    return true;
-  } catch (const Json::exception&) {
-    return false;
-  }
-}
-
 /// The texts beside the groups that arguments give: {"algorithm": "sac"}.
 Json texts_in(std::span<const std::string> args, const std::vector<FieldInfo>& infos) {
   Json texts = Json::object();
@@ -285,6 +301,23 @@ Json texts_in(std::span<const std::string> args, const std::vector<FieldInfo>& i
     }
   }
   return texts;
+}
+
+/// A config file with [sd.sample] as the table "sd sample".
+Json with_group_tables(Json file) {
+  for (const std::string& group : command_groups()) {
+    if (!file.contains(group) || !file.at(group).is_object()) continue;
+    for (const auto& [name, table] : Json(file.at(group)).items()) {
+      const std::string whole = group + " " + name;
+      if (!table.is_object() ||
+          std::ranges::none_of(commands(), [&](const Command& command) { return command.name == whole; }))
+        continue;
+      file[whole] = table;
+      file.at(group).erase(name);
+    }
+    if (file.at(group).empty()) file.erase(group);
+  }
+  return file;
 }
 
 /// Thrown to leave parsing when help was asked for.
@@ -322,8 +355,17 @@ Json parse_flags(const Command& command, std::span<const std::string> args, Comm
                                 ->allow_extra_args(false);  // one entry for each time it is given
       continue;
     }
+    bool placed = false;
     for (const std::string& positional : command.positionals)
-      if (is_named(field, positional, infos)) names += "," + positional;
+      if (is_named(field, positional, infos)) {
+        names += "," + positional;
+        placed = true;
+      }
+    if (placed && field.kind.ends_with("[]")) {
+      options[field.name] =
+          app.add_option(names, entries[field.name], help_of(field))->option_text(field.kind);
+      continue;
+    }
     options[field.name] = app.add_option(names, texts[field.name], help_of(field))->option_text(field.kind);
   }
   if (nested) app.footer("The last part of a dotted name is enough where no other option's name ends so.");
@@ -351,7 +393,8 @@ Json parse_flags(const Command& command, std::span<const std::string> args, Comm
     else if (field.kind == "table")
       values[field.name] = parse_table(option, options[field.name]->results());
     else if (field.kind.ends_with("[]"))
-      values[field.name] = parse_list(option, field.kind.substr(0, field.kind.size() - 2), text);
+      values[field.name] = parse_list(option, field.kind.substr(0, field.kind.size() - 2),
+                                      entries.contains(field.name) ? entries[field.name] : std::vector{text});
     else
       values[field.name] = parse_value(option, field.kind, text);
   }
@@ -359,7 +402,7 @@ Json parse_flags(const Command& command, std::span<const std::string> args, Comm
 }
 
 Json read_config_file(const std::string& path, const Command& command, const std::vector<Command>& all) {
-  const Json file = parse_toml(read_file(path), path);
+  const Json file = with_group_tables(parse_toml(read_file(path), path));
   const std::vector<FieldInfo> own = command.fields();
   std::vector<Command> known = all;
   known.push_back(command);
@@ -541,6 +584,13 @@ int run_cli(std::span<const std::string> args, std::ostream& out, std::ostream& 
     if (args[0] == "--version") {
       deliver(out, concat("diffreward ", DIFFREWARD_VERSION, " (", program_commit(), ")\n"));
       return 0;
+    }
+    if (has(command_groups(), args[0])) {
+      if (args.size() < 2 || args[1] == "--help" || args[1] == "-h" || args[1] == "help") {
+        deliver(args.size() < 2 ? err : out, overview(args[0]));
+        return args.size() < 2 ? 2 : 0;
+      }
+      return run_command(find_command(args[0] + " " + args[1]), args.subspan(2), out, err);
     }
     return run_command(find_command(args[0]), args.subspan(1), out, err);
   });

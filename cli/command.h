@@ -6,7 +6,8 @@
 // env.options). `--config run.toml` reads the same names (expand_names) from a table named after the
 // command, or from the top level, where those of other commands may stand too. A table that could be another
 // command's or a group of this one's is the group. Flags win over the command's table, and that over the top
-// level, field by field and in free tables entry by entry. Exit codes: 0 done, 1 failed, 2 wrong use.
+// level, field by field and in free tables entry by entry. A command of a group, "sd sample", has the table
+// [sd.sample]. A list that may be given by position takes all that stand there. Exit codes: 0 done, 1 failed, 2 wrong use.
 #pragma once
 
 #include <functional>
@@ -33,7 +34,7 @@ struct Common {
   bool quiet = false;  // no progress bars
 };
 
-/// One subcommand. `run` gets the resolved config as JSON and returns the result.
+/// One subcommand, of one word or, in a group, two ("sd sample"). `run` gets the resolved config as JSON and returns the result.
 struct Command {
   std::string name, summary, details;
   std::vector<std::string> positionals;  // fields that may also be given by position, in this order
@@ -87,6 +88,8 @@ Command make_stage_command(std::string name, std::string summary, std::string de
 
 /// All subcommands, in the order of the pipeline (commands.cpp: the one list).
 const std::vector<Command>& commands();
+/// The first words of commands that have two, in order.
+std::vector<std::string> command_groups();
 /// Throws UsageError for an unknown name, with the nearest.
 const Command& find_command(const std::string& name);
 
@@ -96,6 +99,9 @@ int run_cli(std::span<const std::string> args, std::ostream& out, std::ostream& 
 /// The same for one command whose name is already read; also the frame of other programs (benchmarks).
 int run_command(const Command& command, std::span<const std::string> args, std::ostream& out,
                 std::ostream& err);
+
+/// Whether results and records, which are JSON, can hold the text.
+bool is_utf8(const std::string& text);
 
 /// "--ppo.action-repeat" for "ppo.action_repeat".
 std::string flag_of(std::string field);

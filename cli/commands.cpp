@@ -4,11 +4,22 @@
 #include "cli/inspect.h"
 #include "cli/results.h"
 #include "cli/run.h"
+#include "cli/sd.h"
 #include "cli/stages.h"
 
 namespace diffreward::cli {
 
 Command catalog_command();
+
+namespace {
+
+/// A command that takes a field by position too.
+Command placed(Command command, const char* field) {
+  command.positionals = {field};
+  return command;
+}
+
+}  // namespace
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> list = {
@@ -49,6 +60,23 @@ const std::vector<Command>& commands() {
       make_stage_command<FilmConfig, run_film>("film", "recordings of robots, next to each other, as a film",
                                                "diffreward film --data base,steered,expert --out film",
                                                {"data", "out"}, film_section),
+      make_command<SdInfoConfig, run_sd_info>("sd info", "what a folder of Stable Diffusion holds and lacks",
+                                              "", {"model"}, {"model"}, print_sd_info, exit_code_of_sd_info),
+      make_stage_command<SdSampleConfig, run_sd_sample>(
+          "sd sample", "pictures and latents of prompts, by Stable Diffusion 1.x",
+          "diffreward sd sample --model FOLDER --prompts \"a castle\" --safety max --out pictures\n"
+          "A run that was stopped goes on behind its last picture.",
+          {"model", "prompts", "out"}, sd_section),
+      placed(make_stage_command<SdEncodeConfig, run_sd_encode>(
+                 "sd encode", "latents of pictures",
+                 "diffreward sd encode a.png b.png --model FOLDER --out latents", {"model", "images", "out"},
+                 sd_section),
+             "images"),
+      placed(make_stage_command<SdDecodeConfig, run_sd_decode>(
+                 "sd decode", "pictures of latents",
+                 "diffreward sd decode latents --model FOLDER --out pictures", {"model", "latents", "out"},
+                 sd_section),
+             "latents"),
       make_command<RunJobConfig, run_job>(
           "run", "the steps of a job, in order, with a report",
           "Finished steps are reused; a job that was stopped resumes. Without a job the built-in ones are "

@@ -53,6 +53,37 @@ std::vector<std::string> positional_values(const Command& command) {
   return {};
 }
 
+/// A word that begins commands: a command, or a group of them.
+struct FirstWord {
+  std::string name, summary;
+  std::vector<const Command*> members;  // of a group
+};
+
+std::vector<FirstWord> first_words() {
+  std::vector<FirstWord> out;
+  for (const Command& command : commands()) {
+    const auto space = command.name.find(' ');
+    const std::string first = command.name.substr(0, space);
+    if (space == command.name.npos)
+      out.push_back({first, command.summary, {}});
+    else if (out.empty() || out.back().name != first)
+      out.push_back({first, "", {&command}});
+    else
+      out.back().members.push_back(&command);
+  }
+  for (FirstWord& word : out)
+    for (const Command* member : word.members)
+      word.summary +=
+          (member == word.members.front() ? "" : ", ") + member->name.substr(word.name.size() + 1);
+  return out;
+}
+
+std::vector<std::string> second_words(const FirstWord& group) {
+  std::vector<std::string> out;
+  for (const Command* member : group.members) out.push_back(member->name.substr(group.name.size() + 1));
+  return out;
+}
+
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
@@ -73,26 +104,38 @@ std::string quoted(const std::string& text) {
 std::string bash_script() {
   std::ostringstream out;
   std::vector<std::string> names;
-  for (const Command& command : commands()) names.push_back(command.name);
+  for (const FirstWord& word : first_words()) names.push_back(word.name);
   out << "# source <(diffreward completion bash)\n"
          "_diffreward() {\n"
          "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} words=\n"
+         "  local command=${COMP_WORDS[1]} first=2\n"
          "  COMPREPLY=()\n"
+         "  case $command in\n";
+  for (const FirstWord& word : first_words())
+    if (!word.members.empty())
+      out << "    " << word.name << ") command=\"" << word.name << " ${COMP_WORDS[2]}\" first=3 ;;\n";
+  out << "  esac\n"
          "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
          "    words="
-      << quoted(joined(names)) << "\n  else\n    case \"${COMP_WORDS[1]} $previous\" in\n";
+      << quoted(joined(names)) << "\n  elif [ \"$COMP_CWORD\" -lt \"$first\" ]; then\n"
+      << "    case ${COMP_WORDS[1]} in\n";
+  for (const FirstWord& word : first_words())
+    if (!word.members.empty())
+      out << "      " << word.name << ") words=" << quoted(joined(second_words(word))) << " ;;\n";
+  out << "    esac\n  else\n    case \"$command $previous\" in\n";
   for (const Command& command : commands())
     for (const Option& option : options_of(command))
       if (!option.values.empty())
         out << "      " << quoted(command.name + " " + option.name)
             << ") words=" << quoted(joined(option.values)) << " ;;\n";
-  out << "      *) case ${COMP_WORDS[1]} in\n";
+  out << "      *) case $command in\n";
   for (const Command& command : commands()) {
     std::vector<std::string> words;
     for (const Option& option : options_of(command)) words.push_back(option.name);
-    out << "        " << command.name << ") if [[ $current == -* ]]; then words=" << quoted(joined(words))
-        << "; elif [ \"$COMP_CWORD\" -eq 2 ]; then words=" << quoted(joined(positional_values(command)))
-        << "; fi ;;\n";
+    out << "        " << quoted(command.name)
+        << ") if [[ $current == -* ]]; then words=" << quoted(joined(words))
+        << "; elif [ \"$COMP_CWORD\" -eq \"$first\" ]; then words="
+        << quoted(joined(positional_values(command))) << "; fi ;;\n";
   }
   out << "      esac ;;\n    esac\n  fi\n"
          "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
@@ -119,13 +162,18 @@ std::string zsh_script() {
          "_diffreward() {\n"
          "  if (( CURRENT == 2 )); then\n"
          "    local -a names=(\n";
-  for (const Command& command : commands())
-    out << "      " << quoted(command.name + ":" + command.summary) << "\n";
+  for (const FirstWord& word : first_words())
+    out << "      " << quoted(word.name + ":" + word.summary) << "\n";
   out << "    )\n    _describe command names\n    return\n  fi\n"
-         "  local name=${words[2]}\n  shift words\n  (( CURRENT-- ))\n"
-         "  case $name in\n";
+         "  local name=${words[2]}\n  shift words\n  (( CURRENT-- ))\n";
+  for (const FirstWord& word : first_words())
+    if (!word.members.empty())
+      out << "  if [[ $name == " << word.name << " ]]; then\n    if (( CURRENT == 2 )); then\n      compadd "
+          << joined(second_words(word)) << "\n      return\n    fi\n    name=\"" << word.name
+          << " ${words[2]}\"\n    shift words\n    (( CURRENT-- ))\n  fi\n";
+  out << "  case $name in\n";
   for (const Command& command : commands()) {
-    out << "    " << command.name << ") _arguments";
+    out << "    " << quoted(command.name) << ") _arguments";
     for (const Option& option : options_of(command)) {
       std::string spec = option.name + "[" + zsh_text(option.help) + "]";
       if (option.takes_value)
@@ -143,10 +191,20 @@ std::string zsh_script() {
 std::string fish_script() {
   std::ostringstream out;
   out << "# diffreward completion fish | source\n";
+  for (const FirstWord& word : first_words()) {
+    out << "complete -c diffreward -n __fish_use_subcommand -f -a " << word.name << " -d "
+        << quoted(word.summary) << "\n";
+    const std::string seen = "__fish_seen_subcommand_from ", members = joined(second_words(word));
+    for (const Command* member : word.members)
+      out << "complete -c diffreward -n " << quoted(seen + word.name + "; and not " + seen + members)
+          << " -f -a " << member->name.substr(word.name.size() + 1) << " -d " << quoted(member->summary)
+          << "\n";
+  }
   for (const Command& command : commands()) {
-    out << "complete -c diffreward -n __fish_use_subcommand -f -a " << command.name << " -d "
-        << quoted(command.summary) << "\n";
-    const std::string when = quoted("__fish_seen_subcommand_from " + command.name);
+    std::string words = command.name;
+    if (const auto space = words.find(' '); space != words.npos)
+      words.replace(space, 1, "; and __fish_seen_subcommand_from ");
+    const std::string when = quoted("__fish_seen_subcommand_from " + words);
     for (const Option& option : options_of(command)) {
       out << "complete -c diffreward -n " << when << " -l " << option.name.substr(2) << " -d "
           << quoted(option.help);

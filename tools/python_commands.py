@@ -63,6 +63,18 @@ True""",
 >>> hops = dr.generate(env="Hopper-v4", policy="Hopper-v4/medium", steps=40, count=2, whole_episodes=False, progress=False)
 >>> dr.film(data=[hops], names=["medium"], steps=10, width=64, progress=False).figures["episodes"][0]["name"]
 'medium'""",
+    "sd sample": """
+>>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, safety="max", progress=False)
+>>> made.figures["pictures"], (made.folder / "000000.png").exists()
+(1, True)""",
+    "sd encode": """
+>>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, progress=False)
+>>> dr.sd_encode(model=pipeline, images=[made.folder / "000000.png"], progress=False).figures["latents"]
+1""",
+    "sd decode": """
+>>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, progress=False)
+>>> dr.sd_decode(model=pipeline, latents=[made], progress=False).figures["pictures"]
+1""",
     "run": """
 >>> [step["step"] for step in dr.run("maze2d-tiny", list=True).figures["steps"]][:3]
 ['base_data', 'expert_data', 'base_test']""",
@@ -120,6 +132,10 @@ def described(field: dict, name: str) -> str:
     return f"{name}: {field['help']}{choices} [{json.dumps(field['default'])}]"
 
 
+def python_name(command: dict) -> str:
+    return command["name"].replace(" ", "_")
+
+
 def function(command: dict) -> str:
     required, parameters, documented, names = [], [], [], []
     groups: dict[str, list[dict]] = {}
@@ -159,7 +175,7 @@ def function(command: dict) -> str:
     more = "**options: Any"
     signature = ",\n".join("    " + p for p in [first, *required, *parameters, more])
     returns = RETURNS.get(command["name"], "Stage")
-    out = [f"\n\ndef {command['name']}(\n{signature},\n) -> {returns}:"]
+    out = [f"\n\ndef {python_name(command)}(\n{signature},\n) -> {returns}:"]
     out.append(f'    """{command["summary"][0].upper()}{command["summary"][1:]}.\n')
     if command["details"] and "--" not in command["details"]:
         out.append(wrapped(command["details"], 4, 0) + "\n")
@@ -192,7 +208,8 @@ def function(command: dict) -> str:
 
 def module() -> str:
     commands = [c for c in json.loads(native_module().describe_commands()) if c["stage"] or c["name"] == "run"]
-    exported = "\n__all__ = [\n" + "".join(f'    "{c["name"]}",\n' for c in sorted(commands, key=lambda c: c["name"])) + "]\n"
+    names = sorted(python_name(command) for command in commands)
+    exported = "\n__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]\n"
     return HEAD + exported + "".join(function(command) for command in commands) + "\n"
 
 

@@ -26,28 +26,6 @@ torch::ScalarType type_named(const std::string& name) {
   return found->second;
 }
 
-/// The pipeline's class and the classes of its parts.
-void check_index(const fs::path& folder, std::vector<std::string>& warnings) {
-  if (fs::is_regular_file(folder))
-    throw Error(
-        concat(folder.string(),
-               ": expected a folder in diffusers' layout, found a file; make one by Python's diffusers: "
-               "StableDiffusionPipeline.from_single_file(file).save_pretrained(folder)"));
-  ComponentConfig index(folder / "model_index.json");
-  const auto kind = index.get<std::string>("_class_name");
-  if (kind != "StableDiffusionPipeline" && kind != "StableDiffusionPipelineSafe")
-    index.refuse("_class_name", "StableDiffusionPipeline or StableDiffusionPipelineSafe");
-  using Names = std::vector<std::string>;
-  for (const auto& [part, name] : {std::pair{"unet", "UNet2DConditionModel"},
-                                   {"vae", "AutoencoderKL"},
-                                   {"text_encoder", "CLIPTextModel"}})
-    if (const auto found = index.get<Names>(part); found.size() != 2 || found[1] != name)
-      index.refuse(part, name);
-  index.ignore({"tokenizer", "scheduler", "safety_checker", "feature_extractor", "image_encoder",
-                "requires_safety_checker"});
-  for (std::string& line : index.warnings()) warnings.push_back(std::move(line));
-}
-
 /// A net from its folder: Config::read of config.json, then parameters of these names.
 template <class Net, class Config, class Rename>
 Net read_net(const fs::path& folder, const char* stem, const torch::Device& device, torch::ScalarType type,
@@ -82,6 +60,27 @@ torch::Tensor for_each(const torch::Tensor& text, std::int64_t n, const char* na
 
 }  // namespace
 
+void check_pipeline_index(const fs::path& folder, std::vector<std::string>& warnings) {
+  if (fs::is_regular_file(folder))
+    throw Error(
+        concat(folder.string(),
+               ": expected a folder in diffusers' layout, found a file; make one by Python's diffusers: "
+               "StableDiffusionPipeline.from_single_file(file).save_pretrained(folder)"));
+  ComponentConfig index(folder / "model_index.json");
+  const auto kind = index.get<std::string>("_class_name");
+  if (kind != "StableDiffusionPipeline" && kind != "StableDiffusionPipelineSafe")
+    index.refuse("_class_name", "StableDiffusionPipeline or StableDiffusionPipelineSafe");
+  using Names = std::vector<std::string>;
+  for (const auto& [part, name] : {std::pair{"unet", "UNet2DConditionModel"},
+                                   {"vae", "AutoencoderKL"},
+                                   {"text_encoder", "CLIPTextModel"}})
+    if (const auto found = index.get<Names>(part); found.size() != 2 || found[1] != name)
+      index.refuse(part, name);
+  index.ignore({"tokenizer", "scheduler", "safety_checker", "feature_extractor", "image_encoder",
+                "requires_safety_checker"});
+  for (std::string& line : index.warnings()) warnings.push_back(std::move(line));
+}
+
 torch::Tensor seeded_normal(std::uint64_t seed, at::IntArrayRef shape, torch::ScalarType type) {
   return torch::randn(shape, at::detail::createCPUGenerator(seed), torch::dtype(type));
 }
@@ -97,7 +96,7 @@ StableDiffusion StableDiffusion::load(const fs::path& folder, const std::string&
   const torch::ScalarType type = type_named(type_name);
   const torch::NoGradGuard no_grad;
   std::vector<std::string> warnings;
-  check_index(folder, warnings);
+  check_pipeline_index(folder, warnings);
   const auto same = [](const std::string& name, TensorBytes&) { return name; };
   const auto text_name = [](const std::string& name, TensorBytes&) {
     return ClipTextModel::parameter_name(name);

@@ -37,6 +37,9 @@ struct StableDiffusion::Impl {
   torch::Tensor tokens(const std::vector<std::string>& texts) const;  // [n, length] int64
 };
 
+/// Reads a folder's model_index.json: the pipeline's class and the classes of its parts. Throws Error for others.
+void check_pipeline_index(const std::filesystem::path& folder, std::vector<std::string>& warnings);
+
 /// PyTorch's normal numbers of a seed, drawn on the CPU in this type.
 torch::Tensor seeded_normal(std::uint64_t seed, at::IntArrayRef shape, torch::ScalarType type);
 

@@ -1,10 +1,11 @@
-"""A reward made by the program itself, with settings that prove the wiring and no more."""
+"""A reward made by the program itself, with settings that prove the wiring and no more; a tiny Stable Diffusion."""
 
 import os
 import pathlib
 import subprocess
 
 import pytest
+from tiny_pipeline import make_tiny_pipeline
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +16,8 @@ def reward_folder(tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("demo")
     subprocess.run([program, "run", "maze2d-tiny", "--quiet", "--out", str(folder)], check=True, stdout=subprocess.DEVNULL)
     return folder / "reward"
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory) -> pathlib.Path:
+    return make_tiny_pipeline(tmp_path_factory.mktemp("pipeline") / "model")

@@ -50,7 +50,7 @@ except (RuntimeError, ValueError):
 
 
 def test_committed_stubs_are_what_the_modules_say(tmp_path):
-    for module in ("_envs", "_rewards", "_chain"):
+    for module in ("_envs", "_rewards", "_pictures", "_chain"):
         subprocess.run(
             [sys.executable, "-m", "pybind11_stubgen", f"diffreward.{module}", "-o", str(tmp_path), "--exit-code"],
             check=True, capture_output=True,

@@ -21,7 +21,8 @@ Examples below are written with ``import diffreward as dr``, ``numpy as np`` and
 
 from diffreward._waiting import wait_briefly
 from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage
-from diffreward.commands import evaluate, extract, film, generate, join, plan, rl, run, steer, train
+from diffreward.commands import (evaluate, extract, film, generate, join, plan, rl, run, sd_decode, sd_encode, sd_sample,
+                                 steer, train)
 from diffreward.asynchronous import AsyncBatch, AsyncEnv
 from diffreward.data import Dataset, open_dataset
 from diffreward.environment import Env
@@ -30,6 +31,7 @@ from diffreward.own import Denoiser, Guide
 from diffreward.planner import Planner
 from diffreward.registration import env_ids, env_options, register_envs
 from diffreward.reward import Reward, load_reward
+from diffreward.stable_diffusion import ImageSamples, StableDiffusion
 from diffreward.vector_environment import VectorEnv
 
 __all__ = [
@@ -43,9 +45,11 @@ __all__ = [
     "ExtractedReward",
     "Guide",
     "Heatmap",
+    "ImageSamples",
     "Planner",
     "Recording",
     "Reward",
+    "StableDiffusion",
     "Stage",
     "VectorEnv",
     "env_ids",
@@ -60,6 +64,9 @@ __all__ = [
     "plan",
     "rl",
     "run",
+    "sd_decode",
+    "sd_encode",
+    "sd_sample",
     "steer",
     "train",
 ]
