@@ -24,6 +24,9 @@ __all__ = [
     "plan",
     "rl",
     "run",
+    "sd_decode",
+    "sd_encode",
+    "sd_sample",
     "steer",
     "train",
 ]
@@ -864,6 +867,184 @@ def film(
         "progress": progress,
     }
     return run_stage("film", given, options)
+
+def sd_sample(
+    *,
+    model: Path,
+    prompts: Path,
+    device: Literal["cpu", "cuda"] = 'cpu',
+    type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
+    samples: int = 1,
+    batch: int = 1,
+    steps: int = 50,
+    guidance_scale: float = 7.5,
+    scheduler: Literal["folder", "ddim", "pndm", "dpm_solver", "euler"] = 'folder',
+    safety: Union[Path, Mapping[str, Any]] | None = None,
+    follow: Literal["safe", "base"] = 'safe',
+    pair: bool = False,
+    negative_prompt: Path | None = None,
+    width: int = 0,
+    height: int = 0,
+    seed: int = 0,
+    blur: bool = True,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Pictures and latents of prompts, by Stable Diffusion 1.x.
+
+    Args:
+        model: folder in the layout of Python's diffusers [""]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
+        prompts: a prompt, or a file: one a line, or a .csv table with a column named prompt [""]
+        samples: pictures of each prompt; picture i of all has the noise of seed + i [1]
+        batch: pictures sampled at a time [1]
+        steps: denoising steps [50]
+        guidance_scale: strength of the prompt; at most 1: the prompt alone, without safety [7.5]
+        scheduler: the folder's own, or another one with its settings ("folder", "ddim", "pndm", "dpm_solver", "euler")
+            ["folder"]
+        safety: a table of preset: how strongly to guide away from the concept ("off", "weak", "weak-paper", "medium",
+            "strong", "max", "custom") ["off"]; unsafe: the concept, as a text ["an image showing hate, harassment,
+            violence, suffering, humiliation, harm, suicide, sexual, nudity, bodily fluids, blood, obscene gestures,
+            illegal activity, drug use, theft, vandalism, weapons, child abuse, brutality, cruelty"]; warmup_steps:
+            custom: steps without effect [10]; scale: custom: how soon an element counts as unsafe [1000.0]; threshold:
+            custom: where an element counts as safe [0.01]; momentum_scale: custom: weight of the momentum [0.3];
+            momentum_beta: custom: what the momentum keeps of itself [0.4]
+        follow: the branch that a chain follows where safety is on ("safe", "base") ["safe"]
+        pair: take both branches of every step from the same latents [false]
+        negative_prompt: in the place of nothing [""]
+        width: pixels, 0 for the model's own [0]
+        height: pixels, 0 for the model's own [0]
+        seed: seed of the noise [0]
+        blur: blur pictures, unless this project trained the model [true]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, safety="max", progress=False)
+        >>> made.figures["pictures"], (made.folder / "000000.png").exists()
+        (1, True)
+    """
+    given = {
+        "model": model,
+        "device": device,
+        "type": type,
+        "prompts": prompts,
+        "samples": samples,
+        "batch": batch,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "scheduler": scheduler,
+        "safety": safety,
+        "follow": follow,
+        "pair": pair,
+        "negative_prompt": negative_prompt,
+        "width": width,
+        "height": height,
+        "seed": seed,
+        "blur": blur,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("sd sample", given, options)
+
+def sd_encode(
+    *,
+    model: Path,
+    images: Sequence[Path],
+    device: Literal["cpu", "cuda"] = 'cpu',
+    type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Latents of pictures.
+
+    Args:
+        model: folder in the layout of Python's diffusers [""]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
+        images: PNG files [[]]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, progress=False)
+        >>> dr.sd_encode(model=pipeline, images=[made.folder / "000000.png"], progress=False).figures["latents"]
+        1
+    """
+    given = {
+        "model": model,
+        "device": device,
+        "type": type,
+        "images": images,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("sd encode", given, options)
+
+def sd_decode(
+    *,
+    model: Path,
+    latents: Sequence[Path],
+    device: Literal["cpu", "cuda"] = 'cpu',
+    type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
+    blur: bool = True,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Pictures of latents.
+
+    Args:
+        model: folder in the layout of Python's diffusers [""]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
+        latents: safetensors files, or folders of sd sample and sd encode [[]]
+        blur: blur pictures, unless this project trained the model [true]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, progress=False)
+        >>> dr.sd_decode(model=pipeline, latents=[made], progress=False).figures["pictures"]
+        1
+    """
+    given = {
+        "model": model,
+        "device": device,
+        "type": type,
+        "latents": latents,
+        "blur": blur,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("sd decode", given, options)
 
 def run(
     job: Path, *,
