@@ -187,6 +187,7 @@ def train(
     batch: int = 128,
     accumulate: int = 1,
     lr: float = 0.001,
+    lr_schedule: Literal["constant", "linear", "cosine"] = 'constant',
     weight_decay: float = 0.0001,
     ema: float = 0.995,
     condition_probability: float = 0.0,
@@ -221,7 +222,8 @@ def train(
         steps: optimiser steps [3000]
         batch: windows per step [128]
         accumulate: passes that a batch is divided among; more of them need less memory [1]
-        lr: learning rate of AdamW [0.001]
+        lr: learning rate of AdamW, at first [0.001]
+        lr_schedule: how it falls, to 0 at the last step ("constant", "linear", "cosine") ["constant"]
         weight_decay: AdamW's weight decay [0.0001]
         ema: decay of the averaged weights [0.995]
         condition_probability: share of samples given their first observation [0.0]
@@ -256,6 +258,7 @@ def train(
         "batch": batch,
         "accumulate": accumulate,
         "lr": lr,
+        "lr_schedule": lr_schedule,
         "weight_decay": weight_decay,
         "ema": ema,
         "condition_probability": condition_probability,
@@ -281,7 +284,7 @@ def extract(
     base_data: Union[Path, Array],
     expert: Union[Path, Denoiser] | None = None,
     method: Literal["relative", "discriminator", "value", "nearest"] = 'relative',
-    net: Literal["mlp", "unet"] = 'mlp',
+    net: Literal["mlp", "unet", "denoisers"] = 'mlp',
     window: int = 1,
     hidden: Sequence[int] = [64, 64],
     dim: int = 4,
@@ -298,6 +301,7 @@ def extract(
     steps: int = 600,
     batch: int = 64,
     lr: float = 0.003,
+    lr_schedule: Literal["constant", "linear", "cosine"] = 'constant',
     weight_decay: float = 0.0,
     held_out: float = 0.1,
     discount: float = 0.997,
@@ -321,7 +325,8 @@ def extract(
         base_data: data of the base [""]
         method: which reward: `diffreward catalog rewards` ("relative", "discriminator", "value", "nearest")
             ["relative"]
-        net: MLP over windows of rows, or a half U-Net over the sample ("mlp", "unet") ["mlp"]
+        net: MLP over windows of rows, a half U-Net over the sample, or the sample's product with the difference of two
+            denoisers, which begin as the models' ("mlp", "unet", "denoisers") ["mlp"]
         window: contiguous rows per evaluation of the MLP [1]
         hidden: units of the MLP [[64, 64]]
         dim: base channels of the half U-Net [4]
@@ -339,7 +344,8 @@ def extract(
             ("none", "untrained", "shuffled") ["none"]
         steps: optimiser steps [600]
         batch: windows per step [64]
-        lr: learning rate of Adam [0.003]
+        lr: learning rate of Adam, at first [0.003]
+        lr_schedule: how it falls, to 0 at the last step ("constant", "linear", "cosine") ["constant"]
         weight_decay: AdamW's weight decay [0.0]
         held_out: share of episodes held out for the report [0.1]
         discount: of the task's own rewards, for a value function [0.997]
@@ -385,6 +391,7 @@ def extract(
         "steps": steps,
         "batch": batch,
         "lr": lr,
+        "lr_schedule": lr_schedule,
         "weight_decay": weight_decay,
         "held_out": held_out,
         "discount": discount,
@@ -477,6 +484,8 @@ def rl(
     algorithm: Literal["ppo", "sac", "bc", "sqil", "gail", "airl", "iq_learn", "dwbc"] = 'ppo',
     reward: Path | None = None,
     reading: Union[Path, Mapping[str, Any]] | None = None,
+    anchor: Path | None = None,
+    anchor_weight: float = 1.0,
     judges: Mapping[str, Any] | None = None,
     count: int = 128,
     env_steps: int = 1310720,
@@ -515,6 +524,8 @@ def rl(
             "centred", "absorbing", "negated", "survival") ["plain"]; beta: inverse temperature of the density ratio
             [6.0]; alpha: smallest p-value under base data that is paid [0.01]; discount: of the learner, for what an
             absorbing state is worth [0.99]; t: timestep, -1 for the reward's own [-1]
+        anchor: clone of the base that the agent stays near, its log density paid beside the reward; empty for none [""]
+        anchor_weight: of that log density, and the price of SAC's entropy [1.0]
         judges: tasks that judge the agent: a name each, with options beside those of the environment; empty for the
             environment as it is, named task [{}]
         count: instances [128]
@@ -631,6 +642,8 @@ def rl(
         "algorithm": algorithm,
         "reward": reward,
         "reading": reading,
+        "anchor": anchor,
+        "anchor_weight": anchor_weight,
         "judges": judges,
         "count": count,
         "env_steps": env_steps,
