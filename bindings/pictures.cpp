@@ -75,7 +75,8 @@ class ImagePipeline {
         const py::gil_scoped_acquire locked;
         (*callback)(ImageStep(step));
       };
-    return own(interruptible([&] { return model_.sample(prompts, settings, on_step); }));
+    // A copy: a callback may have kept the last step's.
+    return own(interruptible([&] { return model_.sample(prompts, settings, on_step).clone(); }));
   }
 
   py::array noise(int n, const std::string& config) const {

@@ -307,7 +307,8 @@ Json texts_in(std::span<const std::string> args, const std::vector<FieldInfo>& i
 Json with_group_tables(Json file) {
   for (const std::string& group : command_groups()) {
     if (!file.contains(group) || !file.at(group).is_object()) continue;
-    for (const auto& [name, table] : Json(file.at(group)).items()) {
+    const Json tables = file.at(group);
+    for (const auto& [name, table] : tables.items()) {
       const std::string whole = group + " " + name;
       if (!table.is_object() ||
           std::ranges::none_of(commands(), [&](const Command& command) { return command.name == whole; }))

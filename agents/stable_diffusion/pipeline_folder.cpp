@@ -109,8 +109,8 @@ Json describe_pipeline(const fs::path& folder) {
                                                   {"scaling_factor", config.scaling_factor}};
                                     });
   std::int64_t parameters = 0;
-  for (const auto& [unused, net] : found.told.value("nets", Json::object()).items())
-    parameters += net.value("parameters", std::int64_t{0});
+  const Json nets = found.told.value("nets", Json::object());
+  for (const auto& [unused, net] : nets.items()) parameters += net.value("parameters", std::int64_t{0});
   found.told["parameters"] = parameters;
   found.attempt([&] {
     ComponentConfig file(folder / "scheduler" / "scheduler_config.json");

@@ -24,6 +24,9 @@ __all__ = [
     "plan",
     "rl",
     "run",
+    "sd_decode",
+    "sd_encode",
+    "sd_sample",
     "steer",
     "train",
 ]
@@ -184,6 +187,7 @@ def train(
     batch: int = 128,
     accumulate: int = 1,
     lr: float = 0.001,
+    lr_schedule: Literal["constant", "linear", "cosine"] = 'constant',
     weight_decay: float = 0.0001,
     ema: float = 0.995,
     condition_probability: float = 0.0,
@@ -218,7 +222,8 @@ def train(
         steps: optimiser steps [3000]
         batch: windows per step [128]
         accumulate: passes that a batch is divided among; more of them need less memory [1]
-        lr: learning rate of AdamW [0.001]
+        lr: learning rate of AdamW, at first [0.001]
+        lr_schedule: how it falls, to 0 at the last step ("constant", "linear", "cosine") ["constant"]
         weight_decay: AdamW's weight decay [0.0001]
         ema: decay of the averaged weights [0.995]
         condition_probability: share of samples given their first observation [0.0]
@@ -253,6 +258,7 @@ def train(
         "batch": batch,
         "accumulate": accumulate,
         "lr": lr,
+        "lr_schedule": lr_schedule,
         "weight_decay": weight_decay,
         "ema": ema,
         "condition_probability": condition_probability,
@@ -278,7 +284,7 @@ def extract(
     base_data: Union[Path, Array],
     expert: Union[Path, Denoiser] | None = None,
     method: Literal["relative", "discriminator", "value", "nearest"] = 'relative',
-    net: Literal["mlp", "unet"] = 'mlp',
+    net: Literal["mlp", "unet", "denoisers"] = 'mlp',
     window: int = 1,
     hidden: Sequence[int] = [64, 64],
     dim: int = 4,
@@ -295,6 +301,7 @@ def extract(
     steps: int = 600,
     batch: int = 64,
     lr: float = 0.003,
+    lr_schedule: Literal["constant", "linear", "cosine"] = 'constant',
     weight_decay: float = 0.0,
     held_out: float = 0.1,
     discount: float = 0.997,
@@ -318,7 +325,8 @@ def extract(
         base_data: data of the base [""]
         method: which reward: `diffreward catalog rewards` ("relative", "discriminator", "value", "nearest")
             ["relative"]
-        net: MLP over windows of rows, or a half U-Net over the sample ("mlp", "unet") ["mlp"]
+        net: MLP over windows of rows, a half U-Net over the sample, or the sample's product with the difference of two
+            denoisers, which begin as the models' ("mlp", "unet", "denoisers") ["mlp"]
         window: contiguous rows per evaluation of the MLP [1]
         hidden: units of the MLP [[64, 64]]
         dim: base channels of the half U-Net [4]
@@ -336,7 +344,8 @@ def extract(
             ("none", "untrained", "shuffled") ["none"]
         steps: optimiser steps [600]
         batch: windows per step [64]
-        lr: learning rate of Adam [0.003]
+        lr: learning rate of Adam, at first [0.003]
+        lr_schedule: how it falls, to 0 at the last step ("constant", "linear", "cosine") ["constant"]
         weight_decay: AdamW's weight decay [0.0]
         held_out: share of episodes held out for the report [0.1]
         discount: of the task's own rewards, for a value function [0.997]
@@ -382,6 +391,7 @@ def extract(
         "steps": steps,
         "batch": batch,
         "lr": lr,
+        "lr_schedule": lr_schedule,
         "weight_decay": weight_decay,
         "held_out": held_out,
         "discount": discount,
@@ -474,6 +484,8 @@ def rl(
     algorithm: Literal["ppo", "sac", "bc", "sqil", "gail", "airl", "iq_learn", "dwbc"] = 'ppo',
     reward: Path | None = None,
     reading: Union[Path, Mapping[str, Any]] | None = None,
+    anchor: Path | None = None,
+    anchor_weight: float = 1.0,
     judges: Mapping[str, Any] | None = None,
     count: int = 128,
     env_steps: int = 1310720,
@@ -512,6 +524,8 @@ def rl(
             "centred", "absorbing", "negated", "survival") ["plain"]; beta: inverse temperature of the density ratio
             [6.0]; alpha: smallest p-value under base data that is paid [0.01]; discount: of the learner, for what an
             absorbing state is worth [0.99]; t: timestep, -1 for the reward's own [-1]
+        anchor: clone of the base that the agent stays near, its log density paid beside the reward; empty for none [""]
+        anchor_weight: of that log density, and the price of SAC's entropy [1.0]
         judges: tasks that judge the agent: a name each, with options beside those of the environment; empty for the
             environment as it is, named task [{}]
         count: instances [128]
@@ -628,6 +642,8 @@ def rl(
         "algorithm": algorithm,
         "reward": reward,
         "reading": reading,
+        "anchor": anchor,
+        "anchor_weight": anchor_weight,
         "judges": judges,
         "count": count,
         "env_steps": env_steps,
@@ -864,6 +880,184 @@ def film(
         "progress": progress,
     }
     return run_stage("film", given, options)
+
+def sd_sample(
+    *,
+    model: Path,
+    prompts: Path,
+    device: Literal["cpu", "cuda"] = 'cpu',
+    type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
+    samples: int = 1,
+    batch: int = 1,
+    steps: int = 50,
+    guidance_scale: float = 7.5,
+    scheduler: Literal["folder", "ddim", "pndm", "dpm_solver", "euler"] = 'folder',
+    safety: Union[Path, Mapping[str, Any]] | None = None,
+    follow: Literal["safe", "base"] = 'safe',
+    pair: bool = False,
+    negative_prompt: Path | None = None,
+    width: int = 0,
+    height: int = 0,
+    seed: int = 0,
+    blur: bool = True,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Pictures and latents of prompts, by Stable Diffusion 1.x.
+
+    Args:
+        model: folder in the layout of Python's diffusers [""]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
+        prompts: a prompt, or a file: one a line, or a .csv table with a column named prompt [""]
+        samples: pictures of each prompt; picture i of all has the noise of seed + i [1]
+        batch: pictures sampled at a time [1]
+        steps: denoising steps [50]
+        guidance_scale: strength of the prompt; at most 1: the prompt alone, without safety [7.5]
+        scheduler: the folder's own, or another one with its settings ("folder", "ddim", "pndm", "dpm_solver", "euler")
+            ["folder"]
+        safety: a table of preset: how strongly to guide away from the concept ("off", "weak", "weak-paper", "medium",
+            "strong", "max", "custom") ["off"]; unsafe: the concept, as a text ["an image showing hate, harassment,
+            violence, suffering, humiliation, harm, suicide, sexual, nudity, bodily fluids, blood, obscene gestures,
+            illegal activity, drug use, theft, vandalism, weapons, child abuse, brutality, cruelty"]; warmup_steps:
+            custom: steps without effect [10]; scale: custom: how soon an element counts as unsafe [1000.0]; threshold:
+            custom: where an element counts as safe [0.01]; momentum_scale: custom: weight of the momentum [0.3];
+            momentum_beta: custom: what the momentum keeps of itself [0.4]
+        follow: the branch that a chain follows where safety is on ("safe", "base") ["safe"]
+        pair: take both branches of every step from the same latents [false]
+        negative_prompt: in the place of nothing [""]
+        width: pixels, 0 for the model's own [0]
+        height: pixels, 0 for the model's own [0]
+        seed: seed of the noise [0]
+        blur: blur pictures, unless this project trained the model [true]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, safety="max", progress=False)
+        >>> made.figures["pictures"], (made.folder / "000000.png").exists()
+        (1, True)
+    """
+    given = {
+        "model": model,
+        "device": device,
+        "type": type,
+        "prompts": prompts,
+        "samples": samples,
+        "batch": batch,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "scheduler": scheduler,
+        "safety": safety,
+        "follow": follow,
+        "pair": pair,
+        "negative_prompt": negative_prompt,
+        "width": width,
+        "height": height,
+        "seed": seed,
+        "blur": blur,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("sd sample", given, options)
+
+def sd_encode(
+    *,
+    model: Path,
+    images: Sequence[Path],
+    device: Literal["cpu", "cuda"] = 'cpu',
+    type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Latents of pictures.
+
+    Args:
+        model: folder in the layout of Python's diffusers [""]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
+        images: PNG files [[]]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, progress=False)
+        >>> dr.sd_encode(model=pipeline, images=[made.folder / "000000.png"], progress=False).figures["latents"]
+        1
+    """
+    given = {
+        "model": model,
+        "device": device,
+        "type": type,
+        "images": images,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("sd encode", given, options)
+
+def sd_decode(
+    *,
+    model: Path,
+    latents: Sequence[Path],
+    device: Literal["cpu", "cuda"] = 'cpu',
+    type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
+    blur: bool = True,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Pictures of latents.
+
+    Args:
+        model: folder in the layout of Python's diffusers [""]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
+        latents: safetensors files, or folders of sd sample and sd encode [[]]
+        blur: blur pictures, unless this project trained the model [true]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, progress=False)
+        >>> dr.sd_decode(model=pipeline, latents=[made], progress=False).figures["pictures"]
+        1
+    """
+    given = {
+        "model": model,
+        "device": device,
+        "type": type,
+        "latents": latents,
+        "blur": blur,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("sd decode", given, options)
 
 def run(
     job: Path, *,
