@@ -185,25 +185,25 @@ TEST_F(SdTest, PicturesOfStrangersModelsAreBlurred) {
 TEST_F(SdTest, PicturesBecomeLatentsAndBack) {
   ASSERT_EQ(sample("a", {"--prompts", "a castle", "--samples", "2", "--no-blur"}).code, 0);
   const Outcome encoded = run({"sd", "encode", path("a/000000.png"), path("a/000001.png"), "--model",
-                               path("model"), "--out", path("e"), "--quiet"});
+                               path("model"), "--out", path("e"), "--quiet", "--threads", "1"});
   ASSERT_EQ(encoded.code, 0) << encoded.err;
   EXPECT_THAT(shape("e/000001.safetensors", "latents"), ElementsAre(1, 4, 16, 16));
-  const Outcome decoded =
-      run({"sd", "decode", path("a"), "--model", path("model"), "--out", path("d"), "--no-blur", "--quiet"});
+  const Outcome decoded = run({"sd", "decode", path("a"), "--model", path("model"), "--out", path("d"),
+                               "--no-blur", "--quiet", "--threads", "1"});
   ASSERT_EQ(decoded.code, 0) << decoded.err;
   EXPECT_EQ(bytes_of(folder_ / "d/000001.png"), bytes_of(folder_ / "a/000001.png"));
   const Outcome again = run({"sd", "decode", path("e/000001.safetensors"), "--model", path("model"), "--out",
-                             path("f"), "--quiet"});
+                             path("f"), "--quiet", "--threads", "1"});
   ASSERT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(read_png(folder_ / "f/000000.png").width, 32);
 
   write_png(folder_ / "odd.png", {31, 32, std::vector<std::uint8_t>(31 * 32 * 3)});
-  EXPECT_THAT(
-      refused(run({"sd", "encode", path("odd.png"), "--model", path("model"), "--out", path("o"), "--quiet"}),
-              1),
-      HasSubstr("odd.png: expected sides that are multiples of 2 pixels, found 31 x 32"));
+  EXPECT_THAT(refused(run({"sd", "encode", path("odd.png"), "--model", path("model"), "--out", path("o"),
+                           "--quiet", "--threads", "1"}),
+                      1),
+              HasSubstr("odd.png: expected sides that are multiples of 2 pixels, found 31 x 32"));
   EXPECT_THAT(refused(run({"sd", "decode", path("model/unet/diffusion_pytorch_model.safetensors"), "--model",
-                           path("model"), "--out", path("o"), "--quiet"}),
+                           path("model"), "--out", path("o"), "--quiet", "--threads", "1"}),
                       1),
               HasSubstr("'latents'"));
 }
