@@ -175,7 +175,7 @@ class Job {
   void train(int passes) {
     const Batch batch = batches_.make(pool_, train_.batch, Streams(Purpose::kBatches, 0)[step_++]);
     add_loss_gradient(*model_.impl().net, batch, passes);
-    optimizer_.step(optimizer_settings(train_), 0);
+    optimizer_.step(optimizer_settings(train_, 0), 0);
   }
 
   Dataset data_;

@@ -110,7 +110,7 @@ BENCHMARK_CAPTURE(forward_backward, unet, kUnet)->Unit(benchmark::kMicrosecond);
 
 void optimizer_step(benchmark::State& state, Net net) {
   Loop loop(net);
-  for (auto _ : state) loop.optimizer.step(optimizer_settings(loop.train), loop.optimizer.gradient_norm());
+  for (auto _ : state) loop.optimizer.step(optimizer_settings(loop.train, 0), loop.optimizer.gradient_norm());
 }
 BENCHMARK_CAPTURE(optimizer_step, mlp, kMlp)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(optimizer_step, unet, kUnet)->Unit(benchmark::kMicrosecond);

@@ -109,8 +109,9 @@ void score(benchmark::State& state) {
   ExtractConfig config;
   config.channels = {2, 3};
   const std::vector<double> zeros(6, 0), ones(6, 1);
-  const WindowReward reward(config, {kRows, 1, 2, 4}, Normalizer("limits", zeros, ones),
-                            NoiseSchedule("cosine", kTimesteps));
+  const DiffusionModel like({.horizon = kRows, .timesteps = kTimesteps}, {kRows, 1, 2, 4},
+                            Normalizer("limits", zeros, ones));
+  const WindowReward reward(config, like);
   const std::vector<float> windows = normals(128 * 6, 1);
   std::vector<float> out(128);
   for (auto _ : state) reward.score(5, windows, out);

@@ -108,7 +108,9 @@ TEST_F(Anchoring, ClonesTellTheDensityThatTheyDrawFrom) {
   const std::vector<float> taken(actions.begin(), actions.end());
   policy->log_density(std::vector<float>(4), taken, std::span(found).first(4));
   for (std::size_t i = 0; i < 4; ++i)
-    if (std::abs(actions[i]) < 1) EXPECT_NEAR(found[i], drawn[i], 1e-5);
+    if (std::abs(actions[i]) < 1) {
+      EXPECT_NEAR(found[i], drawn[i], 1e-5);
+    }
 }
 
 TEST_F(Anchoring, AddsTheWeightedDensityOfTheNewestRow) {
