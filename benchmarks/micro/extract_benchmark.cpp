@@ -110,7 +110,7 @@ void score(benchmark::State& state) {
   config.channels = {2, 3};
   const std::vector<double> zeros(6, 0), ones(6, 1);
   const DiffusionModel like({.horizon = kRows, .timesteps = kTimesteps}, {kRows, 1, 2, 4},
-                            Normalizer("limits", zeros, ones));
+                            Normalizer("limits", zeros, ones), 0);
   const WindowReward reward(config, like);
   const std::vector<float> windows = normals(128 * 6, 1);
   std::vector<float> out(128);
