@@ -7,9 +7,7 @@
 // never stopped.
 #include <torch/torch.h>
 
-#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <future>
 #include <memory>
 #include <sstream>
@@ -22,6 +20,7 @@
 #include "agents/nets/optimizer_torch.h"
 #include "agents/nets/tensor_file_torch.h"
 #include "agents/nets/training_log.h"
+#include "agents/nets/training_run.h"
 #include "agents/parallel.h"
 #include "core/error.h"
 #include "core/progress.h"
@@ -30,9 +29,6 @@ namespace diffreward {
 namespace {
 
 constexpr const char* kKind = "diffreward-diffusion-training-3";
-constexpr double kDivergence = 1e3;       // times the early loss
-constexpr std::int64_t kEarlySteps = 20;  // steps that define it
-constexpr double kSmallLoss = 0.01;       // early levels below this count as this: single losses scatter
 constexpr int kHeldOutWindows = 512;
 enum Use : std::uint64_t { kTraining, kHeldOut };  // of batches
 
@@ -52,18 +48,6 @@ Normalizer fit_rows(const Dataset& data, const DiffusionConfig& config) {
   offset.insert(offset.end(), observations.offset().begin(), observations.offset().end());
   scale.insert(scale.end(), observations.scale().begin(), observations.scale().end());
   return {config.normalizer, std::move(offset), std::move(scale)};
-}
-
-/// Throws InvalidArgument naming the first key in which `found` differs from `config`.
-template <class Config>
-void require_same(const Config& config, const Json& found, const std::vector<std::string>& ignored,
-                  const std::string& what) {
-  for (const FieldInfo& field : fields(config)) {
-    if (std::ranges::find(ignored, field.name) != ignored.end()) continue;
-    const Json value = found.contains(field.name) ? found.at(field.name) : Json();
-    require(value == field.value, what, ": ", field.name, ": expected ", brief(field.value), ", found ",
-            brief(value));
-  }
 }
 
 Normalizer checked_normalizer(const Dataset& data, const DiffusionConfig& config,
@@ -148,7 +132,7 @@ class Trainer {
   double train_step() {
     const double loss = add_loss_gradient(*model_.impl().net, next_batch(), config_.accumulate);
     const double norm = optimizer_.gradient_norm();
-    check_health(loss, norm);
+    watch_.check(step_, loss, norm, checkpoint(), saved_step_);
     optimizer_.step(optimizer_settings(config_, step_), norm);
     ++step_;
     loss_sum_ += loss;
@@ -168,22 +152,6 @@ class Trainer {
         return make(next);
       });
     return batch;
-  }
-
-  void check_health(double loss, double norm) {
-    const double limit = kDivergence * std::max(early_loss_, kSmallLoss);
-    const bool finite = std::isfinite(loss) && std::isfinite(norm);
-    if (finite && (step_ == 0 || loss <= limit)) {
-      if (step_ < kEarlySteps) early_loss_ += (loss - early_loss_) / static_cast<double>(step_ + 1);
-      return;
-    }
-    throw Error(concat(
-        "training: step ", step_ + 1, ": expected ",
-        finite ? concat("a loss below ", limit, " (", kDivergence, " times its early level)")
-               : std::string("a finite loss and gradient"),
-        ", found loss ", loss, " and gradient norm ", norm, "; ",
-        saved_step_ < 0 ? std::string("there is no checkpoint")
-                        : concat("last good checkpoint: ", checkpoint().string(), " of step ", saved_step_)));
   }
 
   double held_out_loss() {
@@ -236,7 +204,7 @@ class Trainer {
                   {"data", data_.dump()},
                   {"log", Json{{"loss_sum", loss_sum_},
                                {"loss_count", loss_count_},
-                               {"early_loss", early_loss_},
+                               {"early_loss", watch_.early_loss()},
                                {"last", last_metrics_}}
                               .dump()}});
     saved_step_ = step_;
@@ -272,7 +240,7 @@ class Trainer {
       read_entry(file, checkpoint(), "log", [&](const Json& log) {
         loss_sum_ = member<double>(log, "loss_sum");
         loss_count_ = member<std::int64_t>(log, "loss_count");
-        early_loss_ = member<double>(log, "early_loss");
+        watch_.restore(member<double>(log, "early_loss"));
         last_metrics_ = member<Json>(log, "last");
         return true;
       });
@@ -298,7 +266,8 @@ class Trainer {
   Optimizer optimizer_;
   Json data_;  // what a resumed run must find again
   std::int64_t step_ = 0, saved_step_ = -1, logged_step_ = 0;
-  double loss_sum_ = 0, early_loss_ = 0;  // since the last metrics; mean of the first kEarlySteps
+  LossWatch watch_;
+  double loss_sum_ = 0;  // since the last metrics
   std::int64_t loss_count_ = 0;
   Json last_metrics_;
   Clock::time_point logged_ = Clock::now();

@@ -752,6 +752,14 @@ ClipTokenizer ClipTokenizer::load(const fs::path& folder, std::optional<int> voc
   return made;
 }
 
+ClipTokenizer ClipTokenizer::with_max_length(int max_length) const {
+  require(max_length >= 2 && max_length <= kLongestPrompt, "max_length: expected a whole number in [2, ",
+          kLongestPrompt, "], got ", max_length);
+  ClipTokenizer made = *this;
+  made.max_length_ = max_length;
+  return made;
+}
+
 void ClipTokenizer::save(const fs::path& folder) const {
   if (is_there(folder / "tokenizer.json"))
     throw Error(concat(folder.string(),

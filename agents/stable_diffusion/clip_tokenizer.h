@@ -31,7 +31,9 @@ class ClipTokenizer {
   /// The ids of the whole text, without beginning, end and padding. Throws as encode() does.
   std::vector<std::int64_t> ids(std::string_view text) const;
 
-  int max_length() const { return max_length_; }                      ///< 77 where the files do not say
+  int max_length() const { return max_length_; }  ///< 77 where the files do not say
+  /// The same for texts of another number of ids, at least 2. Throws InvalidArgument.
+  ClipTokenizer with_max_length(int max_length) const;
   int vocabulary() const { return static_cast<int>(texts_.size()); }  ///< ids are below it
 
   /// Writes vocab.json, merges.txt and tokenizer_config.json, of which Python's transformers and load() make an equal

@@ -96,6 +96,18 @@ TEST(ClipTokenizer, FillsUpAndCutsOff) {
   }
 }
 
+TEST(ClipTokenizer, TakesAnotherLength) {
+  const ClipTokenizer cut = classic().with_max_length(4);
+  EXPECT_EQ(cut.max_length(), 4);
+  const Ids a = classic().ids("a");
+  EXPECT_THAT(cut.encode("a"), ElementsAre(kBos, a[0], kEos, classic().encode("").back()));
+  EXPECT_THAT(cut.encode("a a a a"), ElementsAre(kBos, a[0], a[0], kEos));
+  EXPECT_THAT(classic().with_max_length(2).encode("a"), ElementsAre(kBos, kEos));
+  EXPECT_EQ(classic().max_length(), 77);
+  EXPECT_EQ(message_of<InvalidArgument>([] { classic().with_max_length(1); }),
+            "max_length: expected a whole number in [2, 1000000], got 1");
+}
+
 TEST(ClipTokenizer, TakesMarksOfTheBeginningAndTheEndLiterally) {
   const Ids a = classic().ids("a"), b = classic().ids("b");
   EXPECT_THAT(classic().ids("a<|endoftext|>b<|startoftext|>"), ElementsAre(a[0], kEos, b[0], kBos));

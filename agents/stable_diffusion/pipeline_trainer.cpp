@@ -1,0 +1,389 @@
+// train_pipeline: the loop around the two losses.
+//
+// A run is a pure function of data, settings and seed: batch number k of a part is drawn from (seed, part, k) alone. A
+// checkpoint is the optimiser's four vectors of the part that learns, the autoencoder's averaged weights once these are
+// final, the step and the settings.
+#include "agents/stable_diffusion/pipeline_trainer.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <numeric>
+#include <optional>
+#include <sstream>
+
+#include "agents/device.h"
+#include "agents/nets/crc32c.h"
+#include "agents/nets/noise_torch.h"
+#include "agents/nets/optimizer_torch.h"
+#include "agents/nets/tensor_file_torch.h"
+#include "agents/nets/training_log.h"
+#include "agents/nets/training_run.h"
+#include "agents/stable_diffusion/pipeline_torch.h"
+#include "core/error.h"
+#include "core/progress.h"
+
+namespace diffreward {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kKind = "diffreward-pipeline-training-1";
+constexpr std::int64_t kEncoded = 64;       // images that become latents at a time
+constexpr std::int64_t kHeldOutMost = 256;  // images of a held-out loss
+enum Use : std::uint64_t {                  // of batches; 0 and 1 are train_diffusion()'s
+  kAutoencoder = 2,
+  kAutoencoderHeldOut,
+  kDenoiser,
+  kDenoiserHeldOut
+};
+
+std::uint32_t checksum(const torch::Tensor& tensor) {
+  return crc32c({static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});
+}
+
+torch::Tensor checked_images(const torch::Tensor& images, const PipelineConfig& config) {
+  require(images.defined() && images.dim() == 4 && images.scalar_type() == torch::kByte &&
+              images.size(0) > 0 && images.size(1) == config.image_size &&
+              images.size(2) == config.image_size && images.size(3) == 3,
+          "images: expected uint8 [n, ", config.image_size, ", ", config.image_size, ", 3], got ",
+          images.defined() ? concat(images.scalar_type(), " ", images.sizes()) : "none");
+  return images.to(torch::kCPU).contiguous();
+}
+
+class PipelineTrainer {
+ public:
+  PipelineTrainer(const torch::Tensor& images, const std::vector<std::string>& captions,
+                  const ClipTokenizer& tokenizer, const PipelineConfig& config,
+                  const PipelineTrainConfig& train, fs::path folder)
+      : config_(config),
+        train_(train),
+        folder_(std::move(folder)),
+        device_(train.device),
+        images_(checked_images(images, config)),
+        tokenizer_(tokenizer.with_max_length(config.text_length)),
+        vae_(autoencoder_config(config), Parameters(weights()[0], device_)),
+        vae_average_(autoencoder_config(config), Parameters(weights()[0], device_)),
+        net_(config, tokenizer.vocabulary(), weights()[1], device_),
+        average_(config, tokenizer.vocabulary(), weights()[1], device_),
+        vae_optimizer_(vae_.parameters, &vae_average_.parameters),
+        optimizer_(net_.parameters, &average_.parameters),
+        alpha_bar_(alpha_bars(SchedulerConfig()).to(device_)) {
+    const auto n = static_cast<std::size_t>(images_.size(0));
+    require(captions.size() == n, "captions: expected ", n, ", one for each image, got ", captions.size());
+    ids_ = torch::empty({images_.size(0), config.text_length}, torch::kLong);
+    for (std::size_t i = 0; i < n; ++i) ids_[static_cast<std::int64_t>(i)].copy_(encoded(captions[i]));
+    nothing_ = encoded("");
+    split(n);
+    data_ = {{"images", n},
+             {"pixels", checksum(images_)},
+             {"captions", checksum(ids_)},
+             {"vocabulary", tokenizer.vocabulary()}};
+  }
+
+  void run() {
+    resume();
+    TrainingLog log(folder_ / "metrics.jsonl", step_);
+    learn({"autoencoder", train_.autoencoder, 0, vae_optimizer_,
+           [this](std::int64_t step) { return autoencoder_step(step); },
+           [this](std::uint64_t batch) { return autoencoder_held_out(batch); }},
+          log);
+    encode_all();
+    learn({"denoiser", train_.denoiser, train_.autoencoder.steps, optimizer_,
+           [this](std::int64_t step) { return denoiser_step(step); },
+           [this](std::uint64_t batch) { return denoiser_held_out(batch); }},
+          log);
+    write_pipeline(folder_ / "pipeline", vae_average_, scaling_factor_, average_.text, average_.unet,
+                   tokenizer_, config_.scheduler);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Figures = std::map<std::string, double>;  // means over a batch; "loss" is what is minimised
+
+  struct Part {
+    const char* name;
+    const PartTrainConfig& config;
+    std::int64_t begin;  // steps before it
+    Optimizer& optimizer;
+    std::function<Figures(std::int64_t step)> step;  // adds the gradient of a batch
+    std::function<double(std::uint64_t batch)> held_out;
+  };
+  struct Latents {  // a batch of the denoiser's
+    torch::Tensor x_t, t, ids, noise;
+  };
+
+  Streams weights() const { return {Purpose::kModelWeights, train_.seed}; }
+  Rng batch_rng(Use use, std::uint64_t index) const {
+    return Rng(Streams(Purpose::kBatches, train_.seed, use)[index]);
+  }
+  fs::path checkpoint() const { return folder_ / "checkpoint.safetensors"; }
+  std::int64_t all_steps() const { return train_.autoencoder.steps + train_.denoiser.steps; }
+
+  torch::Tensor encoded(const std::string& caption) const {
+    return torch::tensor(tokenizer_.encode(caption), torch::kLong);
+  }
+
+  void split(std::size_t n) {
+    std::vector<std::int64_t> order(n);
+    std::iota(order.begin(), order.end(), std::int64_t{0});
+    Rng rng(Streams(Purpose::kSplit, train_.seed)[0]);
+    for (std::size_t i = n; i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
+    auto count = static_cast<std::size_t>(train_.held_out * static_cast<double>(n) + 0.5);
+    if (train_.held_out > 0 && n > 1) count = std::clamp<std::size_t>(count, 1, n - 1);
+    held_out_rows_.assign(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count));
+    train_rows_.assign(order.begin() + static_cast<std::ptrdiff_t>(count), order.end());
+    std::ranges::sort(held_out_rows_);
+    std::ranges::sort(train_rows_);
+  }
+
+  static torch::Tensor draw(const std::vector<std::int64_t>& rows, int count, Rng& rng) {
+    torch::Tensor drawn = torch::empty({count}, torch::kLong);
+    for (int i = 0; i < count; ++i) drawn.data_ptr<std::int64_t>()[i] = rows[rng.below(rows.size())];
+    return drawn;
+  }
+
+  /// [n, 3, H, W] in [-1, 1]
+  torch::Tensor pixels(const torch::Tensor& uint8) const {
+    return (uint8.to(device_).to(torch::kFloat) / 127.5 - 1).permute({0, 3, 1, 2}).contiguous();
+  }
+  std::vector<std::int64_t> latent_shape(std::int64_t n) const {
+    const std::int64_t side = config_.image_size / vae_.config().factor();
+    return {n, config_.latent_channels, side, side};
+  }
+
+  AutoencoderLoss vae_loss(const AutoencoderKl& net, const std::vector<std::int64_t>& rows, Rng rng) const {
+    const torch::Tensor image = pixels(images_.index_select(0, draw(rows, train_.autoencoder.batch, rng)));
+    const torch::Tensor noise = normal({&rng, 1}, latent_shape(image.size(0))).to(device_);
+    return autoencoder_loss(net, image, noise, train_.kl_weight);
+  }
+  Figures autoencoder_step(std::int64_t step) {
+    const AutoencoderLoss loss =
+        vae_loss(vae_, train_rows_, batch_rng(kAutoencoder, static_cast<std::uint64_t>(step)));
+    loss.total.backward();
+    return {
+        {"loss", loss.total.item<double>()}, {"l1", loss.l1.item<double>()}, {"kl", loss.kl.item<double>()}};
+  }
+  double autoencoder_held_out(std::uint64_t batch) const {
+    return vae_loss(vae_average_, held_out_rows_, batch_rng(kAutoencoderHeldOut, batch)).total.item<double>();
+  }
+
+  /// The distribution of every image's latent, and the factor that makes their deviation 1.
+  void encode_all() {
+    const torch::NoGradGuard no_grad;
+    const std::int64_t n = images_.size(0);
+    std::vector<std::int64_t> shape = latent_shape(n);
+    mean_ = torch::empty(shape);
+    deviation_ = torch::empty(shape);
+    double sum = 0, squares = 0;
+    for (std::int64_t begin = 0; begin < n; begin += kEncoded) {
+      const std::int64_t count = std::min(kEncoded, n - begin);
+      const torch::Tensor moments =
+          vae_average_.encode(pixels(images_.narrow(0, begin, count))).to(torch::kCPU);
+      const torch::Tensor deviation = (moments[1] / 2).exp();
+      mean_.narrow(0, begin, count).copy_(moments[0]);
+      deviation_.narrow(0, begin, count).copy_(deviation);
+      sum += moments[0].sum(torch::kDouble).item<double>();
+      squares += (moments[0].square() + deviation.square()).sum(torch::kDouble).item<double>();
+    }
+    const auto numbers = static_cast<double>(mean_.numel());
+    scaling_factor_ = 1 / std::sqrt(squares / numbers - (sum / numbers) * (sum / numbers));
+    if (!std::isfinite(scaling_factor_))
+      throw Error(
+          concat("training: expected latents that differ, found a deviation of ", 1 / scaling_factor_));
+  }
+
+  Latents latents(const std::vector<std::int64_t>& rows, Rng rng) const {
+    const int n = train_.denoiser.batch;
+    const torch::Tensor drawn = draw(rows, n, rng);
+    torch::Tensor t = torch::empty({n}, torch::kLong), ids = ids_.index_select(0, drawn);
+    for (int i = 0; i < n; ++i) {
+      t.data_ptr<std::int64_t>()[i] =
+          static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(alpha_bar_.size(0))));
+      if (rng.uniform() < train_.caption_dropout) ids[i].copy_(nothing_);
+    }
+    const torch::Tensor of_latent = normal({&rng, 1}, latent_shape(n)),
+                        noise = normal({&rng, 1}, latent_shape(n)).to(device_);
+    const torch::Tensor z = mean_.index_select(0, drawn) + deviation_.index_select(0, drawn) * of_latent;
+    t = t.to(device_);
+    const torch::Tensor kept = alpha_bar_.index_select(0, t).view({n, 1, 1, 1});
+    return {kept.sqrt() * (scaling_factor_ * z.to(device_)) + (1 - kept).sqrt() * noise, t, ids.to(device_),
+            noise};
+  }
+  static torch::Tensor denoising_loss(const PromptedUnet& net, const Latents& batch) {
+    return torch::mse_loss(net.forward(batch.x_t, batch.t, batch.ids), batch.noise);
+  }
+  Figures denoiser_step(std::int64_t step) {
+    const torch::Tensor loss =
+        denoising_loss(net_, latents(train_rows_, batch_rng(kDenoiser, static_cast<std::uint64_t>(step))));
+    loss.backward();
+    return {{"loss", loss.item<double>()}};
+  }
+  double denoiser_held_out(std::uint64_t batch) const {
+    return denoising_loss(average_, latents(held_out_rows_, batch_rng(kDenoiserHeldOut, batch)))
+        .item<double>();
+  }
+
+  void learn(const Part& part, TrainingLog& log) {
+    const std::int64_t end = part.begin + part.config.steps;
+    if (step_ >= end) return;
+    if (step_ == part.begin) watch_ = LossWatch();
+    logged_ = Clock::now();
+    logged_step_ = step_;
+    Progress progress(concat("train ", part.name), end - step_, "steps");
+    while (step_ < end) {
+      const std::int64_t step = step_ - part.begin;
+      const Figures figures = part.step(step);
+      const double norm = part.optimizer.gradient_norm(), loss = figures.at("loss");
+      watch_.check(step, loss, norm, checkpoint(), saved_step_);
+      const double done = static_cast<double>(step) / static_cast<double>(part.config.steps);
+      part.optimizer.step({.lr = scheduled_rate(part.config.lr, part.config.lr_schedule, done),
+                           .weight_decay = part.config.weight_decay,
+                           .ema = part.config.ema,
+                           .gradient_clip = part.config.gradient_clip},
+                          norm);
+      ++step_;
+      for (const auto& [name, value] : figures) sums_[name] += value;
+      ++summed_;
+      const bool last = step_ == end;
+      if (last || step_ % train_.log_every == 0) log.write(metrics(part));
+      if (train_.checkpoint_every > 0 && (last || step_ % train_.checkpoint_every == 0)) save_checkpoint();
+      advance(progress, loss);
+    }
+  }
+
+  Json metrics(const Part& part) {
+    const torch::NoGradGuard no_grad;
+    const double seconds = std::chrono::duration<double>(Clock::now() - logged_).count();
+    Json line = {{"step", step_}, {"part", part.name}};
+    for (const auto& [name, sum] : sums_) line[name] = sum / static_cast<double>(summed_);
+    if (!held_out_rows_.empty()) {
+      const auto batches =
+          static_cast<std::uint64_t>((kHeldOutMost + part.config.batch - 1) / part.config.batch);
+      double sum = 0;
+      for (std::uint64_t i = 0; i < batches; ++i) sum += part.held_out(i);
+      line["held_out_loss"] = sum / static_cast<double>(batches);
+    }
+    line["steps_per_second"] = static_cast<double>(step_ - logged_step_) / seconds;
+    line["time"] = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+    sums_.clear();
+    summed_ = 0;
+    logged_ = Clock::now();
+    logged_step_ = step_;
+    return line;
+  }
+
+  /// A signal ends the run where nothing is lost.
+  void advance(Progress& progress, double loss) {
+    try {
+      std::ostringstream note;  // four digits are enough to watch
+      note.precision(4);
+      note << "loss " << loss;
+      progress.advance(1, note.str());
+    } catch (const Interrupted&) {
+      if (train_.checkpoint_every > 0) save_checkpoint();
+      throw;
+    }
+  }
+
+  void save_checkpoint() {
+    const bool autoencoder = step_ <= train_.autoencoder.steps;
+    NamedTensors tensors = (autoencoder ? vae_optimizer_ : optimizer_).state();
+    if (!autoencoder) tensors["autoencoder"] = vae_average_.parameters.flatten();
+    save_tensors(
+        checkpoint(), tensors,
+        {{"kind", kKind},
+         {"step", std::to_string(step_)},
+         {"config", to_json(config_).dump()},
+         {"train", to_json(train_).dump()},
+         {"data", data_.dump()},
+         {"log", Json{{"sums", sums_}, {"summed", summed_}, {"early_loss", watch_.early_loss()}}.dump()}});
+    saved_step_ = step_;
+  }
+
+  void resume() {
+    if (!fs::exists(checkpoint())) return;
+    const Safetensors file = Safetensors::open(checkpoint());
+    const std::string name = checkpoint().string();
+    if (file.metadata_at("kind") != kKind)
+      throw Error(
+          concat(name, ": metadata 'kind': expected ", kKind, ", found '", file.metadata_at("kind"), "'"));
+    const auto entry = [&](const char* key) {
+      return read_entry(file, checkpoint(), key, [](const Json& json) { return json; });
+    };
+    const std::string what = name + ": a run continues with its own settings";
+    require_same(config_, entry("config"), {}, what);
+    require_same(train_, entry("train"), {"denoiser.steps", "checkpoint_every", "log_every", "device"}, what);
+    const Json trained_on = entry("data");
+    for (const auto& [key, value] : data_.items()) {
+      const Json* const found = value_at(trained_on, key);
+      require(found != nullptr && *found == value, name, ": a run continues with its own data: ", key,
+              ": expected ", brief(value), ", found ", brief(found != nullptr ? *found : Json()));
+    }
+    const auto step = read_entry(file, checkpoint(), "step", [](const Json& json) {
+      const auto value = member<std::int64_t>(Json{{"step", json}}, "step");
+      require(value >= 1, "step: expected at least 1, found ", value);
+      return value;
+    });
+    require(step <= all_steps(), name, ": denoiser.steps: expected at least ",
+            step - train_.autoencoder.steps, " as already trained, got ", train_.denoiser.steps);
+    if (step <= train_.autoencoder.steps) {
+      vae_optimizer_.restore(file, step, checkpoint());
+    } else {
+      optimizer_.restore(file, step - train_.autoencoder.steps, checkpoint());
+      const torch::Tensor weights = vae_average_.parameters.flatten();
+      const std::string tensor = name + ": tensor 'autoencoder'";
+      const TensorBytes& found = file.at("autoencoder");
+      if (found.dtype != "F32" || !weights.sizes().equals(found.shape))
+        throw Error(concat(tensor, ": expected F32 ", weights.sizes(), ", found ", found.dtype, " ",
+                           at::IntArrayRef(found.shape)));
+      weights.copy_(tensor_from(found, tensor));
+    }
+    step_ = saved_step_ = step;
+    read_entry(file, checkpoint(), "log", [&](const Json& log) {
+      const Json sums = member<Json>(log, "sums");
+      for (const auto& [key, unused] : sums.items()) sums_[key] = member<double>(sums, key.c_str());
+      summed_ = member<std::int64_t>(log, "summed");
+      watch_.restore(member<double>(log, "early_loss"));
+      return true;
+    });
+  }
+
+  PipelineConfig config_;
+  PipelineTrainConfig train_;
+  fs::path folder_;
+  torch::Device device_;
+  torch::Tensor images_;  // [n, image_size, image_size, 3] uint8, on the CPU as all that belongs to images
+  ClipTokenizer tokenizer_;
+  torch::Tensor ids_, nothing_;  // [n, text_length], [text_length]
+  std::vector<std::int64_t> train_rows_, held_out_rows_;
+  AutoencoderKl vae_, vae_average_;
+  PromptedUnet net_, average_;
+  Optimizer vae_optimizer_, optimizer_;
+  torch::Tensor alpha_bar_;         // [timesteps]
+  torch::Tensor mean_, deviation_;  // of latents
+  double scaling_factor_ = 1;
+  Json data_;  // what a resumed run must find again
+  std::int64_t step_ = 0, saved_step_ = -1, logged_step_ = 0;
+  LossWatch watch_;
+  Figures sums_;  // since the last metrics
+  std::int64_t summed_ = 0;
+  Clock::time_point logged_;
+};
+
+}  // namespace
+
+StableDiffusion train_pipeline(const at::Tensor& images, const std::vector<std::string>& captions,
+                               const ClipTokenizer& tokenizer, const PipelineConfig& config,
+                               const PipelineTrainConfig& train, const fs::path& folder) {
+  check_pipeline(config);
+  validate(train);
+  check_device(train.device);
+  PipelineTrainer(images, captions, tokenizer, config, train, folder).run();
+  return StableDiffusion::load(folder / "pipeline", train.device);
+}
+
+}  // namespace diffreward

@@ -1,0 +1,253 @@
+#include "agents/stable_diffusion/pipeline_trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <span>
+#include <sstream>
+
+#include "agents/nets/tensor_file_torch.h"
+#include "agents/stable_diffusion/pipeline_torch.h"
+#include "agents/stable_diffusion/stable_diffusion_torch.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/interrupt.h"
+#include "core/progress.h"
+#include "tests/agents/stable_diffusion/toy_pipeline.h"
+
+namespace diffreward {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+template <class Function>
+std::string message(Function&& function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+std::vector<Json> lines(const fs::path& file) {
+  std::istringstream text(read_file(file));
+  std::vector<Json> out;
+  for (std::string line; std::getline(text, line);) out.push_back(Json::parse(line));
+  return out;
+}
+
+class PipelineTraining : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    at::set_num_threads(1);
+    Progress::silence();
+    fs::remove_all(folder_);
+  }
+  void TearDown() override {
+    request_interrupt(false);
+    fs::remove_all(folder_);
+  }
+  StableDiffusion train(const PipelineTrainConfig& with, const fs::path& folder,
+                        const PipelineConfig& config = toy_pipeline()) const {
+    return train_pipeline(scenes_.images, scenes_.captions, tokenizer_, config, with, folder);
+  }
+
+  const ToyScenes scenes_ = toy_scenes();
+  const ClipTokenizer tokenizer_ = toy_tokenizer();
+  fs::path folder_ = fs::path(::testing::TempDir()) / "diffreward_pipeline_trainer";
+};
+
+TEST_F(PipelineTraining, EachLossFallsOnHeldOutImagesToo) {
+  PipelineTrainConfig with = toy_training(100, 100);
+  with.log_every = 20;
+  train(with, folder_);
+  const std::vector<Json> log = lines(folder_ / "metrics.jsonl");
+  ASSERT_EQ(log.size(), 10U);
+  for (std::size_t i = 0; i < 10; ++i) {
+    EXPECT_EQ(log[i]["step"], 20 * (i + 1));
+    EXPECT_EQ(log[i]["part"], i < 5 ? "autoencoder" : "denoiser");
+  }
+  for (const char* key : {"loss", "held_out_loss"}) {
+    // the first held-out figure, of step 20, is behind the steepest fall
+    EXPECT_LT(log[4][key], (key == std::string("loss") ? 0.8 : 1) * log[0][key].get<double>()) << key;
+    EXPECT_LT(log[9][key], 0.85 * log[5][key].get<double>()) << key;
+  }
+}
+
+TEST_F(PipelineTraining, ItsFolderIsAPipelineThatSamples) {
+  const StableDiffusion model = train(toy_training(30, 8), folder_);
+  EXPECT_TRUE(model.warnings().empty());
+  EXPECT_EQ(model.factor(), 2);
+  const torch::NoGradGuard no_grad;
+  const AutoencoderKl& vae = model.impl().vae;
+  const torch::Tensor moments =
+      vae.encode(scenes_.images.permute({0, 3, 1, 2}).to(torch::kFloat) / 127.5 - 1).to(torch::kDouble);
+  const double mean = moments[0].mean().item<double>(),
+               square = (moments[0].square() + moments[1].exp()).mean().item<double>();
+  EXPECT_NEAR(vae.config().scaling_factor * std::sqrt(square - mean * mean), 1, 1e-5);
+  ImageSampleConfig config;
+  config.steps = 4;
+  const at::Tensor image = StableDiffusion::bytes(model.decode(model.sample({"a red disc"}, config)));
+  EXPECT_EQ(image.sizes(), (std::vector<std::int64_t>{1, 16, 16, 3}));
+  EXPECT_FALSE(torch::equal(model.embed({"a red disc"}), model.embed({"a blue bar"})));
+}
+
+TEST_F(PipelineTraining, WhatIsWrittenIsTheAverage) {
+  PipelineTrainConfig with = toy_training(4, 4);
+  with.denoiser.ema = 0;  // the average is the weights themselves
+  const StableDiffusion model = train(with, folder_);
+  const Safetensors state = Safetensors::open(folder_ / "checkpoint.safetensors");
+  EXPECT_TRUE(std::ranges::equal(state.at("weights").bytes, state.at("ema").bytes));
+  const torch::Tensor weights = tensor_from(state.at("weights"), "weights"),
+                      vae = tensor_from(state.at("autoencoder"), "autoencoder");
+  std::vector<torch::Tensor> parts;
+  const StableDiffusion::Impl& inside = model.impl();
+  for (const Parameters* each : {&inside.text.parameters, &inside.unet.parameters})
+    for (const auto& [name, parameter] : each->named()) parts.push_back(parameter.flatten());
+  EXPECT_TRUE(torch::equal(torch::cat(parts), weights));
+  parts.clear();
+  for (const auto& [name, parameter] : inside.vae.parameters.named()) parts.push_back(parameter.flatten());
+  EXPECT_TRUE(torch::equal(torch::cat(parts), vae));
+}
+
+TEST_F(PipelineTraining, ARunStoppedAtEveryStepEndsBitEqual) {
+  const PipelineTrainConfig with = toy_training(6, 6);
+  train(with, folder_ / "straight");
+  request_interrupt();
+  int stops = 0;
+  for (; stops < 12; ++stops) EXPECT_THROW(train(with, folder_ / "stopped"), Interrupted);
+  request_interrupt(false);
+  train(with, folder_ / "stopped");
+  for (const char* file : {"checkpoint.safetensors", "pipeline/vae/diffusion_pytorch_model.safetensors",
+                           "pipeline/unet/diffusion_pytorch_model.safetensors",
+                           "pipeline/text_encoder/model.safetensors", "pipeline/vae/config.json"})
+    EXPECT_EQ(read_file(folder_ / "straight" / file), read_file(folder_ / "stopped" / file)) << file;
+  const std::vector<Json> expected = lines(folder_ / "straight" / "metrics.jsonl"),
+                          found = lines(folder_ / "stopped" / "metrics.jsonl");
+  ASSERT_EQ(found.size(), expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i)
+    for (const char* key : {"step", "part", "loss", "held_out_loss"})
+      EXPECT_EQ(found[i][key], expected[i][key]) << i << key;
+}
+
+TEST_F(PipelineTraining, AKilledRunContinuesFromItsLastCheckpoint) {
+  train(toy_training(4, 8), folder_ / "straight");
+  train(toy_training(4, 4), folder_ / "killed");
+  write_file(
+      folder_ / "killed" / "metrics.jsonl",
+      lines(folder_ / "killed" / "metrics.jsonl").front().dump() + "\n{\"step\":12,\"loss\":9}\n{\"st");
+  train(toy_training(4, 8), folder_ / "killed");
+  const char* const weights = "pipeline/unet/diffusion_pytorch_model.safetensors";
+  EXPECT_EQ(read_file(folder_ / "straight" / weights), read_file(folder_ / "killed" / weights));
+  const std::vector<Json> log = lines(folder_ / "killed" / "metrics.jsonl");
+  EXPECT_EQ(log.back()["step"], 12);
+  EXPECT_NE(log.back()["loss"], 9);
+}
+
+TEST_F(PipelineTraining, DamagedAndForeignCheckpointsAreRefusedByName) {
+  train(toy_training(4, 4), folder_);
+  const fs::path checkpoint = folder_ / "checkpoint.safetensors";
+  const std::string name = checkpoint.string(), good = read_file(checkpoint);
+  PipelineTrainConfig other = toy_training(4, 8);
+  other.denoiser.lr = 0.5;
+  EXPECT_EQ(message([&] { train(other, folder_); }),
+            name + ": a run continues with its own settings: denoiser.lr: expected 0.5, found 0.003");
+  PipelineConfig wider = toy_pipeline();
+  wider.text_width = 32;
+  EXPECT_EQ(message([&] { train(toy_training(4, 8), folder_, wider); }),
+            name + ": a run continues with its own settings: text_width: expected 32, found 16");
+  EXPECT_EQ(message([&] { train(toy_training(4, 2), folder_); }),
+            name + ": denoiser.steps: expected at least 4 as already trained, got 2");
+  std::vector<std::string> captions = scenes_.captions;
+  captions[3] = "something else";
+  EXPECT_THAT(message([&] {
+                train_pipeline(scenes_.images, captions, tokenizer_, toy_pipeline(), toy_training(4, 8),
+                               folder_);
+              }),
+              HasSubstr(name + ": a run continues with its own data: captions: expected "));
+  const Safetensors file = Safetensors::parse(std::as_bytes(std::span(good)), "good");
+  for (const auto& [tensor, bytes] : file.tensors()) {
+    std::string bad = good;
+    const float number = NAN;
+    std::memcpy(bad.data() + (reinterpret_cast<const char*>(bytes.bytes.data()) - good.data()) + 4, &number,
+                sizeof number);
+    write_file(checkpoint, bad);
+    EXPECT_EQ(message([&] { train(toy_training(4, 8), folder_); }),
+              name + ": tensor '" + tensor + "': expected finite numbers, found others");
+  }
+  write_file(checkpoint, good.substr(0, good.size() / 2));
+  EXPECT_THAT(message([&] { train(toy_training(4, 8), folder_); }), HasSubstr(name));
+  fs::copy_file(folder_ / "pipeline/unet/diffusion_pytorch_model.safetensors", checkpoint,
+                fs::copy_options::overwrite_existing);
+  EXPECT_THAT(message([&] { train(toy_training(4, 8), folder_); }), HasSubstr(name + ": "));
+}
+
+TEST_F(PipelineTraining, WhatDoesNotFitIsNamed) {
+  const PipelineTrainConfig with = toy_training(2, 2);
+  const auto refused = [&](auto change) {
+    PipelineConfig config = toy_pipeline();
+    change(config);
+    return message([&] { train(with, folder_, config); });
+  };
+  EXPECT_EQ(refused([](PipelineConfig& c) { c.image_size = 32; }),
+            "images: expected uint8 [n, 32, 32, 3], got Byte [24, 16, 16, 3]");
+  EXPECT_EQ(refused([](PipelineConfig& c) { c.image_size = 18; }),
+            "image_size: expected a multiple of 4, which both nets halve to a whole number, got 18");
+  EXPECT_EQ(refused([](PipelineConfig& c) {
+              c.vae_channels = {8, 18};
+            }),
+            "vae_channels: expected multiples of vae_groups 4, got 18");
+  EXPECT_EQ(refused([](PipelineConfig& c) { c.unet_attention = {1}; }),
+            "unet_attention: expected 2 numbers, one for each of unet_channels, got 1");
+  EXPECT_EQ(refused([](PipelineConfig& c) { c.text_heads = 3; }),
+            "text_width: expected a multiple of text_heads 3, got 16");
+  EXPECT_EQ(
+      message([&] { train_pipeline(scenes_.images, {"one"}, tokenizer_, toy_pipeline(), with, folder_); }),
+      "captions: expected 24, one for each image, got 1");
+  EXPECT_FALSE(fs::exists(folder_));
+}
+
+/// The gradients that collect in the flat vector are those of autograd, the embedding's too.
+TEST_F(PipelineTraining, GradientsOfBothNetsCollectInOneVector) {
+  PromptedUnet net(toy_pipeline(), tokenizer_.vocabulary(), Seed(1), torch::kCPU);
+  const torch::Tensor x = torch::randn({2, 4, 8, 8}), t = torch::tensor({3, 700}),
+                      ids = torch::tensor(tokenizer_.with_max_length(8).encode("a red disc"), torch::kLong)
+                                .expand({2, 8});
+  const auto loss = [&] { return net.forward(x, t, ids).square().mean(); };
+  std::vector<torch::Tensor> parameters, flat;
+  for (const auto& [name, parameter] : net.parameters.named()) parameters.push_back(parameter);
+  const std::vector<torch::Tensor> expected = torch::autograd::grad({loss()}, parameters);
+  for (const torch::Tensor& gradient : expected) flat.push_back(gradient.flatten());
+  const torch::Tensor collected = net.parameters.collect_gradients();
+  loss().backward();
+  EXPECT_LT((collected - torch::cat(flat)).abs().max().item<double>(), 1e-7);
+  EXPECT_GT(collected.abs().max().item<double>(), 0);
+}
+
+/// KL(N(m, s^2) || N(0, 1)) of numbers worked out by hand, through the loss as a whole.
+TEST_F(PipelineTraining, TheAutoencodersLossIsItsFormula) {
+  const AutoencoderKl net(autoencoder_config(toy_pipeline()), Parameters(Seed(2), torch::kCPU));
+  const torch::Tensor image = torch::rand({2, 3, 16, 16}) * 2 - 1, noise = torch::randn({2, 4, 8, 8});
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor moments = net.encode(image).to(torch::kDouble);
+  double kl = 0;
+  for (std::int64_t i = 0; i < noise.numel(); ++i) {
+    const double m = moments[0].flatten()[i].item<double>(),
+                 v = std::exp(moments[1].flatten()[i].item<double>());
+    kl += (m * m + v - std::log(v) - 1) / 2;
+  }
+  const AutoencoderLoss loss = autoencoder_loss(net, image, noise, 0.25);
+  const torch::Tensor z = (moments[0] + (moments[1] / 2).exp() * noise).to(torch::kFloat);
+  EXPECT_NEAR(loss.kl.item<double>(), kl / (2 * 3 * 16 * 16), 1e-6);
+  EXPECT_NEAR(loss.l1.item<double>(), (net.decode(z) - image).abs().mean().item<double>(), 1e-6);
+  EXPECT_NEAR(loss.total.item<double>(), loss.l1.item<double>() + 0.25 * loss.kl.item<double>(), 1e-6);
+}
+
+}  // namespace
+}  // namespace diffreward
