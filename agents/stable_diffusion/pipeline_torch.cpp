@@ -1,6 +1,7 @@
 #include "agents/stable_diffusion/pipeline_torch.h"
 
 #include "agents/nets/tensor_file_torch.h"
+#include "agents/stable_diffusion/pipeline_folder.h"
 #include "core/error.h"
 #include "core/file.h"
 
@@ -57,6 +58,7 @@ Json json_of(const AutoencoderKlConfig& config, double scaling_factor, std::int6
 Json json_of(const Unet2dConditionConfig& config) {
   Json out = {{"_class_name", "UNet2DConditionModel"},
               {"_diffusers_version", kDiffusers},
+              {kOwnPipelineKey, DIFFREWARD_VERSION},
               {"act_fn", "silu"},
               {"addition_embed_type_num_heads", 64},
               {"attention_head_dim", config.heads},
