@@ -269,7 +269,7 @@ StageSpec stage_of(const RlConfig& config) {
       inputs.push_back(file);
     }
   inputs.push_back({"reward", config.reward, "reward.safetensors"});
-  inputs.push_back({"anchor", config.anchor, "agent.safetensors"});
+  if (!config.anchor.empty()) inputs.push_back({"anchor", config.anchor, "agent.safetensors"});
   for (const StageInput& data : data_of(config)) inputs.push_back(data);
   return {.command = "rl",
           .config = to_json(config),

@@ -16,6 +16,8 @@ struct Case {
   std::string net;
   int rows, channels, window, n;
   std::vector<int> hidden;
+  /// A pair of deep nets is a difference of large numbers.
+  double rounding() const { return net == "denoisers" ? 1e-4 : 1e-5; }
   std::string name() const {
     return net + "_r" + std::to_string(rows) + "c" + std::to_string(channels) + "w" + std::to_string(window) +
            "n" + std::to_string(n) + "l" + std::to_string(hidden.size());
@@ -27,7 +29,7 @@ constexpr int kTimesteps = 20;
 std::unique_ptr<RewardNet> make(const Case& c) {
   ExtractConfig config{.net = c.net, .window = c.window, .hidden = c.hidden, .seed = 3};
   static const DiffusionConfig mlp{.dim = 32, .layers = 2},
-      unet{.net = "unet", .dim = 8, .dim_mults = {1, 2}};
+      unet{.net = "unet", .dim = 16, .dim_mults = {1, 2}};
   auto net =
       make_reward_net(config, {c.rows, c.channels, kTimesteps, c.window == 1 ? &mlp : &unet}, Head::kScalar);
   torch::Generator rng = at::detail::createCPUGenerator(4);
@@ -63,7 +65,7 @@ TEST_P(RewardNetKernels, GiveTheSameInputGradient) {
       const Kernels off(false);
       plain = net->gradient(x_, t);
     }
-    EXPECT_LE(relative_error(fused, plain), 1e-5);
+    EXPECT_LE(relative_error(fused, plain), GetParam().rounding());
     EXPECT_GT(plain.abs().max().item<double>(), 0);
   }
 }
@@ -82,7 +84,7 @@ TEST_P(RewardNetKernels, GiveTheSameGradientOfTheMatchingLoss) {
     const std::string& name = net->parameters.named()[i].first;
     ASSERT_EQ(fused[i].defined(), plain[i].defined()) << name;
     if (!plain[i].defined()) continue;
-    EXPECT_LE(relative_error(fused[i], plain[i]), 1e-4) << name;
+    EXPECT_LE(relative_error(fused[i], plain[i]), 10 * GetParam().rounding()) << name;
   }
 }
 
@@ -95,7 +97,7 @@ TEST_P(RewardNetKernels, FollowTheWeightsThroughTheFlatVector) {
   flat.mul_(0.7);
   const torch::Tensor fused = net->gradient(x_, t_);
   const Kernels off(false);
-  EXPECT_LE(relative_error(fused, net->gradient(x_, t_)), 1e-5);
+  EXPECT_LE(relative_error(fused, net->gradient(x_, t_)), GetParam().rounding());
 }
 
 TEST_P(RewardNetKernels, GradientIsThatOfTheValue) {
