@@ -157,16 +157,12 @@ void DenoiserPair::begin_as(const DiffusionModel::Impl& expert, const DiffusionM
   };
   copy(*expert.net, *expert_);
   copy(*base.net, *base_);
-  std::vector<double> scale;
-  for (std::size_t t = 0; t < units.size(); ++t) {
-    const double abar = base.schedule.alpha_bar[t];
-    // d x_0 / d output, by what the nets predict.
-    const double slope = base.config.prediction == "x0"        ? 1
-                         : base.config.prediction == "epsilon" ? -std::sqrt((1 - abar) / abar)
-                                                               : -std::sqrt(1 - abar);
-    scale.push_back(base.schedule.posterior_x0[t] * slope / units[t]);
-  }
-  scale_.copy_(torch::tensor(scale, torch::kDouble));
+  std::vector<double> factor;
+  for (std::size_t t = 0; t < units.size(); ++t) factor.push_back(base.schedule.posterior_x0[t] / units[t]);
+  // x_0 is linear in the output: what it is for an output of 1 at x_t = 0 is its slope.
+  const torch::Tensor ones = torch::ones_like(scale_), t = torch::arange(scale_.numel(), scale_.device());
+  scale_.copy_(torch::tensor(factor, torch::kFloat).to(scale_.device()) *
+               base.to_x0(ones, torch::zeros_like(ones), t).to(scale_.device()));
 }
 
 HalfUnet::Block::Block(Parameters& parameters, const std::string& name, int in, int out, int time_dim)
