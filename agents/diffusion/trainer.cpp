@@ -10,7 +10,6 @@
 #include <chrono>
 #include <future>
 #include <memory>
-#include <sstream>
 
 #include "agents/diffusion/diffusion_model.h"
 #include "agents/diffusion/diffusion_model_torch.h"
@@ -180,17 +179,10 @@ class Trainer {
     return line;
   }
 
-  /// A signal ends the run where nothing is lost.
   void advance(Progress& progress, double loss) {
-    try {
-      std::ostringstream note;  // four digits are enough to watch
-      note.precision(4);
-      note << "loss " << loss;
-      progress.advance(1, note.str());
-    } catch (const Interrupted&) {
+    advance_training(progress, loss, [this] {
       if (config_.checkpoint_every > 0) save_checkpoint();
-      throw;
-    }
+    });
   }
 
   void save_checkpoint() {

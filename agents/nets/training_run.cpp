@@ -1,6 +1,7 @@
 #include "agents/nets/training_run.h"
 
 #include <cmath>
+#include <sstream>
 
 #include "core/error.h"
 
@@ -12,6 +13,18 @@ constexpr std::int64_t kEarlySteps = 20;  // steps that define it
 constexpr double kSmallLoss = 0.01;       // early levels below this count as this: single losses scatter
 
 }  // namespace
+
+void advance_training(Progress& progress, double loss, const std::function<void()>& save) {
+  try {
+    std::ostringstream note;  // four digits are enough to watch
+    note.precision(4);
+    note << "loss " << loss;
+    progress.advance(1, note.str());
+  } catch (const Interrupted&) {
+    save();
+    throw;
+  }
+}
 
 void LossWatch::check(std::int64_t step, double loss, double norm, const std::filesystem::path& checkpoint,
                       std::int64_t saved_step) {

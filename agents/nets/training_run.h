@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "core/config.h"
+#include "core/progress.h"
 
 namespace diffreward {
 
@@ -22,6 +24,9 @@ void require_same(const Config& config, const Json& found, const std::vector<std
             brief(field.value), ", found ", brief(value != nullptr ? *value : Json()));
   }
 }
+
+/// Shows a step that was taken, with its loss. A signal ends the run where nothing is lost: `save` is called first.
+void advance_training(Progress& progress, double loss, const std::function<void()>& save);
 
 /// Ends a training that has gone astray.
 class LossWatch {

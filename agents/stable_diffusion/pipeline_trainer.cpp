@@ -13,7 +13,6 @@
 #include <functional>
 #include <numeric>
 #include <optional>
-#include <sstream>
 
 #include "agents/device.h"
 #include "agents/nets/crc32c.h"
@@ -276,17 +275,10 @@ class PipelineTrainer {
     return line;
   }
 
-  /// A signal ends the run where nothing is lost.
   void advance(Progress& progress, double loss) {
-    try {
-      std::ostringstream note;  // four digits are enough to watch
-      note.precision(4);
-      note << "loss " << loss;
-      progress.advance(1, note.str());
-    } catch (const Interrupted&) {
+    advance_training(progress, loss, [this] {
       if (train_.checkpoint_every > 0) save_checkpoint();
-      throw;
-    }
+    });
   }
 
   void save_checkpoint() {
