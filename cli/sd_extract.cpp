@@ -1,0 +1,134 @@
+// diffreward sd extract: the relative reward of Safe Latent Diffusion over the Stable Diffusion that it guides.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include "agents/stable_diffusion/picture_files.h"
+#include "agents/stable_diffusion/pipeline_folder.h"
+#include "cli/command.h"
+#include "cli/prompts.h"
+#include "cli/sd.h"
+#include "core/format.h"
+#include "core/hash.h"
+#include "core/progress.h"
+#include "core/statistics.h"
+
+namespace diffreward::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The chains of one side that one file holds.
+struct Shard {
+  std::string follow;
+  std::size_t begin, count;  // prompts
+  std::string name() const {
+    char text[64];
+    std::snprintf(text, sizeof text, "chains/%s-%06zu.safetensors", follow.c_str(), begin);
+    return text;
+  }
+};
+
+std::vector<Shard> shards_of(const SdExtractConfig& config, std::size_t prompts) {
+  std::vector<Shard> shards;
+  const auto batch = static_cast<std::size_t>(config.batch);
+  for (const char* follow : {"base", "safe"})
+    for (std::size_t begin = 0; begin < prompts; begin += batch)
+      shards.push_back({follow, begin, std::min(batch, prompts - begin)});
+  return shards;
+}
+
+std::vector<std::string> prompts_of(const SdExtractConfig& config) {
+  std::vector<std::string> prompts = read_prompts(config.prompts);
+  if (config.most > 0 && prompts.size() > static_cast<std::size_t>(config.most))
+    prompts.resize(static_cast<std::size_t>(config.most));
+  return prompts;
+}
+
+/// Says what is left to do before hours are spent on it.
+void tell_cost(const StableDiffusion& model, const SdExtractConfig& config, std::int64_t chains, int calls) {
+  constexpr int kBranches = 3;
+  const std::vector<std::string> one = {config.chains.unsafe};
+  ImageSampleConfig first = config.chains.sample("base");
+  first.steps = 1;
+  const auto start = std::chrono::steady_clock::now();
+  (void)model.sample(one, first);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  Progress::line(concat("sd extract: ", kBranches * chains * calls,
+                        " predictions of the U-Net are left, one at a time ",
+                        format_number(seconds * static_cast<double>(chains * calls) / 60), " minutes"));
+}
+
+/// Samples the chains that are not there yet.
+void sample_chains(const StableDiffusion& model, const SdExtractConfig& config,
+                   const std::vector<std::string>& prompts, const fs::path& folder) {
+  std::vector<Shard> left = shards_of(config, prompts.size());
+  std::erase_if(left, [&](const Shard& shard) { return fs::exists(folder / shard.name()); });
+  if (left.empty()) return;
+  fs::create_directories(folder / "chains");
+  const int calls = denoising_calls(model, config.chains.sample("base"));
+  std::int64_t chains = 0;
+  for (const Shard& shard : left) chains += static_cast<std::int64_t>(shard.count);
+  tell_cost(model, config, chains, calls);
+  Progress progress("sample chains", chains * calls, "steps");
+  for (const Shard& shard : left)
+    record_trajectories(
+        model, std::span(prompts).subspan(shard.begin, shard.count), config.chains.seed + shard.begin,
+        config.chains, shard.follow, folder / shard.name(), [&](const DenoisingStep&) {
+          progress.advance(static_cast<std::int64_t>(shard.count), concat(shard.follow, " ", shard.begin));
+        });
+}
+
+}  // namespace
+
+StageSpec stage_of(const SdExtractConfig& config) {
+  StageSpec stage{.command = "sd extract",
+                  .config = to_json(config),
+                  .folder = config.run.out,
+                  .reuse = config.run.reuse,
+                  .inputs = model_inputs(config.model),
+                  .products = {"reward.safetensors", "metrics.jsonl"},
+                  .link = Link::kRewards};
+  if (is_prompt_file(config.prompts)) stage.inputs.push_back({"prompts", config.prompts, ""});
+  return stage;
+}
+
+Json run_sd_extract(const SdExtractConfig& given) {
+  SdExtractConfig config = given;
+  config.extract.device = config.model.device;
+  validate(config.extract);
+  validate(config.chains);
+  const StageSpec stage = stage_of(given);
+  return run_stage(stage, [&](const fs::path& folder) {
+    const std::vector<std::string> prompts = prompts_of(config);
+    {
+      const StableDiffusion model = load_model(config.model, config.run);
+      if (config.extract.read_t >= model.schedule().timesteps)
+        throw UsageError(concat("--read-t: expected a timestep below ", model.schedule().timesteps, ", got ",
+                                config.extract.read_t));
+      sample_chains(model, config, prompts, folder);
+    }
+    std::vector<fs::path> base, safe;
+    for (const Shard& shard : shards_of(config, prompts.size()))
+      (shard.follow == "base" ? base : safe).push_back(folder / shard.name());
+    const auto reward =
+        extract_image_reward(Trajectories::open(safe), Trajectories::open(base), config.extract, folder);
+    Json files = Json::object(), field = Json::array();
+    for (const std::string& file : pipeline_files(pipeline_of(config.model)))
+      files[file] = sha256_of(pipeline_of(config.model) / file);
+    reward->provenance()["model"] = files;
+    reward->save(folder / "reward.safetensors");
+    for (const FieldReport& at : reward->field_report()) field.push_back(at.json());
+    const auto doubles = [](const std::vector<float>& of) {
+      return std::vector<double>(of.begin(), of.end());
+    };
+    return Json{
+        {"reward", "reward.safetensors"},
+        {"prompts", prompts.size()},
+        {"chains", base.size() + safe.size()},
+        {"field", field},
+        {"separates_samplers", auroc(doubles(reward->safe_scores()), doubles(reward->base_scores()))}};
+  });
+}
+
+}  // namespace diffreward::cli
