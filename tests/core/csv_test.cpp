@@ -17,7 +17,10 @@ std::string refusal(const std::string& text) {
 }
 
 TEST(Csv, GivesTheColumnsAskedForInTheirOrder) {
-  const auto rows = read_csv("\xef\xbb\xbf" "b,c,a\r\n1,2,3\r\n\r\n\"x,\"\"y\"\"\nz\",,\"\"\n4,5,6", "t.csv", {"a", "b"});
+  const auto rows = read_csv(
+      "\xef\xbb\xbf"
+      "b,c,a\r\n1,2,3\r\n\r\n\"x,\"\"y\"\"\nz\",,\"\"\n4,5,6",
+      "t.csv", {"a", "b"});
   ASSERT_EQ(rows.size(), 3u);
   EXPECT_THAT(rows[0].cells, ElementsAre("3", "1"));
   EXPECT_THAT(rows[1].cells, ElementsAre("", "x,\"y\"\nz"));
