@@ -44,7 +44,7 @@ StageSpec stage_on_model(const char* command, const Json& config, const RunConfi
 /// What a manifest tells of program, model and config, by content: no path that a copy would change.
 Json manifest_of(const StageSpec& stage, const SdModelConfig& model) {
   Json config = stage.config, files = Json::object();
-  for (const char* name : {"model", "prompts", "images", "latents", "out", "threads", "reuse"})
+  for (const char* name : {"model", "prompts", "images", "latents", "reward", "out", "threads", "reuse"})
     config.erase(name);
   const fs::path folder = pipeline_of(model);
   for (const std::string& file : pipeline_files(folder)) files[file] = sha256_of(folder / file);
@@ -143,6 +143,8 @@ int exit_code_of_sd_info(const Json& result) {
 StageSpec stage_of(const SdSampleConfig& config) {
   StageSpec stage = stage_on_model("sd sample", to_json(config), config.run, config.model);
   if (is_prompt_file(config.prompts)) stage.inputs.push_back({"prompts", config.prompts, ""});
+  stage.inputs.push_back({"reward", config.reward, "reward.safetensors"});
+  if (!config.reward.empty()) stage.link = Link::kRewards;
   return stage;
 }
 
@@ -157,6 +159,10 @@ Json run_sd_sample(const SdSampleConfig& config) {
     const StableDiffusion model = load_model(config.model, config.run);
     const bool blur = blurs(config.blur, config.model);
     const int calls = denoising_calls(model, config.sample);
+    const std::shared_ptr<const Guide> guide =
+        config.reward.empty() ? nullptr
+                              : log_ratio_guide(ImageReward::load(
+                                    product(config.reward, "reward.safetensors"), config.model.device));
     // Batches end at the same pictures however often a run was stopped, so that the bytes are the same.
     std::vector<std::span<const PictureRequest>> batches;
     const auto size = static_cast<std::size_t>(config.batch);
@@ -169,9 +175,10 @@ Json run_sd_sample(const SdSampleConfig& config) {
       Progress progress("sd sample", static_cast<std::int64_t>(left) * calls, "steps");
       for (const auto& batch : batches) {
         const std::string note = concat("picture ", batch.back().stem.filename().string());
-        sample_pictures(model, batch, config.sample, blur, [&](const DenoisingStep&) {
-          progress.advance(static_cast<std::int64_t>(batch.size()), note);
-        });
+        sample_pictures(
+            model, batch, config.sample, blur,
+            [&](const DenoisingStep&) { progress.advance(static_cast<std::int64_t>(batch.size()), note); },
+            guide.get());
       }
     }
     Json manifest = manifest_of(stage, config.model), pictures = Json::array();

@@ -42,6 +42,7 @@ struct SdSampleConfig {
   std::string prompts;  // a text, or a file of them
   int samples = 1;      // pictures of each prompt
   int batch = 1;        // pictures sampled at a time
+  std::string reward;   // that steers; empty: none
   ImageSampleConfig sample;
   bool blur = true;
   RunConfig run;
@@ -54,6 +55,7 @@ struct SdSampleConfig {
     field("samples", self.samples, "pictures of each prompt; picture i of all has the noise of seed + i",
           Bounds{1, 1e6});
     field("batch", self.batch, "pictures sampled at a time", Bounds{1, 1024});
+    field("reward", self.reward, "reward that steers, a file or sd extract's folder; empty for none");
     ImageSampleConfig::visit(self.sample, [&](const char* name, auto& value, auto&&... more) {
       if (std::string_view(name) != "seed_each")  // always
         field(name, value, std::forward<decltype(more)>(more)...);
