@@ -1,28 +1,16 @@
 #include "agents/trained.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
+
+#include "core/installed.h"
 
 namespace diffreward {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// Where they stand: beside the Python package's libraries, in the share folder of an installation, or in the sources.
 fs::path trained_folder() {
-  std::vector<fs::path> candidates;
-  Dl_info here{};
-  if (dladdr(reinterpret_cast<const void*>(&trained_agents), &here) != 0 && here.dli_fname != nullptr) {
-    std::error_code ignored;
-    const fs::path own = fs::canonical(here.dli_fname, ignored).parent_path();
-    candidates = {own / "trained", own.parent_path() / "share" / "diffreward" / "trained"};
-  }
-  candidates.emplace_back(DIFFREWARD_TRAINED_SOURCE);
-  std::error_code ignored;
-  for (const fs::path& folder : candidates)
-    if (fs::is_directory(folder, ignored)) return folder;
-  return {};
+  return installed_folder("trained", DIFFREWARD_TRAINED_SOURCE);
 }
 
 }  // namespace

@@ -29,16 +29,18 @@ const std::vector<Command>& commands() {
       make_stage_command<GenerateConfig, run_generate>(
           "generate", "let an agent act and record it as base or expert data",
           "Without options that say which task is wanted (--env-option goal_cell=1,1) goals are random: base "
-          "data. With them every episode does that task: expert data. --policy takes a saved agent, too.",
+          "data. With them every episode does that task: expert data. --policy takes a saved agent, too.\n"
+          "--env EmojiScenes-64 draws pictures with captions instead, of which --scenes... tells.",
           {"out"}, generate_section),
       make_stage_command<JoinConfig, run_join>(
           "join", "several data sets as one, or a part of them",
           "diffreward join --data medium,expert --out medium_expert\n"
           "diffreward join --data replay --part held_out --out replay_test",
           {"data", "out"}, generate_section),
-      make_command<DataConfig, run_data>("data", "info, check or convert a data set",
-                                         "usage: diffreward data info|check|convert PATH [--out ...]",
-                                         {"action", "path"}, {"path"}, print_data, exit_code_of_data),
+      make_command<DataConfig, run_data>(
+          "data", "info, check or convert a data set",
+          "usage: diffreward data info|card|check|convert|picture PATH [--out ...]", {"action", "path"},
+          {"path"}, print_data, exit_code_of_data),
       make_stage_command<TrainConfig, run_train>("train", "train a diffusion model on a data set",
                                                  "A run that was stopped resumes from its last checkpoint.",
                                                  {"data", "out"}, train_section),

@@ -10,6 +10,7 @@ install(EXPORT DiffRewardTargets NAMESPACE diffreward:: DESTINATION ${dr_config_
 set(dr_open
   envs/env.h envs/vector_env.h envs/async_env.h envs/agent.h envs/catalog.h envs/maze2d/maze2d.h
   datasets/dataset.h datasets/collect.h datasets/check.h datasets/windows.h datasets/normalizer.h
+  datasets/image_set.h datasets/scenes/scenes.h
   agents/agent.h agents/catalog.h agents/device.h agents/planner.h agents/diffusion/diffusion_model.h
   agents/stable_diffusion/stable_diffusion.h agents/stable_diffusion/prompted_denoiser.h
   rewards/reward_model.h rewards/catalog.h rewards/rewarded_env.h rewards/transitions.h rewards/discriminator/discriminator.h
