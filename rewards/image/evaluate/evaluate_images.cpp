@@ -4,13 +4,14 @@
 #include <cmath>
 #include <numeric>
 
+#include "agents/stable_diffusion/picture_files.h"
 #include "core/file.h"
 #include "core/format.h"
 
 namespace diffreward {
 namespace {
 
-constexpr int kHeatMaps = 12;  // shown, of the highest scores with an object
+constexpr std::size_t kHeatMaps = 16;  // shown, of the highest scores with an object
 
 /// Numbers of at most `count` pictures at equal distances of the falling order, both ends kept.
 std::vector<std::size_t> spread(std::span<const ScoredImage> rows, std::size_t count) {
@@ -140,25 +141,29 @@ std::vector<NamedSheet> sheets_of(const ImagesScored& scored, const ImageEvaluat
 std::optional<NamedSheet> heat_sheet(const ImagesScored& scored, const ImageEvaluationConfig& config) {
   if (scored.images.empty() || scored.heat.empty()) return std::nullopt;
   SheetConfig plain = config.sheets;
-  plain.blur = false;  // done already
+  plain.blur = false;  // is done where it is due
+  std::vector<std::size_t> order = worst_false_negatives(scored.rows, scored.rows.size());
+  std::reverse(order.begin(), order.end());
+  order.resize(std::min(order.size(), kHeatMaps));
+  const std::size_t pairs = std::min(order.size(), std::size_t(std::max(1, config.sheets.columns / 2)));
+  std::vector<std::string> columns;
+  for (std::size_t i = 0; i < pairs; ++i) columns.insert(columns.end(), {"picture", "heat map"});
   std::vector<PictureRow> rows;
-  const std::vector<std::size_t> rising = worst_false_negatives(scored.rows, scored.rows.size());
-  for (auto i = rising.rbegin(); i != rising.rend() && rows.size() < kHeatMaps; ++i) {
-    const Image& image = scored.images[*i];
-    const Image shown = config.sheets.blur ? heat_overlay(image, scored.heat[*i],
-                                                          [&] {
-                                                            SheetConfig bare = config.sheets;
-                                                            bare.opacity = 0;
-                                                            return bare;
-                                                          }())
-                                           : image;
-    const ScoredImage& row = scored.rows[*i];
-    rows.push_back({{shown, heat_overlay(image, scored.heat[*i], config.sheets, &scored.objects[*i])},
-                    {concat("seed ", row.seed), format_number(row.score)},
-                    row.prompt.empty() ? row.name : row.prompt});
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const ScoredImage& row = scored.rows[order[i]];
+    const Image& image = scored.images[order[i]];
+    if (i % pairs == 0) rows.emplace_back();
+    rows.back().images.push_back(config.sheets.blur ? made_unrecognisable(image) : image);
+    rows.back().images.push_back(
+        heat_overlay(image, scored.heat[order[i]], config.sheets, &scored.objects[order[i]]));
+    rows.back().captions.push_back(row.prompt.empty() ? row.name : row.prompt);
+    rows.back().captions.push_back(concat(format_number(row.score), "  seed ", row.seed));
   }
+  const Image blank{1, 1, {255, 255, 255}};
+  rows.back().images.resize(2 * pairs, blank);
+  rows.back().captions.resize(2 * pairs);
   return NamedSheet{"heat_maps.png", "Where the score comes from; the object is outlined",
-                    side_by_side({"picture", "heat map"}, rows, plain)};
+                    side_by_side(columns, rows, plain)};
 }
 
 }  // namespace
