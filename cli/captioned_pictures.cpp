@@ -1,7 +1,5 @@
 #include "cli/captioned_pictures.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <filesystem>
 
@@ -9,7 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "datasets/image_set.h"
-#include "envs/image.h"
+#include "envs/pictures.h"
 
 namespace diffreward::cli {
 namespace {
@@ -55,19 +53,17 @@ CaptionedPictures read_captioned(const std::string& images, int side) {
   CaptionedPictures out;
   if (!is_folder_of_pictures(images)) {
     const ImageSet set = ImageSet::open(product(images, "data"));
-    const auto n = static_cast<std::int64_t>(set.size());
-    out.images = torch::empty({n, set.side(), set.side(), 3}, torch::kByte);
-    std::ranges::copy(set.images(), out.images.data_ptr<std::uint8_t>());
+    out.side = set.side();
+    out.pixels.assign(set.images().begin(), set.images().end());
     for (std::size_t i = 0; i < set.size(); ++i) out.captions.emplace_back(set.caption(i));
     return out;
   }
-  std::vector<torch::Tensor> all;
+  out.side = side;
   for (const Row& row : rows_of(images)) {
-    Image image = squared(read_picture(row.picture), side);
-    all.push_back(torch::from_blob(image.rgb.data(), {side, side, 3}, torch::kByte).clone());
+    const Image image = squared(read_picture(row.picture), side);
+    out.pixels.insert(out.pixels.end(), image.rgb.begin(), image.rgb.end());
     out.captions.push_back(row.text);
   }
-  out.images = torch::stack(all);
   return out;
 }
 

@@ -2,16 +2,17 @@
 // table metadata.csv of file_name and text, as Hugging Face's imagefolder has it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "agents/tensor.h"
 #include "cli/stage.h"
 
 namespace diffreward::cli {
 
 struct CaptionedPictures {
-  at::Tensor images;                  // [n, side, side, 3] uint8
+  int side = 0;                       // pixels
+  std::vector<std::uint8_t> pixels;   // [n, side, side, 3]
   std::vector<std::string> captions;  // [n]
 };
 

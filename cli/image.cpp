@@ -1,14 +1,15 @@
 #include "cli/image.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
+#include <chrono>
+#include <functional>
 #include <iomanip>
 #include <map>
+#include <numeric>
 #include <ostream>
+#include <set>
 
 #include "agents/device.h"
-#include "agents/nets/tensor_file_torch.h"
 #include "cli/command.h"
 #include "core/csv.h"
 #include "core/file.h"
@@ -16,6 +17,7 @@
 #include "core/progress.h"
 #include "datasets/image_set.h"
 #include "envs/pictures.h"
+#include "rewards/image/picture_latents.h"
 
 namespace diffreward::cli {
 namespace {
@@ -24,45 +26,9 @@ namespace fs = std::filesystem;
 
 constexpr const char* kReward = "reward.safetensors";
 constexpr const char* kJudge = "judge.safetensors";
-constexpr std::int64_t kEncoded = 32;  // pictures that become latents at a time
-
-std::vector<double> doubles(const torch::Tensor& values) {
-  const torch::Tensor flat = values.to(torch::kCPU, torch::kDouble).contiguous();
-  return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
-}
-
-/// [n, side, side, 3] uint8.
-torch::Tensor tensor_of(std::span<const Image> images) {
-  std::vector<torch::Tensor> all;
-  for (const Image& image : images)
-    all.push_back(torch::from_blob(const_cast<std::uint8_t*>(image.rgb.data()), {image.height, image.width, 3},
-                                   torch::kByte));
-  return torch::stack(all);
-}
-
-/// Latents of pictures, [n, side, side, 3] uint8  ->  [n, channels, h, w] on the CPU
-torch::Tensor latents_of(const StableDiffusion& model, const torch::Tensor& pictures) {
-  const torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> all;
-  Progress progress("encode", pictures.size(0), "pictures");
-  for (std::int64_t i = 0; i < pictures.size(0); i += kEncoded) {
-    const std::int64_t n = std::min(kEncoded, pictures.size(0) - i);
-    const torch::Tensor part = pictures.narrow(0, i, n).permute({0, 3, 1, 2}).to(torch::kFloat) / 255;
-    all.push_back(model.encode(part).to(torch::kCPU, torch::kFloat));
-    progress.advance(n);
-  }
-  return torch::cat(all);
-}
 
 std::shared_ptr<ImageReward> open_reward(const std::string& path, const std::string& device) {
   return ImageReward::load(product(path, kReward), device);
-}
-
-/// Pixels of a picture's side that a reward's latents are of.
-int side_of(const ImageReward& reward, const StableDiffusion& model) {
-  const std::vector<std::int64_t>& shape = reward.shape();
-  require(shape[1] == shape[2], "reward: expected one of square latents, found ", shape[1], " x ", shape[2]);
-  return static_cast<int>(shape[1]) * model.factor();
 }
 
 std::vector<fs::path> picture_paths(const std::vector<std::string>& given) {
@@ -84,7 +50,6 @@ std::vector<fs::path> picture_paths(const std::vector<std::string>& given) {
 struct Scored {
   std::vector<fs::path> paths;
   std::vector<Image> images;
-  torch::Tensor latents;
   std::vector<double> reward;
   std::vector<std::string> unreadable;
 };
@@ -92,7 +57,7 @@ struct Scored {
 Scored score_pictures(const std::vector<std::string>& given, const ImageReward& reward,
                       const StableDiffusion& model) {
   Scored scored;
-  const int side = side_of(reward, model);
+  const int side = picture_side(reward, model);
   for (PictureRead& read : read_pictures(picture_paths(given))) {
     if (!read.image) {
       scored.unreadable.push_back(read.reason);
@@ -102,18 +67,17 @@ Scored score_pictures(const std::vector<std::string>& given, const ImageReward& 
     scored.images.push_back(squared(*read.image, side));
   }
   if (scored.images.empty())
-    throw Error(scored.unreadable.empty() ? "images: expected pictures, found none" : scored.unreadable.front());
-  scored.latents = latents_of(model, tensor_of(scored.images));
-  scored.reward = doubles(reward.score(scored.latents));
+    throw Error(scored.unreadable.empty() ? "images: expected pictures, found none"
+                                          : scored.unreadable.front());
+  scored.reward = PictureLatents::encode(model, scored.images).score(reward);
   return scored;
 }
 
 /// Below this a picture is flagged.
 double threshold_of(const ImageScoreConfig& config, const ImageReward& reward, const StableDiffusion& model) {
   const std::vector<double> reference =
-      config.reference.empty()
-          ? std::vector<double>(reward.safe_scores().begin(), reward.safe_scores().end())
-          : score_pictures({config.reference}, reward, model).reward;
+      config.reference.empty() ? std::vector<double>(reward.safe_scores().begin(), reward.safe_scores().end())
+                               : score_pictures({config.reference}, reward, model).reward;
   require(!reference.empty(), "reference: expected pictures to take a threshold from, found none");
   return quantile(reference, config.false_positive_rate);
 }
@@ -126,8 +90,7 @@ Json scores_json(const ImageScoreConfig& config, bool ranked) {
   const double threshold = threshold_of(config, *reward, model);
   std::vector<std::size_t> order(scored.reward.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  if (ranked)
-    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return scored.reward[i]; });
+  if (ranked) std::ranges::stable_sort(order, {}, [&](std::size_t i) { return scored.reward[i]; });
   Json pictures = Json::array();
   for (const std::size_t i : order)
     pictures.push_back({{"file", scored.paths[i].string()},
@@ -176,7 +139,8 @@ StageSpec stage_of(const ImageReportConfig& config) {
   stage.inputs.push_back({"labels", config.labels, ""});
   const auto add = [&](const char* option, const std::vector<std::string>& given) {
     std::size_t i = 0;
-    for (const fs::path& path : picture_paths(given)) stage.inputs.push_back({option, path.string(), "", concat(i++)});
+    for (const fs::path& path : picture_paths(given))
+      stage.inputs.push_back({option, path.string(), "", concat(i++)});
   };
   add("images", config.score.images);
   if (!config.score.reference.empty()) add("reference", {config.score.reference});
@@ -204,7 +168,8 @@ Json run_image_report(const ImageReportConfig& config) {
       told.rows.push_back({.name = name, .score = -scored.reward[i], .positive = labels[name].first});
       told.images.push_back(scored.images[i]);
     }
-    Json result = {{"report", "report.html"}, {"pictures", told.rows.size()}, {"unreadable", scored.unreadable}};
+    Json result = {
+        {"report", "report.html"}, {"pictures", told.rows.size()}, {"unreadable", scored.unreadable}};
     Page page("Pictures by reward", "What is paid least stands first.");
     if (config.labels.empty()) {
       const Image sheet = contact_sheet(told.images, told.rows, "by falling harm", config.evaluation.sheets);
@@ -288,30 +253,29 @@ struct Sampled {
   std::vector<Image> images;
   std::vector<std::string> prompts;
   std::vector<std::uint64_t> seeds;
-  torch::Tensor latents;
+  PictureLatents latents;
   std::map<std::string, std::vector<double>> probability;  // by concept
 };
 
-Sampled read_samples(const std::string& path, const std::string& sampler) {
-  const fs::path manifest = product(path, "manifest.json");
-  Sampled sampled{.sampler = sampler};
-  std::vector<torch::Tensor> latents;
+Sampled read_samples(const std::string& path, const std::string& sampler, const Judge& judge) {
+  const fs::path manifest = product(path, "manifest.json"), folder = manifest.parent_path();
+  std::vector<Image> images;
+  std::vector<std::string> prompts;
+  std::vector<std::uint64_t> seeds;
+  std::vector<fs::path> latents;
   for (const Json& picture : read_json_object(manifest).at("pictures")) {
-    const fs::path folder = manifest.parent_path();
-    sampled.images.push_back(read_png(folder / picture.at("picture").get<std::string>()));
-    const fs::path file = folder / picture.at("latents").get<std::string>();
-    latents.push_back(tensor_from(Safetensors::open(file).at("latents"), file.string()).to(torch::kFloat));
-    sampled.prompts.push_back(picture.at("prompt"));
-    sampled.seeds.push_back(picture.at("seed"));
+    images.push_back(read_png(folder / picture.at("picture").get<std::string>()));
+    latents.push_back(folder / picture.at("latents").get<std::string>());
+    prompts.push_back(picture.at("prompt"));
+    seeds.push_back(picture.at("seed"));
   }
-  sampled.latents = torch::cat(latents);
-  return sampled;
-}
-
-void judge_samples(const Judge& judge, Sampled& sampled) {
-  const torch::Tensor all = judge.probabilities(sampled.images);
-  for (std::size_t i = 0; i < judge.concepts().size(); ++i)
-    sampled.probability[judge.concepts()[i]] = doubles(all.select(1, static_cast<std::int64_t>(i)));
+  auto probability = judged(judge, images);
+  return {sampler,
+          std::move(images),
+          std::move(prompts),
+          std::move(seeds),
+          PictureLatents::read(latents),
+          std::move(probability)};
 }
 
 std::vector<double> negated(std::vector<double> values) {
@@ -340,18 +304,6 @@ std::vector<std::uint8_t> where(const ImageSet& set, const std::function<bool(st
   return out;
 }
 
-/// Where the gradient of a picture's score is, [h, w] of latents.
-std::vector<PixelMap> gradient_maps(const ImageReward& reward, const torch::Tensor& latents) {
-  std::vector<PixelMap> maps;
-  const torch::Tensor size = reward.score_gradient(latents).square().sum(1).sqrt().contiguous();
-  for (std::int64_t i = 0; i < size.size(0); ++i) {
-    const std::vector<double> values = doubles(size[i]);
-    maps.push_back({static_cast<int>(size.size(2)), static_cast<int>(size.size(1)),
-                    std::vector<float>(values.begin(), values.end())});
-  }
-  return maps;
-}
-
 /// The pixels of the objects of a concept.
 PixelMap mask_of(const ImageSet& set, std::size_t i, const std::string& concept_name) {
   PixelMap map{set.side(), set.side(), {}};
@@ -367,21 +319,16 @@ PixelMap mask_of(const ImageSet& set, std::size_t i, const std::string& concept_
 class SceneScores {
  public:
   SceneScores(const ImageEvaluateConfig& config, const StableDiffusion& model, const std::string& path)
-      : config_(config), set_(open_scenes(path)), latents_([&] {
-          torch::Tensor pixels = torch::empty(
-              {static_cast<std::int64_t>(set_.size()), set_.side(), set_.side(), 3}, torch::kByte);
-          std::ranges::copy(set_.images(), pixels.data_ptr<std::uint8_t>());
-          return latents_of(model, pixels);
-        }()) {}
+      : config_(config), set_(open_scenes(path)), latents_(PictureLatents::encode(model, images_of(set_))) {}
 
   Json of(const ImageReward& reward, const std::string& concept_name) const {
-    return told(negated(doubles(reward.score(latents_))), concept_name);
+    return told(negated(latents_.score(reward)), concept_name);
   }
   Json told(const std::vector<double>& scores, const std::string& concept_name) const {
     const auto here = where(set_, [&](std::size_t i) { return set_.holds(i, concept_name); });
     const auto absent = where(set_, [&](std::size_t i) { return !set_.holds(i, concept_name); });
-    const auto alike = where(
-        set_, [&](std::size_t i) { return !set_.holds(i, concept_name) && set_.holds_look_alike(i); });
+    const auto alike =
+        where(set_, [&](std::size_t i) { return !set_.holds(i, concept_name) && set_.holds_look_alike(i); });
     Json out = {{"auroc", auroc_json(scores, here, absent, config_.evaluation.bootstrap)},
                 {"look_alikes", auroc_json(scores, here, alike, config_.evaluation.bootstrap)}};
     for (const std::string& other : std::set<std::string>(config_.concepts.begin(), config_.concepts.end())) {
@@ -393,9 +340,9 @@ class SceneScores {
   }
   /// Everything of one reward, with pictures.  `alike`: against look-alikes alone
   ImagesScored scored(const ImageReward& reward, const std::string& concept_name, bool alike) const {
-    const std::vector<double> scores = negated(doubles(reward.score(latents_)));
+    const std::vector<double> scores = negated(latents_.score(reward));
     ImagesScored out;
-    std::vector<std::int64_t> kept;
+    std::vector<std::size_t> kept;
     for (std::size_t i = 0; i < set_.size(); ++i) {
       const bool positive = set_.holds(i, concept_name);
       if (alike && !positive && !set_.holds_look_alike(i)) continue;
@@ -416,18 +363,18 @@ class SceneScores {
       const std::span<const std::uint8_t> pixels = set_.image(i);
       out.images.push_back({set_.side(), set_.side(), {pixels.begin(), pixels.end()}});
       out.objects.push_back(mask_of(set_, i, concept_name));
-      kept.push_back(static_cast<std::int64_t>(i));
+      kept.push_back(i);
     }
-    out.heat = gradient_maps(reward, latents_.index_select(0, torch::tensor(kept, torch::kLong)));
+    out.heat = latents_.chosen(kept).gradient_maps(reward);
     return out;
   }
-  const torch::Tensor& latents() const { return latents_; }
+  const PictureLatents& latents() const { return latents_; }
   const ImageSet& set() const { return set_; }
 
  private:
   const ImageEvaluateConfig& config_;
   ImageSet set_;
-  torch::Tensor latents_;
+  PictureLatents latents_;
 };
 
 double rate(const std::vector<double>& probability, const std::vector<std::size_t>& of) {
@@ -469,7 +416,7 @@ Json samples_json(const ImageEvaluateConfig& config, const ImageReward& reward,
   std::vector<std::uint8_t> shown, absent;
   std::vector<std::vector<double>> each;
   for (const Sampled& sampled : samples) {
-    each.push_back(doubles(reward.score(sampled.latents)));
+    each.push_back(sampled.latents.score(reward));
     for (std::size_t i = 0; i < each.back().size(); ++i) {
       scores.push_back(-each.back()[i]);
       const bool is = sampled.probability.at(concept_name)[i] > 0.5;
@@ -490,6 +437,31 @@ Json samples_json(const ImageEvaluateConfig& config, const ImageReward& reward,
   return out;
 }
 
+/// The reward beside what the model itself knows, and what either costs.
+Json classifier_json(const ImageEvaluateConfig& config, const StableDiffusion& model,
+                     const ImageReward& reward, const SceneScores& scenes,
+                     const std::vector<std::size_t>& pictures) {
+  const PictureLatents latents = scenes.latents().chosen(pictures);
+  const std::string text = reward.provenance().at("pair").at("unsafe");
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  const std::vector<double> by_model = latents.classify(model, text, config.classifier);
+  const auto between = Clock::now();
+  const std::vector<double> by_reward = negated(latents.score(reward));
+  const auto end = Clock::now();
+  std::vector<std::uint8_t> here, absent;
+  for (const std::size_t i : pictures) {
+    const bool is = scenes.set().holds(i, config.concepts.front());
+    here.push_back(is ? 1 : 0);
+    absent.push_back(is ? 0 : 1);
+  }
+  return {{"pictures", pictures.size()},
+          {"auroc", auroc_json(by_model, here, absent, config.evaluation.bootstrap)},
+          {"reward", auroc_json(by_reward, here, absent, config.evaluation.bootstrap)},
+          {"cost",
+           std::chrono::duration<double>(between - start) / std::chrono::duration<double>(end - between)}};
+}
+
 void check_samples(const std::vector<Sampled>& samples) {
   for (const Sampled& sampled : samples)
     if (sampled.prompts != samples.front().prompts || sampled.seeds != samples.front().seeds)
@@ -497,18 +469,19 @@ void check_samples(const std::vector<Sampled>& samples) {
                          samples.front().sampler, ", found others"));
 }
 
-Image triptychs(const std::vector<Sampled>& samples, const ImageReward& reward, const std::string& concept_name,
-                const SheetConfig& config, int shown) {
+Image triptychs(const std::vector<Sampled>& samples, const ImageReward& reward,
+                const std::string& concept_name, const SheetConfig& config, int shown) {
   std::vector<std::string> columns;
   std::vector<std::vector<double>> scores;
   for (const Sampled& sampled : samples) {
     columns.push_back(sampled.sampler);
-    scores.push_back(doubles(reward.score(sampled.latents)));
+    scores.push_back(sampled.latents.score(reward));
   }
   std::vector<PictureRow> rows;
   for (std::size_t i = 0; i < samples[0].images.size() && static_cast<int>(rows.size()) < shown; ++i) {
     if (samples[0].probability.at(concept_name)[i] <= 0.5) continue;
-    PictureRow row{.images = {}, .captions = {}, .title = concat(samples[0].prompts[i], ", seed ", samples[0].seeds[i])};
+    PictureRow row{
+        .images = {}, .captions = {}, .title = concat(samples[0].prompts[i], ", seed ", samples[0].seeds[i])};
     for (std::size_t k = 0; k < samples.size(); ++k) {
       row.images.push_back(samples[k].images[i]);
       row.captions.push_back(concat("rho ", format_number(scores[k][i])));
@@ -544,8 +517,8 @@ Json run_image_evaluate(const ImageEvaluateConfig& config) {
     throw UsageError(concat("--concepts: expected one for each of ", config.rewards.size(), " rewards, got ",
                             config.concepts.size()));
   if (config.samples.size() != config.samplers.size())
-    throw UsageError(concat("--samplers: expected a name for each of ", config.samples.size(), " samples, got ",
-                            config.samplers.size()));
+    throw UsageError(concat("--samplers: expected a name for each of ", config.samples.size(),
+                            " samples, got ", config.samplers.size()));
   if (!config.samples.empty() && (config.judge.empty() || config.judge_weights.empty()))
     throw UsageError("--judge, --judge-weights: expected both where there are samples");
   return run_stage(stage_of(config), [&](const fs::path& folder) {
@@ -557,17 +530,17 @@ Json run_image_evaluate(const ImageEvaluateConfig& config) {
 
     std::vector<Sampled> samples;
     if (!config.samples.empty()) {
-      const Judge judge = Judge::load(config.judge_weights, product(config.judge, kJudge), config.model.device);
+      const Judge judge =
+          Judge::load(config.judge_weights, product(config.judge, kJudge), config.model.device);
       for (std::size_t i = 0; i < config.samples.size(); ++i) {
-        samples.push_back(read_samples(config.samples[i], config.samplers[i]));
-        judge_samples(judge, samples.back());
+        samples.push_back(read_samples(config.samples[i], config.samplers[i], judge));
       }
       check_samples(samples);
       result["samplers"] = rates_json(config, samples);
       for (std::size_t r = 0; r < rewards.size(); ++r)
         result["samples"].push_back(samples_json(config, *rewards[r], samples, config.concepts[r]));
-      write_png(folder / "samples.png",
-                triptychs(samples, *rewards.front(), concept_name, config.evaluation.sheets, config.evaluation.shown));
+      write_png(folder / "samples.png", triptychs(samples, *rewards.front(), concept_name,
+                                                  config.evaluation.sheets, config.evaluation.shown));
     }
     for (std::size_t s = 0; s < config.scenes.size(); ++s) {
       const SceneScores scenes(config, model, config.scenes[s]);
@@ -582,31 +555,14 @@ Json run_image_evaluate(const ImageEvaluateConfig& config) {
         told[alike ? "against_look_alikes" : "against_all"] = evaluation.json();
         const std::string inside = name + (alike ? "_look_alikes" : "");
         fs::create_directories(folder / inside);
-        write_image_evaluation(folder / inside, Page(concat(concept_name, ": ", readable(inside))), evaluation, scored,
-                               config.evaluation);
+        write_image_evaluation(folder / inside, Page(concat(concept_name, ": ", readable(inside))),
+                               evaluation, scored, config.evaluation);
       }
       if (s == 0 && config.classified > 0) {
-        const std::int64_t n = std::min<std::int64_t>(config.classified, scenes.latents().size(0));
-        const std::string text = rewards.front()->provenance().at("pair").at("unsafe");
-        const torch::Tensor some = scenes.latents().narrow(0, 0, n);
-        const auto seconds_of = [](const auto& work) {
-          const auto start = std::chrono::steady_clock::now();
-          work();
-          return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        };
-        torch::Tensor by_model, by_reward;
-        const double slow = seconds_of([&] { by_model = diffusion_classifier(model, some, text, config.classifier); });
-        const double fast = seconds_of([&] { by_reward = -rewards.front()->score(some); });
-        std::vector<std::uint8_t> here, absent;
-        for (std::int64_t i = 0; i < n; ++i) {
-          const bool is = scenes.set().holds(static_cast<std::size_t>(i), concept_name);
-          here.push_back(is ? 1 : 0);
-          absent.push_back(is ? 0 : 1);
-        }
-        told["classifier"] = {{"pictures", n},
-                              {"auroc", auroc_json(doubles(by_model), here, absent, config.evaluation.bootstrap)},
-                              {"reward", auroc_json(doubles(by_reward), here, absent, config.evaluation.bootstrap)},
-                              {"cost", slow / fast}};
+        std::vector<std::size_t> some(
+            std::min(static_cast<std::size_t>(config.classified), scenes.set().size()));
+        std::iota(some.begin(), some.end(), std::size_t{0});
+        told["classifier"] = classifier_json(config, model, *rewards.front(), scenes, some);
       }
       result["sets"].push_back(told);
     }
@@ -620,19 +576,26 @@ void image_section(Page& page, std::span<const StepRecord> steps) {
     page.section(concat("Pictures: ", readable(step.name)));
     const Json& result = step.result;
     if (const auto found = result.find("samplers"); found != result.end()) {
-      Table table{"What the judge sees on samples", {"sampler", "shows it", "less than the first", "of those that showed it", "companion kept"}, {}};
+      Table table{"What the judge sees on samples",
+                  {"sampler", "shows it", "less than the first", "of those that showed it", "companion kept"},
+                  {}};
       for (const auto& [sampler, of] : found->items())
         table.rows.push_back({sampler, number(of.at("rate")), number(of.value("drop", Json())),
                               number(of.at("of_shown")), number(of.value("companion_kept", Json()))});
       page.table(table);
     }
     if (const auto sets = result.find("sets"); sets != result.end()) {
-      Table table{"AUROC of minus the reward on drawn scenes", {"scenes", "reward", "against all", "against look-alikes"}, {}};
+      Table table{"AUROC of minus the reward on drawn scenes",
+                  {"scenes", "reward", "against all", "against look-alikes"},
+                  {}};
       for (const Json& of : *sets)
         for (std::size_t r = 0; r < of.at("rewards").size(); ++r) {
           const Json& row = of.at("rewards")[r];
-          const auto shown = [](const Json& estimate) { return estimate.is_null() ? std::string("-") : with_interval(estimate); };
-          table.rows.push_back({of.at("scenes"), fs::path(step.config.at("rewards")[r].get<std::string>()).filename().string(),
+          const auto shown = [](const Json& estimate) {
+            return estimate.is_null() ? std::string("-") : with_interval(estimate);
+          };
+          table.rows.push_back({of.at("scenes"),
+                                fs::path(step.config.at("rewards")[r].get<std::string>()).filename().string(),
                                 shown(row.at("auroc")), shown(row.at("look_alikes"))});
         }
       page.table(table);

@@ -44,7 +44,8 @@ struct ImageReportConfig {
       if (std::string_view(name) != "threads" && std::string_view(name) != "false_positive_rate")
         field(name, value, std::forward<decltype(more)>(more)...);
     });
-    field("labels", self.labels, "a .csv table with columns file_name and label, 1 for what should be flagged");
+    field("labels", self.labels,
+          "a .csv table with columns file_name and label, 1 for what should be flagged");
     field("evaluation", self.evaluation, "what is told of them");
     RunConfig::visit(self.run, field);
   }
@@ -71,14 +72,16 @@ struct ImageJudgeConfig {
 
 struct ImageEvaluateConfig {
   SdModelConfig model;
-  std::vector<std::string> rewards;  // sd extract's folders or reward files
+  std::vector<std::string> rewards;   // sd extract's folders or reward files
   std::vector<std::string> concepts;  // that each is to be about, in the same order
-  std::vector<std::string> scenes;   // labelled image sets
-  std::vector<std::string> samples;  // sd sample's folders: base, safe and steered ones, of the same prompts and seeds
-  std::vector<std::string> samplers;  // of each: base, safe, ... ; the first is what the others are compared with
+  std::vector<std::string> scenes;    // labelled image sets
+  std::vector<std::string>
+      samples;  // sd sample's folders: base, safe and steered ones, of the same prompts and seeds
+  std::vector<std::string>
+      samplers;  // of each: base, safe, ... ; the first is what the others are compared with
   std::string judge, judge_weights;
   std::string companion = "animals";  // harmless concept that is to be kept
-  int classified = 0;                 // pictures of the first image set that the diffusion classifier looks at
+  int classified = 0;  // pictures of the first image set that the diffusion classifier looks at
   DiffusionClassifierConfig classifier;
   ImageEvaluationConfig evaluation;
   RunConfig run;
@@ -95,7 +98,8 @@ struct ImageEvaluateConfig {
     field("judge_weights", self.judge_weights, "of its trunk, as tools/judge_weights.py writes them");
     field("companion", self.companion, "harmless concept that is to be kept in them");
     field("classified", self.classified,
-          "pictures of the first image set that the diffusion classifier looks at, to compare with", Bounds{0, 1e7});
+          "pictures of the first image set that the diffusion classifier looks at, to compare with",
+          Bounds{0, 1e7});
     field("classifier", self.classifier, "the diffusion classifier");
     field("evaluation", self.evaluation, "what is told of scores");
     RunConfig::visit(self.run, field);

@@ -1,6 +1,4 @@
 // diffreward sd train: a small Stable Diffusion pipeline from captioned pictures.
-#include <torch/torch.h>
-
 #include <algorithm>
 
 #include "agents/device.h"
@@ -42,8 +40,8 @@ Json run_sd_train(const SdTrainConfig& config) {
         config.tokenizer.empty()
             ? ClipTokenizer::learn(data.captions, config.merges, config.pipeline.text_length)
             : ClipTokenizer::load(config.tokenizer);
-    const StableDiffusion model =
-        train_pipeline(data.images, data.captions, tokenizer, config.pipeline, config.train, folder);
+    const StableDiffusion model = train_pipeline(images_tensor(data.pixels, data.side), data.captions,
+                                                 tokenizer, config.pipeline, config.train, folder);
     return Json{{"pipeline", "pipeline/model_index.json"},
                 {"parameters", model.parameters()},
                 {"vocabulary", tokenizer.vocabulary()},

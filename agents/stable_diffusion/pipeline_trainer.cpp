@@ -239,7 +239,9 @@ class PipelineTrainer {
       const double norm = part.optimizer.gradient_norm(), loss = figures.at("loss");
       watch_.check(step, loss, norm, checkpoint(), saved_step_);
       const double done = static_cast<double>(step) / static_cast<double>(part.config.steps);
-      part.optimizer.step({.lr = scheduled_rate(part.config.lr, part.config.lr_schedule, done),
+      const double risen =
+          std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(part.config.warmup + 1));
+      part.optimizer.step({.lr = risen * scheduled_rate(part.config.lr, part.config.lr_schedule, done),
                            .weight_decay = part.config.weight_decay,
                            .ema = part.config.ema,
                            .gradient_clip = part.config.gradient_clip},
@@ -367,6 +369,16 @@ class PipelineTrainer {
 };
 
 }  // namespace
+
+at::Tensor images_tensor(std::span<const std::uint8_t> rgb, int side) {
+  require(side > 0, "side: expected at least 1 pixel, got ", side);
+  const std::size_t each = std::size_t{3} * static_cast<std::size_t>(side) * static_cast<std::size_t>(side);
+  require(rgb.size() % each == 0, "rgb: expected ", each, " bytes a picture, got ", rgb.size());
+  const torch::Tensor images =
+      torch::empty({static_cast<std::int64_t>(rgb.size() / each), side, side, 3}, torch::kByte);
+  std::ranges::copy(rgb, images.data_ptr<std::uint8_t>());
+  return images;
+}
 
 StableDiffusion train_pipeline(const at::Tensor& images, const std::vector<std::string>& captions,
                                const ClipTokenizer& tokenizer, const PipelineConfig& config,

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -59,7 +60,8 @@ struct PipelineConfig {
 struct PartTrainConfig {
   std::int64_t steps = 2000;           // optimiser steps
   int batch = 32;                      // images per step
-  double lr = 1e-3;                    // AdamW, at first
+  double lr = 1e-3;                    // AdamW, after warm-up
+  std::int64_t warmup = 0;             // steps over which it rises from 0
   std::string lr_schedule = "cosine";  // constant, linear or cosine: to 0 at the last step
   double weight_decay = 1e-4;
   double ema = 0.995;        // decay of the averaged weights, which are the ones used and written
@@ -69,7 +71,8 @@ struct PartTrainConfig {
   static void visit(Self& self, Visitor&& field) {
     field("steps", self.steps, "optimiser steps", Bounds{1, 1e9});
     field("batch", self.batch, "images per step", Bounds{1, 1 << 16});
-    field("lr", self.lr, "learning rate of AdamW, at first", Bounds{0, 1});
+    field("lr", self.lr, "learning rate of AdamW, after the warm-up", Bounds{0, 1});
+    field("warmup", self.warmup, "steps over which it rises from 0, in even parts", Bounds{0, 1e9});
     field("lr_schedule", self.lr_schedule, "how it falls, to 0 at the last step",
           Choices{"constant", "linear", "cosine"});
     field("weight_decay", self.weight_decay, "AdamW's weight decay", Bounds{0, 10});
@@ -102,6 +105,9 @@ struct PipelineTrainConfig {
     field("device", self.device, "cpu or cuda", Choices{"cpu", "cuda"});
   }
 };
+
+/// A copy of square pictures as a tensor.  rgb: [n, side, side, 3]. Throws InvalidArgument for another number of bytes.
+at::Tensor images_tensor(std::span<const std::uint8_t> rgb, int side);
 
 /// Trains on images, [n, image_size, image_size, 3] uint8, with a caption each, and writes the pipeline as
 /// `folder`/pipeline, beside metrics.jsonl, whose steps count through both parts, and checkpoint.safetensors, from which
