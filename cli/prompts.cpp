@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "core/csv.h"
 #include "core/file.h"
+#include "datasets/image_set.h"
 
 namespace diffreward::cli {
 namespace {
@@ -32,14 +33,37 @@ bool is_prompt_file(const std::string& given) {
          (given.find('/') != given.npos || given.ends_with(".txt") || given.ends_with(".csv"));
 }
 
+namespace {
+
+/// Whether a path stands for an image set: a stage's folder or an HDF5 file.
+bool names_image_set(const std::string& given) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(given, ignored) || given.ends_with(".hdf5");
+}
+
+}  // namespace
+
+std::vector<StageInput> prompt_inputs(const std::string& given) {
+  if (names_image_set(given)) return {{"prompts", given, "data"}};
+  if (is_prompt_file(given)) return {{"prompts", given, ""}};
+  return {};
+}
+
 std::vector<std::string> read_prompts(const std::string& given) {
-  if (!is_prompt_file(given)) {
+  if (!is_prompt_file(given) && !names_image_set(given)) {
     check_prompt(given, "prompts");
     return {given};
   }
+  std::vector<std::string> prompts;
+  if (names_image_set(given)) {
+    const ImageSet set = ImageSet::open(product(given, "data"));
+    for (std::size_t i = 0; i < set.size(); ++i)
+      if (!set.caption(i).empty()) prompts.emplace_back(set.caption(i));
+    if (prompts.empty()) throw Error(concat(given, ": expected captions, found none"));
+    return prompts;
+  }
   const std::string text = read_file(given);
-  std::vector<std::string> prompts =
-      given.ends_with(".csv") ? prompts_of_table(text, given) : prompts_of_lines(text, given);
+  prompts = given.ends_with(".csv") ? prompts_of_table(text, given) : prompts_of_lines(text, given);
   if (prompts.empty()) throw Error(concat(given, ": expected prompts, found none"));
   return prompts;
 }

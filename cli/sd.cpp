@@ -142,7 +142,7 @@ int exit_code_of_sd_info(const Json& result) {
 
 StageSpec stage_of(const SdSampleConfig& config) {
   StageSpec stage = stage_on_model("sd sample", to_json(config), config.run, config.model);
-  if (is_prompt_file(config.prompts)) stage.inputs.push_back({"prompts", config.prompts, ""});
+  for (const StageInput& input : prompt_inputs(config.prompts)) stage.inputs.push_back(input);
   stage.inputs.push_back({"reward", config.reward, "reward.safetensors"});
   if (!config.reward.empty()) stage.link = Link::kRewards;
   return stage;

@@ -89,7 +89,7 @@ StageSpec stage_of(const SdExtractConfig& config) {
                   .inputs = model_inputs(config.model),
                   .products = {"reward.safetensors", "metrics.jsonl"},
                   .link = Link::kRewards};
-  if (is_prompt_file(config.prompts)) stage.inputs.push_back({"prompts", config.prompts, ""});
+  for (const StageInput& input : prompt_inputs(config.prompts)) stage.inputs.push_back(input);
   return stage;
 }
 
