@@ -181,13 +181,13 @@ Image picture_sheet(const ImageSet& data, std::size_t first, std::size_t count, 
     cv::resize(picture, target, target.size(), 0, 0, cv::INTER_NEAREST);
     int line = 1;
     const auto write = [&](std::string text, int grey) {
-      const auto room = static_cast<std::size_t>(wide / 6);
+      const auto room = static_cast<std::size_t>(wide / 7);
       if (text.size() > room) text.resize(room);
       cv::putText(page, text, {x, y + side + kLine * line++}, cv::FONT_HERSHEY_PLAIN, 0.7,
                   cv::Scalar::all(grey), 1, cv::LINE_AA);
     };
     const std::string caption = printable(data.caption(first + i));
-    const std::size_t cut = std::min(caption.size(), static_cast<std::size_t>(wide / 6));
+    const std::size_t cut = std::min(caption.size(), static_cast<std::size_t>(wide / 7));
     const std::size_t space = cut < caption.size() ? std::min(caption.rfind(' ', cut), cut) : cut;
     write(caption.empty() ? "(no caption)" : caption.substr(0, space), 0);
     if (space < caption.size()) write(caption.substr(space + 1), 0);

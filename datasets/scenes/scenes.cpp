@@ -31,6 +31,7 @@ constexpr double kLeastSaturation = 0.6, kMostSaturation = 1.3, kBrightness = 0.
 constexpr int kPlaces = 24;      // tried for two objects
 constexpr double kHidden = 0.1;  // share of the lower one that the other may hide, where a place allows it
 constexpr int kSlow = 4;         // grid of the slow noise
+constexpr double kUneven = 0.3;  // its range to either side, of full brightness
 constexpr float kSeen = 0.5F;    // opacity from which a pixel is the object's
 
 /// Hue turned, saturation and brightness scaled, in YIQ (NTSC, 1953), where grey has no hue: linear in RGB, so that it may be
@@ -70,10 +71,9 @@ cv::Mat3f ground(int size, Rng& rng) {
       }
   } else {
     cv::Mat3f grid(kSlow, kSlow);
-    for (cv::Vec3f& cell : grid) {
-      const cv::Scalar colour = any_colour(rng);
-      for (int c = 0; c < 3; ++c) cell[c] = static_cast<float>(colour[c]);
-    }
+    const cv::Scalar colour = any_colour(rng);
+    for (cv::Vec3f& cell : grid)
+      for (int c = 0; c < 3; ++c) cell[c] = static_cast<float>(colour[c] + rng.uniform(-kUneven, kUneven));
     cv::resize(grid, out, out.size(), 0, 0, cv::INTER_CUBIC);
   }
   return out;
