@@ -2,19 +2,13 @@
 // table metadata.csv of file_name and text, as Hugging Face's imagefolder has it.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "agents/stable_diffusion/pipeline_trainer.h"
 #include "cli/stage.h"
 
 namespace diffreward::cli {
-
-struct CaptionedPictures {
-  int side = 0;                       // pixels
-  std::vector<std::uint8_t> pixels;   // [n, side, side, 3]
-  std::vector<std::string> captions;  // [n]
-};
 
 /// The files that `images` stands for.
 std::vector<StageInput> captioned_inputs(const std::string& images);

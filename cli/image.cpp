@@ -83,9 +83,8 @@ double threshold_of(const ImageScoreConfig& config, const ImageReward& reward, c
 }
 
 Json scores_json(const ImageScoreConfig& config, bool ranked) {
-  set_torch_threads(config.threads);
   const auto reward = open_reward(config.reward, config.model.device);
-  const StableDiffusion model = load_model(config.model, {.threads = config.threads});
+  const StableDiffusion model = load_model(config.model, config.threads);
   const Scored scored = score_pictures(config.images, *reward, model);
   const double threshold = threshold_of(config, *reward, model);
   std::vector<std::size_t> order(scored.reward.size());
@@ -149,9 +148,8 @@ StageSpec stage_of(const ImageReportConfig& config) {
 
 Json run_image_report(const ImageReportConfig& config) {
   return run_stage(stage_of(config), [&](const fs::path& folder) {
-    set_torch_threads(config.run.threads);
     const auto reward = open_reward(config.score.reward, config.score.model.device);
-    const StableDiffusion model = load_model(config.score.model, config.run);
+    const StableDiffusion model = load_model(config.score.model, config.run.threads);
     const Scored scored = score_pictures(config.score.images, *reward, model);
     std::map<std::string, std::pair<bool, std::string>> labels;
     if (!config.labels.empty())
@@ -522,7 +520,7 @@ Json run_image_evaluate(const ImageEvaluateConfig& config) {
   if (!config.samples.empty() && (config.judge.empty() || config.judge_weights.empty()))
     throw UsageError("--judge, --judge-weights: expected both where there are samples");
   return run_stage(stage_of(config), [&](const fs::path& folder) {
-    const StableDiffusion model = load_model(config.model, config.run);
+    const StableDiffusion model = load_model(config.model, config.run.threads);
     std::vector<std::shared_ptr<ImageReward>> rewards;
     for (const std::string& path : config.rewards) rewards.push_back(open_reward(path, config.model.device));
     const std::string& concept_name = config.concepts.front();

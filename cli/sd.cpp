@@ -119,8 +119,8 @@ std::vector<StageInput> model_inputs(const SdModelConfig& model) {
   return inputs;
 }
 
-StableDiffusion load_model(const SdModelConfig& model, const RunConfig& run) {
-  set_torch_threads(run.threads);
+StableDiffusion load_model(const SdModelConfig& model, int threads) {
+  set_torch_threads(threads);
   return StableDiffusion::load(pipeline_of(model), model.device, model.type);
 }
 
@@ -156,7 +156,7 @@ Json run_sd_sample(const SdSampleConfig& config) {
       stage.products.push_back(request.stem.string() + ending);
   return run_stage(stage, [&](const fs::path& folder) {
     const std::vector<PictureRequest> wanted = pictures_of(config, folder);
-    const StableDiffusion model = load_model(config.model, config.run);
+    const StableDiffusion model = load_model(config.model, config.run.threads);
     const bool blur = blurs(config.blur, config.model);
     const int calls = denoising_calls(model, config.sample);
     const std::shared_ptr<const Guide> guide =
@@ -214,7 +214,7 @@ StageSpec stage_of(const SdEncodeConfig& config) {
 Json run_sd_encode(const SdEncodeConfig& config) {
   const StageSpec stage = stage_of(config);
   return run_stage(stage, [&](const fs::path& folder) {
-    const StableDiffusion model = load_model(config.model, config.run);
+    const StableDiffusion model = load_model(config.model, config.run.threads);
     Json manifest = manifest_of(stage, config.model), latents = Json::array();
     Progress progress("sd encode", static_cast<std::int64_t>(config.images.size()), "pictures");
     for (std::size_t i = 0; i < config.images.size(); ++i) {
@@ -242,7 +242,7 @@ StageSpec stage_of(const SdDecodeConfig& config) {
 Json run_sd_decode(const SdDecodeConfig& config) {
   const StageSpec stage = stage_of(config);
   return run_stage(stage, [&](const fs::path& folder) {
-    const StableDiffusion model = load_model(config.model, config.run);
+    const StableDiffusion model = load_model(config.model, config.run.threads);
     const bool blur = blurs(config.blur, config.model);
     const std::vector<std::string> files = latent_files(config.latents);
     Json manifest = manifest_of(stage, config.model), pictures = Json::array();

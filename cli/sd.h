@@ -154,8 +154,8 @@ int exit_code_of_sd_info(const Json& result);
 std::filesystem::path pipeline_of(const SdModelConfig& model);
 /// The files of a pipeline; where there are none, the one that is missing.
 std::vector<StageInput> model_inputs(const SdModelConfig& model);
-/// Loads it, with as many threads as the run has.
-StableDiffusion load_model(const SdModelConfig& model, const RunConfig& run);
+/// Loads it; nets compute on so many threads, 0 for one per core.
+StableDiffusion load_model(const SdModelConfig& model, int threads);
 
 /// 000000.png and 000000.safetensors (agents/stable_diffusion/picture_files.h) and so on, a picture done being kept by
 /// the run that resumes, and manifest.json: the program, versions, the model's files, the config, and of each picture

@@ -1,6 +1,5 @@
 // diffreward sd extract: the relative reward of Safe Latent Diffusion over the Stable Diffusion that it guides.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
 #include "agents/stable_diffusion/picture_files.h"
@@ -48,15 +47,10 @@ std::vector<std::string> prompts_of(const SdExtractConfig& config) {
 /// Says what is left to do before hours are spent on it.
 void tell_cost(const StableDiffusion& model, const SdExtractConfig& config, std::int64_t chains, int calls) {
   constexpr int kBranches = 3;
-  const std::vector<std::string> one = {config.chains.unsafe};
-  ImageSampleConfig first = config.chains.sample("base");
-  first.steps = 1;
-  const auto start = std::chrono::steady_clock::now();
-  (void)model.sample(one, first);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  Progress::line(concat("sd extract: ", kBranches * chains * calls,
-                        " predictions of the U-Net are left, one at a time ",
-                        format_number(seconds * static_cast<double>(chains * calls) / 60), " minutes"));
+  Progress::line(
+      concat("sd extract: ", kBranches * chains * calls, " predictions of the U-Net are left, one at a time ",
+             format_number(seconds_per_step(model, config.chains) * static_cast<double>(chains * calls) / 60),
+             " minutes"));
 }
 
 /// Samples the chains that are not there yet.
@@ -102,7 +96,7 @@ Json run_sd_extract(const SdExtractConfig& given) {
   return run_stage(stage, [&](const fs::path& folder) {
     const std::vector<std::string> prompts = prompts_of(config);
     {
-      const StableDiffusion model = load_model(config.model, config.run);
+      const StableDiffusion model = load_model(config.model, config.run.threads);
       if (config.extract.read_t >= model.schedule().timesteps)
         throw UsageError(concat("--read-t: expected a timestep below ", model.schedule().timesteps, ", got ",
                                 config.extract.read_t));

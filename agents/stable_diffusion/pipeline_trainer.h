@@ -11,13 +11,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "agents/stable_diffusion/clip_tokenizer.h"
 #include "agents/stable_diffusion/stable_diffusion.h"
-#include "agents/tensor.h"
 #include "core/config.h"
 
 namespace diffreward {
@@ -106,17 +104,20 @@ struct PipelineTrainConfig {
   }
 };
 
-/// A copy of square pictures as a tensor.  rgb: [n, side, side, 3]. Throws InvalidArgument for another number of bytes.
-at::Tensor images_tensor(std::span<const std::uint8_t> rgb, int side);
+/// What a pipeline learns from: square pictures with a caption each.
+struct CaptionedPictures {
+  int side = 0;                       // pixels
+  std::vector<std::uint8_t> pixels;   // [n, side, side, 3] RGB
+  std::vector<std::string> captions;  // [n]
+};
 
-/// Trains on images, [n, image_size, image_size, 3] uint8, with a caption each, and writes the pipeline as
-/// `folder`/pipeline, beside metrics.jsonl, whose steps count through both parts, and checkpoint.safetensors, from which
-/// a run that was stopped goes on: on one thread to the bit. The tokenizer is cut to text_length. Between the parts all
-/// images become latents, 8 latent_channels bytes for each of their positions. Throws InvalidArgument for settings, images
-/// and captions that do not fit each other, Error naming a file that is damaged or another run's, Error when a loss is not
-/// finite or diverges, Interrupted.
-StableDiffusion train_pipeline(const at::Tensor& images, const std::vector<std::string>& captions,
-                               const ClipTokenizer& tokenizer, const PipelineConfig& config,
-                               const PipelineTrainConfig& train, const std::filesystem::path& folder);
+/// Trains on pictures of config.image_size and writes the pipeline as `folder`/pipeline, beside metrics.jsonl, whose steps
+/// count through both parts, and checkpoint.safetensors, from which a run that was stopped goes on: on one thread to the
+/// bit. The tokenizer is cut to text_length. Between the parts all pictures become latents, 8 latent_channels bytes for
+/// each of their positions. Throws InvalidArgument for settings, pictures and captions that do not fit each other, Error
+/// naming a file that is damaged or another run's, Error when a loss is not finite or diverges, Interrupted.
+StableDiffusion train_pipeline(const CaptionedPictures& data, const ClipTokenizer& tokenizer,
+                               const PipelineConfig& config, const PipelineTrainConfig& train,
+                               const std::filesystem::path& folder);
 
 }  // namespace diffreward

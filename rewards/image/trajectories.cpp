@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <chrono>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -74,6 +75,19 @@ void record_trajectories(const StableDiffusion& model, std::span<const std::stri
                 {"seeds", Json(seeds).dump()},
                 {"settings", settings.dump()},
                 {"schedule", model.schedule().json().dump()}});
+}
+
+double seconds_per_step(const StableDiffusion& model, const TrajectoryConfig& config) {
+  ImageSampleConfig sample = config.sample("base");
+  sample.steps = 2;
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point before, after;
+  model.sample({""}, sample, [&](const DenoisingStep& step) {
+    before = after;
+    after = Clock::now();
+    if (step.index == 0) before = after;
+  });
+  return std::chrono::duration<double>(after - before).count();
 }
 
 struct Trajectories::Impl {

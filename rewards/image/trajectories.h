@@ -58,6 +58,9 @@ void record_trajectories(const StableDiffusion& model, std::span<const std::stri
                          std::uint64_t first_seed, const TrajectoryConfig& config, const std::string& follow,
                          const std::filesystem::path& file, const StableDiffusion::OnStep& on_step = {});
 
+/// What one step of one chain takes, measured, seconds.
+double seconds_per_step(const StableDiffusion& model, const TrajectoryConfig& config);
+
 /// The files of one side, in order, as if they were one.
 class Trajectories {
  public:
