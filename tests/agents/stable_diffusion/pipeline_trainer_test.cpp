@@ -86,8 +86,13 @@ TEST_F(PipelineTraining, ItsFolderIsAPipelineThatSamples) {
   EXPECT_EQ(model.factor(), 2);
   const torch::NoGradGuard no_grad;
   const AutoencoderKl& vae = model.impl().vae;
-  const torch::Tensor moments =
-      vae.encode(scenes_.images.permute({0, 3, 1, 2}).to(torch::kFloat) / 127.5 - 1).to(torch::kDouble);
+  const torch::Tensor moments = vae.encode(torch::tensor(scenes_.pixels, torch::kByte)
+                                                   .view({-1, 16, 16, 3})
+                                                   .permute({0, 3, 1, 2})
+                                                   .to(torch::kFloat) /
+                                               127.5 -
+                                           1)
+                                    .to(torch::kDouble);
   const double mean = moments[0].mean().item<double>(),
                square = (moments[0].square() + moments[1].exp()).mean().item<double>();
   EXPECT_NEAR(vae.config().scaling_factor * std::sqrt(square - mean * mean), 1, 1e-5);
