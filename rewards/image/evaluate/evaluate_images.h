@@ -8,7 +8,6 @@
 #include <optional>
 #include <utility>
 
-#include "core/progress.h"
 #include "report/page.h"
 #include "rewards/image/evaluate/cues.h"
 #include "rewards/image/evaluate/detection.h"
