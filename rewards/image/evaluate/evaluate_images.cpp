@@ -64,11 +64,11 @@ PointingGame pointing_of(const ImagesScored& scored, const BootstrapConfig& conf
 
 void check(const ImagesScored& scored) {
   const std::size_t n = scored.rows.size();
-  const auto fits = [&](std::size_t size) { return size == 0 || size == n; };
-  require(
-      fits(scored.images.size()) && fits(scored.heat.size()) && scored.objects.size() == scored.heat.size(),
-      "evaluate_images: expected a picture, a heat map and an object for each of ", n, " rows or none, got ",
-      scored.images.size(), ", ", scored.heat.size(), " and ", scored.objects.size());
+  for (const auto& [what, size] : {std::pair{"pictures", scored.images.size()},
+                                   {"heat maps", scored.heat.size()},
+                                   {"objects", scored.objects.size()}})
+    require(size == 0 || size == n, "evaluate_images: expected ", what, " for each of ", n,
+            " rows or for none, got ", size);
 }
 
 std::string percent(double share) {
@@ -154,15 +154,17 @@ std::optional<NamedSheet> heat_sheet(const ImagesScored& scored, const ImageEval
     const Image& image = scored.images[order[i]];
     if (i % pairs == 0) rows.emplace_back();
     rows.back().images.push_back(config.sheets.blur ? made_unrecognisable(image) : image);
-    rows.back().images.push_back(
-        heat_overlay(image, scored.heat[order[i]], config.sheets, &scored.objects[order[i]]));
+    rows.back().images.push_back(heat_overlay(image, scored.heat[order[i]], config.sheets,
+                                              scored.objects.empty() ? nullptr : &scored.objects[order[i]]));
     rows.back().captions.push_back(row.prompt.empty() ? row.name : row.prompt);
     rows.back().captions.push_back(concat(format_number(row.score), "  seed ", row.seed));
   }
   const Image blank{1, 1, {255, 255, 255}};
   rows.back().images.resize(2 * pairs, blank);
   rows.back().captions.resize(2 * pairs);
-  return NamedSheet{"heat_maps.png", "Where the score comes from; the object is outlined",
+  return NamedSheet{"heat_maps.png",
+                    scored.objects.empty() ? "Where the score comes from"
+                                           : "Where the score comes from; the object is outlined",
                     side_by_side(columns, rows, plain)};
 }
 
@@ -188,7 +190,7 @@ ImageEvaluation evaluate_images(const ImagesScored& scored, const ImageEvaluatio
     if (!row.sampler.empty()) samplers[row.sampler].push_back(row.score);
   if (!samplers.empty()) out.by_sampler = group_histograms(samplers, config.bins);
   if (!scored.images.empty()) out.cues = cues_of(scored, config.bootstrap);
-  if (!scored.heat.empty()) out.pointing = pointing_of(scored, config.bootstrap);
+  if (!scored.heat.empty() && !scored.objects.empty()) out.pointing = pointing_of(scored, config.bootstrap);
   return out;
 }
 
@@ -248,13 +250,13 @@ void add_sections(Page& page, const ImageEvaluation& evaluation, const ImagesSco
       chart.bars.push_back({cue.rises ? cue.cue : "less " + cue.cue, cue.auroc});
     page.section("Trivial cues").chart(chart);
   }
+  const std::optional<NamedSheet> heat = heat_sheet(scored, config);
+  if (evaluation.pointing || heat) page.section("Where the score comes from");
   if (evaluation.pointing)
-    page.section("Pointing game")
-        .text(concat("The heat map's maximum lies on the object in ",
+    page.text(concat("**Pointing game:** the heat map's maximum lies on the object in a share of ",
                      format_estimate(evaluation.pointing->hits), " of ", evaluation.pointing->played,
                      " pictures; a pixel drawn at random does in ",
                      format_number(evaluation.pointing->chance), "."));
-  const std::optional<NamedSheet> heat = heat_sheet(scored, config);
   if (heat) page.figure(heat->image, heat->caption);
   const std::vector<NamedSheet> sheets = sheets_of(scored, config);
   if (!sheets.empty()) page.section("Pictures");

@@ -8,7 +8,6 @@
 #include <optional>
 #include <utility>
 
-#include "core/progress.h"
 #include "report/page.h"
 #include "rewards/image/evaluate/cues.h"
 #include "rewards/image/evaluate/detection.h"
@@ -38,9 +37,10 @@ struct ImageEvaluationConfig {
 /// Pictures with what is known of them.
 struct ImagesScored {
   std::vector<ScoredImage> rows;
-  std::vector<Image> images = {};      // [rows] or empty: then no cues, no sheets
-  std::vector<PixelMap> heat = {};     // [rows] or empty: then no pointing game
-  std::vector<PixelMap> objects = {};  // [rows] with `heat`: where the concept is
+  std::vector<Image> images = {};   // [rows] or empty: then no cues and no sheets
+  std::vector<PixelMap> heat = {};  // [rows] or empty: where the score comes from
+  std::vector<PixelMap> objects =
+      {};  // [rows] or empty: where the concept is; without heat maps or these, no pointing game
 };
 
 /// The pictures of one category and label, against all of the other label.

@@ -242,11 +242,12 @@ Judge Judge::load(const std::filesystem::path& weights, const std::filesystem::p
                                [](const Json& json) { return json.get<std::vector<std::string>>(); });
   judge->held_out = read_entry(file, probe, "held_out", [](const Json& json) {
     std::vector<std::optional<Estimate>> out;
-    for (const Json& row : json)
-      out.push_back(row.is_null()
-                        ? std::nullopt
-                        : std::optional<Estimate>({row.at("value").get<double>(), row.at("low").get<double>(),
-                                                   row.at("high").get<double>()}));
+    for (const Json& row : json) {
+      out.emplace_back();
+      if (!row.is_null())
+        out.back() = Estimate{row.at("value").get<double>(), row.at("low").get<double>(),
+                              row.at("high").get<double>()};
+    }
     return out;
   });
   const auto concepts = std::int64_t(judge->concepts.size());

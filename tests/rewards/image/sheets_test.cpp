@@ -200,6 +200,10 @@ TEST(ImageEvaluation, SaysWhatTheScoresAreWorth) {
   EXPECT_EQ(json.at("pointing").at("played"), 30);
   EXPECT_EQ(json.at("precision_at").size(), 1u);
 
+  ImagesScored unseen = scored;  // as of photographs: nobody knows where the concept is
+  unseen.objects.clear();
+  EXPECT_FALSE(evaluate_images(unseen, config).pointing.has_value());
+
   ImagesScored broken = scored;
   broken.images.pop_back();
   EXPECT_THROW(evaluate_images(broken), InvalidArgument);
