@@ -40,8 +40,7 @@ Json run_sd_train(const SdTrainConfig& config) {
         config.tokenizer.empty()
             ? ClipTokenizer::learn(data.captions, config.merges, config.pipeline.text_length)
             : ClipTokenizer::load(config.tokenizer);
-    const StableDiffusion model = train_pipeline(images_tensor(data.pixels, data.side), data.captions,
-                                                 tokenizer, config.pipeline, config.train, folder);
+    const StableDiffusion model = train_pipeline(data, tokenizer, config.pipeline, config.train, folder);
     return Json{{"pipeline", "pipeline/model_index.json"},
                 {"parameters", model.parameters()},
                 {"vocabulary", tokenizer.vocabulary()},
