@@ -74,7 +74,7 @@ const std::vector<Command>& commands() {
           "sd extract", "extract the relative reward of Safe Latent Diffusion over Stable Diffusion",
           "diffreward sd extract --model FOLDER --prompts i2p.csv --preset max --out reward\n"
           "What it will cost is told first; chains that are done are kept by the run that resumes.",
-          {"model", "prompts", "out"}, extract_section),
+          {"out"}, extract_section),
       make_stage_command<SdSampleConfig, run_sd_sample>(
           "sd sample", "pictures and latents of prompts, by Stable Diffusion 1.x",
           "diffreward sd sample --model FOLDER --prompts \"a castle\" --safety max --out pictures\n"

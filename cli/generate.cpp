@@ -168,11 +168,14 @@ void check_options(const GenerateConfig& config) {
     const bool of_scenes = name.starts_with("scenes.");
     const bool of_both =
         name == "env.id" || name == "seed" || name == "out" || name == "threads" || name == "reuse";
-    if (given[i].value != plain[i].value && !of_both && of_scenes != scenes)
-      throw UsageError(scenes ? concat(flag_of(name), ": expected options of ", kEmojiScenes,
-                                       " (--scenes...), where nobody acts")
-                              : concat(flag_of(name), ": expected it with --env ", kEmojiScenes,
-                                       " alone, got --env ", config.env.id));
+    if (given[i].value == plain[i].value || of_both || of_scenes == scenes) continue;
+    if (!scenes)
+      throw UsageError(concat(flag_of(name), ": expected it with --env ", kEmojiScenes, " alone, got --env ",
+                              config.env.id));
+    const bool has_twin = std::ranges::count(given, "scenes." + name, &FieldInfo::name) == 1;
+    throw UsageError(concat(flag_of(name), ": expected ",
+                            has_twin ? flag_of("scenes." + name) : "options of scenes", " with --env ",
+                            kEmojiScenes, ", where nobody acts"));
   }
 }
 

@@ -116,9 +116,10 @@ struct SdTrainConfig {
 
 struct SdExtractConfig {
   SdModelConfig model;
-  std::string prompts;  // a file of them, or an image set's captions
-  int most = 0;         // prompts; 0: all
-  int batch = 16;       // chains sampled at a time, and in a file
+  std::string prompts;   // a file of them, or an image set's captions
+  int most = 0;          // prompts; 0: all
+  int batch = 16;        // chains sampled at a time, and in a file
+  std::string recorded;  // sd extract's folder, whose chains are learned from; empty: chains are sampled
   TrajectoryConfig chains;
   ImageExtractConfig extract;
   RunConfig run;
@@ -131,6 +132,8 @@ struct SdExtractConfig {
           "captions");
     field("most", self.most, "prompts, the first ones; 0 for all", Bounds{0, 1e7});
     field("batch", self.batch, "chains sampled at a time, and in a file", Bounds{1, 1024});
+    field("recorded", self.recorded,
+          "sd extract's folder, whose chains are learned from in place of new ones of a model and prompts");
     field("chains", self.chains, "the two samplers");
     ImageExtractConfig::visit(self.extract, [&](const char* name, auto& value, auto&&... more) {
       if (std::string_view(name) != "device")  // the model's

@@ -17,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kReward = "reward.safetensors";
+
 /// The chains of one side that one file holds.
 struct Shard {
   std::string follow;
@@ -73,6 +75,18 @@ void sample_chains(const StableDiffusion& model, const SdExtractConfig& config,
         });
 }
 
+/// The chains of one side in a folder, in order.
+std::vector<fs::path> files_of(const fs::path& folder, const std::string& follow) {
+  std::vector<fs::path> files;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder / "chains", ignored))
+    if (entry.path().filename().string().starts_with(follow + "-")) files.push_back(entry.path());
+  if (files.empty())
+    throw Error(concat((folder / "chains").string(), ": expected chains of ", follow, ", found none"));
+  std::ranges::sort(files);
+  return files;
+}
+
 }  // namespace
 
 StageSpec stage_of(const SdExtractConfig& config) {
@@ -81,9 +95,10 @@ StageSpec stage_of(const SdExtractConfig& config) {
                   .folder = config.run.out,
                   .reuse = config.run.reuse,
                   .inputs = model_inputs(config.model),
-                  .products = {"reward.safetensors", "metrics.jsonl"},
+                  .products = {kReward, "metrics.jsonl"},
                   .link = Link::kRewards};
   for (const StageInput& input : prompt_inputs(config.prompts)) stage.inputs.push_back(input);
+  stage.inputs.push_back({"recorded", config.recorded, kReward});
   return stage;
 }
 
@@ -92,36 +107,45 @@ Json run_sd_extract(const SdExtractConfig& given) {
   config.extract.device = config.model.device;
   validate(config.extract);
   validate(config.chains);
+  const bool fresh = config.recorded.empty();
+  for (const auto& [option, text] : {std::pair{"--model", config.model.model}, {"--prompts", config.prompts}})
+    if (text.empty() == fresh)
+      throw UsageError(fresh ? concat("sd extract: ", option, " is missing")
+                             : concat(option, ": expected none beside --recorded, whose chains are there"));
   const StageSpec stage = stage_of(given);
   return run_stage(stage, [&](const fs::path& folder) {
-    const std::vector<std::string> prompts = prompts_of(config);
-    {
+    Json files = Json::object();
+    if (fresh) {
+      const std::vector<std::string> prompts = prompts_of(config);
       const StableDiffusion model = load_model(config.model, config.run.threads);
       if (config.extract.read_t >= model.schedule().timesteps)
         throw UsageError(concat("--read-t: expected a timestep below ", model.schedule().timesteps, ", got ",
                                 config.extract.read_t));
       sample_chains(model, config, prompts, folder);
+      for (const std::string& file : pipeline_files(pipeline_of(config.model)))
+        files[file] = sha256_of(pipeline_of(config.model) / file);
+    } else {
+      set_torch_threads(config.run.threads);
+      const fs::path recorded = product(config.recorded, kReward);
+      files = ImageReward::load(recorded)->provenance().at("model");
     }
-    std::vector<fs::path> base, safe;
-    for (const Shard& shard : shards_of(config, prompts.size()))
-      (shard.follow == "base" ? base : safe).push_back(folder / shard.name());
-    const auto reward =
-        extract_image_reward(Trajectories::open(safe), Trajectories::open(base), config.extract, folder);
-    Json files = Json::object(), field = Json::array();
-    for (const std::string& file : pipeline_files(pipeline_of(config.model)))
-      files[file] = sha256_of(pipeline_of(config.model) / file);
+    const fs::path chains = fresh ? folder : product(config.recorded, kReward).parent_path();
+    const Trajectories safe = Trajectories::open(files_of(chains, "safe")),
+                       base = Trajectories::open(files_of(chains, "base"));
+    const auto reward = extract_image_reward(safe, base, config.extract, folder);
     reward->provenance()["model"] = files;
-    reward->save(folder / "reward.safetensors");
+    reward->save(folder / kReward);
+    Json field = Json::array();
     for (const FieldReport& at : reward->field_report()) field.push_back(at.json());
     const auto doubles = [](const std::vector<float>& of) {
       return std::vector<double>(of.begin(), of.end());
     };
-    return Json{
-        {"reward", "reward.safetensors"},
-        {"prompts", prompts.size()},
-        {"chains", base.size() + safe.size()},
-        {"field", field},
+    Json result = {
+        {"reward", kReward},
+        {"chains", safe.count() + base.count()},
         {"separates_samplers", auroc(doubles(reward->safe_scores()), doubles(reward->base_scores()))}};
+    if (!field.empty()) result["field"] = field;
+    return result;
   });
 }
 
