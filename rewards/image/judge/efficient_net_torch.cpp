@@ -32,8 +32,10 @@ torch::Tensor clipped(const torch::Tensor& x) {
 }  // namespace
 
 torch::Tensor EfficientNetLite0::Layer::operator()(const torch::Tensor& x) const {
-  return torch::batch_norm(torch::conv2d(padded(x, kernel.size(2), stride), kernel, {}, stride, 0, 1, groups),
-                           weight, bias, mean, variance, /*training=*/false, 0, kEpsilon,
+  constexpr std::int64_t unpadded = 0, undilated = 1;
+  const torch::Tensor convolved = torch::conv2d(padded(x, kernel.size(2), stride), kernel, torch::Tensor(),
+                                                stride, unpadded, undilated, groups);
+  return torch::batch_norm(convolved, weight, bias, mean, variance, /*training=*/false, 0, kEpsilon,
                            /*cudnn_enabled=*/true);
 }
 
