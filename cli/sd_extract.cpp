@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "agents/device.h"
 #include "agents/stable_diffusion/picture_files.h"
 #include "agents/stable_diffusion/pipeline_folder.h"
 #include "cli/command.h"

@@ -32,9 +32,9 @@ torch::Tensor clipped(const torch::Tensor& x) {
 }  // namespace
 
 torch::Tensor EfficientNetLite0::Layer::operator()(const torch::Tensor& x) const {
-  const std::int64_t padding = 0, dilation = 1;
+  constexpr std::int64_t unpadded = 0, undilated = 1;
   const torch::Tensor convolved = torch::conv2d(padded(x, kernel.size(2), stride), kernel, torch::Tensor(),
-                                                stride, padding, dilation, groups);
+                                                stride, unpadded, undilated, groups);
   return torch::batch_norm(convolved, weight, bias, mean, variance, /*training=*/false, 0, kEpsilon,
                            /*cudnn_enabled=*/true);
 }

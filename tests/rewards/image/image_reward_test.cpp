@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "agents/nets/tensor_file_torch.h"
@@ -154,7 +155,9 @@ TEST(ImageReward, IsTheLogProbabilityOfTheConceptOfAGaussianMixture) {
   }
   EXPECT_EQ(compared, 13);
   for (const FieldReport& at : reward->field_report())
-    if (at.t < 500) EXPECT_GT(at.conservativeness, 0.8) << at.t;
+    if (at.t < 500) {
+      EXPECT_GT(at.conservativeness, 0.8) << at.t;
+    }
   // Ends that are of the concept are paid less, and the pictures of the safe sampler more.
   const torch::Tensor latents = chains.latents();
   const torch::Tensor is_concept = truth.log_concept(latents.to(torch::kDouble), 0) > std::log(0.5);
@@ -184,13 +187,27 @@ TEST(ImageReward, IsTheLogProbabilityOfTheConceptOfAGaussianMixture) {
               HasSubstr("latents: expected [n, 4, 2, 2]"));
 }
 
-TEST(ImageReward, NullsKnowNothing) {
+/// What a field that is the same everywhere explains at a step of the chains.
+double explained_by_the_mean(const Trajectories& base, const Trajectories& safe, std::int64_t step) {
+  std::vector<torch::Tensor> all;
+  for (const Trajectories* chains : {&base, &safe})
+    for (std::int64_t i = 0; i < chains->count(); ++i) all.push_back(chains->difference(i, step).flatten());
+  const torch::Tensor d = torch::stack(all);
+  return (d.mean(0).square().sum() / d.square().sum(1).mean()).item<double>();
+}
+
+TEST(ImageReward, NullsKnowNothingOfWhereTheyAre) {
+  const Trajectories base = pair().open("base"), safe = pair().open("safe");
   for (const char* null : {"untrained", "shuffled"}) {
     ImageExtractConfig config = small_config();
     config.null = null;
     config.steps = 200;
-    const auto reward = extract_image_reward(pair().open("safe"), pair().open("base"), config);
-    for (const FieldReport& at : reward->field_report()) EXPECT_LT(at.conservativeness, 0.1) << null << at.t;
+    const auto reward = extract_image_reward(safe, base, config);
+    for (const FieldReport& at : reward->field_report()) {
+      const auto step = std::ranges::find(base.timesteps(), at.t) - base.timesteps().begin();
+      const double mean = null == std::string("shuffled") ? explained_by_the_mean(base, safe, step) : 0;
+      EXPECT_LT(at.conservativeness, mean + 0.1) << null << " t " << at.t;
+    }
   }
 }
 
