@@ -169,10 +169,10 @@ TEST_F(PipelineTraining, DamagedAndForeignCheckpointsAreRefusedByName) {
             name + ": a run continues with its own settings: text_width: expected 32, found 16");
   EXPECT_EQ(message([&] { train(toy_training(4, 2), folder_); }),
             name + ": denoiser.steps: expected at least 4 as already trained, got 2");
-  CaptionedPictures other = scenes_;
-  other.captions[3] = "something else";
+  CaptionedPictures renamed = scenes_;
+  renamed.captions[3] = "something else";
   EXPECT_THAT(
-      message([&] { train_pipeline(other, tokenizer_, toy_pipeline(), toy_training(4, 8), folder_); }),
+      message([&] { train_pipeline(renamed, tokenizer_, toy_pipeline(), toy_training(4, 8), folder_); }),
       HasSubstr(name + ": a run continues with its own data: captions: expected "));
   const Safetensors file = Safetensors::parse(std::as_bytes(std::span(good)), "good");
   for (const auto& [tensor, bytes] : file.tensors()) {
