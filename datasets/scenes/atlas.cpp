@@ -6,8 +6,8 @@
 #include <map>
 #include <memory>
 #include <set>
-#include <sstream>
 
+#include "core/csv.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
@@ -20,75 +20,21 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kPictureBytes = std::size_t{Atlas::kSide} * Atlas::kSide * 4;
 
-/// A table of texts without quotes; lines that are empty or begin with # are left out.
-class Table {
- public:
-  Table(const fs::path& file, const std::string& text, const std::vector<std::string>& columns)
-      : name_(file.string()), columns_(columns) {
-    std::istringstream lines(text);
-    std::string line;
-    for (int number = 1; std::getline(lines, line); ++number) {
-      if (line.ends_with('\r')) line.pop_back();
-      if (line.empty() || line.starts_with('#')) continue;
-      std::vector<std::string> cells = cells_of(line);
-      if (order_.empty()) {
-        read_header(cells);
-      } else {
-        if (cells.size() != order_.size())
-          throw Error(
-              concat(name_, ":", number, ": expected ", order_.size(), " cells, found ", cells.size()));
-        std::vector<std::string> row(columns_.size());
-        for (std::size_t i = 0; i < cells.size(); ++i) row[order_[i]] = std::move(cells[i]);
-        rows_.push_back({number, std::move(row)});
-      }
-    }
-    if (rows_.empty()) throw Error(concat(name_, ": expected a header and lines, found none"));
-  }
+const std::vector<std::string> kArtistColumns = {"artist", "licence", "credit", "source"};
+const std::vector<std::string> kLabelColumns = {"name",     "artist",  "word",
+                                                "hypernym", "concept", "look_alike"};
 
-  struct Row {
-    int number;                      // of its line
-    std::vector<std::string> cells;  // in the order of `columns`
-  };
-  const std::vector<Row>& rows() const { return rows_; }
-  std::string where(const Row& row) const { return concat(name_, ":", row.number); }
-  /// Throws Error where a cell other than those `optional` is empty.
-  void expect_filled(const Row& row, std::size_t optional) const {
-    for (std::size_t i = 0; i < row.cells.size(); ++i)
-      if (i != optional && row.cells[i].empty())
-        throw Error(concat(where(row), ": expected a ", columns_[i], " of ", row.cells[0], ", found none"));
-  }
-
- private:
-  static std::vector<std::string> cells_of(const std::string& line) {
-    std::vector<std::string> cells;
-    for (std::size_t begin = 0; begin <= line.size();) {
-      const std::size_t end = std::min(line.find(',', begin), line.size());
-      cells.push_back(line.substr(begin, end - begin));
-      begin = end + 1;
-    }
-    return cells;
-  }
-
-  void read_header(const std::vector<std::string>& cells) {
-    for (const std::string& cell : cells) {
-      const auto known = std::ranges::find(columns_, cell);
-      std::string all;
-      for (const std::string& column : columns_) all += (all.empty() ? "" : ", ") + column;
-      if (known == columns_.end())
-        throw Error(concat(name_, ": expected the columns ", all, ", found '", cell, "'"));
-      order_.push_back(static_cast<std::size_t>(known - columns_.begin()));
-    }
-    for (std::size_t i = 0; i < columns_.size(); ++i)
-      if (std::ranges::count(order_, i) != 1)
-        throw Error(concat(name_, ": expected the column ", columns_[i], " once, found it ",
-                           std::ranges::count(order_, i), " times"));
-  }
-
-  std::string name_;
-  std::vector<std::string> columns_;
-  std::vector<std::size_t> order_;  // of each cell of a line: its column
-  std::vector<Row> rows_;
-};
+/// Rows of a table. Throws Error where it has none, or a cell other than those of `optional` is empty.
+std::vector<CsvRow> filled_rows(const std::string& text, const fs::path& file,
+                                const std::vector<std::string>& columns, const std::string& optional) {
+  std::vector<CsvRow> rows = read_csv(text, file.string(), columns);
+  if (rows.empty()) throw Error(concat(file.string(), ": expected a header and lines, found none"));
+  for (const CsvRow& row : rows)
+    for (std::size_t i = 0; i < columns.size(); ++i)
+      if (columns[i] != optional && row.cells[i].empty())
+        throw Error(concat(row.where, ": expected a ", columns[i], " of ", row.cells[0], ", found none"));
+  return rows;
+}
 
 /// A drawing's picture, colours multiplied by opacity.
 void read_drawing(const fs::path& file, const std::string& bytes, std::span<std::uint8_t> out) {
@@ -130,12 +76,10 @@ Atlas Atlas::open(const fs::path& given) {
   const std::string artists_text = read_file(artists_file), labels_text = read_file(labels_file);
   std::string hashes = diffreward::sha256(artists_text) + diffreward::sha256(labels_text);
 
-  const Table artists(artists_file, artists_text, {"artist", "licence", "credit", "source"});
   std::set<std::string> names;
-  for (const Table::Row& row : artists.rows()) {
-    artists.expect_filled(row, SIZE_MAX);
+  for (const CsvRow& row : filled_rows(artists_text, artists_file, kArtistColumns, "")) {
     if (!names.insert(row.cells[0]).second)
-      throw Error(concat(artists.where(row), ": expected each artist once, found ", row.cells[0], " again"));
+      throw Error(concat(row.where, ": expected each artist once, found ", row.cells[0], " again"));
     if (!fs::is_directory(folder / row.cells[0]))
       throw Error(concat((folder / row.cells[0]).string(),
                          ": expected the folder of an artist's pictures, found none"));
@@ -146,19 +90,16 @@ Atlas Atlas::open(const fs::path& given) {
       throw Error(concat(artists_file.string(), ": expected the licence of ",
                          entry.path().filename().string(), ", found no line of it"));
 
-  const Table labels(labels_file, labels_text,
-                     {"name", "artist", "word", "hypernym", "concept", "look_alike"});
   std::map<std::string, std::map<std::string, Drawing>> labelled;  // by name and artist, "" for all
-  for (const Table::Row& row : labels.rows()) {
+  for (const CsvRow& row : filled_rows(labels_text, labels_file, kLabelColumns, "artist")) {
     const std::vector<std::string>& cells = row.cells;
-    labels.expect_filled(row, 1);
     if (!cells[1].empty() && !names.contains(cells[1]))
-      throw Error(concat(labels.where(row), ": expected an artist of artists.csv, found ", cells[1]));
+      throw Error(concat(row.where, ": expected an artist of artists.csv, found ", cells[1]));
     if (cells[5] != "0" && cells[5] != "1")
-      throw Error(concat(labels.where(row), ": expected look_alike to be 0 or 1, found ", cells[5]));
+      throw Error(concat(row.where, ": expected look_alike to be 0 or 1, found ", cells[5]));
     const Drawing drawing{cells[0], cells[1], cells[2], cells[3], cells[4], cells[5] == "1"};
     if (!labelled[cells[0]].emplace(cells[1], drawing).second)
-      throw Error(concat(labels.where(row), ": expected one line of ", cells[0], " by ",
+      throw Error(concat(row.where, ": expected one line of ", cells[0], " by ",
                          cells[1].empty() ? "all artists" : cells[1], ", found another"));
   }
   for (const Artist& artist : atlas.artists_)

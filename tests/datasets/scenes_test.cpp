@@ -477,7 +477,7 @@ TEST_F(SmallAtlas, AnArtistIsAFolderAndALine) {
 
 TEST_F(SmallAtlas, NeedsALicenceOfEveryArtist) {
   write("artists.csv", "artist,licence,credit,source\nann,MIT,Ann,here\nbob,,Bob,there\n");
-  EXPECT_THAT(message(), HasSubstr("artists.csv:3: expected a licence of bob, found none"));
+  EXPECT_THAT(message(), HasSubstr("artists.csv: line 3: expected a licence of bob, found none"));
   write("artists.csv", "artist,licence,credit,source\nann,MIT,Ann,here\n");
   EXPECT_THAT(message(), HasSubstr("artists.csv: expected the licence of bob, found no line of it"));
 }
@@ -491,24 +491,22 @@ TEST_F(SmallAtlas, NeedsTheFolderOfEveryArtist) {
 
 TEST_F(SmallAtlas, NamesWhatIsWrongInLabels) {
   const std::string labels = read_file(folder_ / "labels.csv");
-  write("labels.csv", "name,artist,word,hypernym,concept,look_alike,colour\n");
-  EXPECT_THAT(message(), HasSubstr("labels.csv: expected the columns name, artist, word, hypernym, concept, "
-                                   "look_alike, found 'colour'"));
   write("labels.csv", "name,artist,word,hypernym,concept\n");
-  EXPECT_THAT(message(), HasSubstr("expected the column look_alike once, found it 0 times"));
+  EXPECT_THAT(message(), HasSubstr("labels.csv: line 1: expected a table with a column named look_alike"));
   write("labels.csv", labels + "cat,,a cat,an animal,animals,0\n");
-  EXPECT_THAT(message(), HasSubstr("labels.csv:5: expected one line of cat by all artists, found another"));
+  EXPECT_THAT(message(),
+              HasSubstr("labels.csv: line 5: expected one line of cat by all artists, found another"));
   write("labels.csv", labels + "dog,,a dog,an animal,animals\n");
-  EXPECT_THAT(message(), HasSubstr("labels.csv:5: expected 6 cells, found 5"));
+  EXPECT_THAT(message(), HasSubstr("labels.csv: line 5: expected 6 cells, found 5"));
   write("labels.csv", labels + "dog,,a dog,an animal,animals,yes\n");
-  EXPECT_THAT(message(), HasSubstr("labels.csv:5: expected look_alike to be 0 or 1, found yes"));
+  EXPECT_THAT(message(), HasSubstr("labels.csv: line 5: expected look_alike to be 0 or 1, found yes"));
   write("labels.csv", labels + "cat,cy,a cat,an animal,animals,0\n");
-  EXPECT_THAT(message(), HasSubstr("labels.csv:5: expected an artist of artists.csv, found cy"));
+  EXPECT_THAT(message(), HasSubstr("labels.csv: line 5: expected an artist of artists.csv, found cy"));
   write("labels.csv", labels + "dog,,a dog,an animal,animals,0\n");
   EXPECT_THAT(message(), HasSubstr("labels.csv: expected a picture of dog by some artist, found none"));
   write("labels.csv", labels + "dog,,,an animal,animals,0\n");
-  EXPECT_THAT(message(), HasSubstr("labels.csv:5: expected a word of dog, found none"));
-  write("labels.csv", "");
+  EXPECT_THAT(message(), HasSubstr("labels.csv: line 5: expected a word of dog, found none"));
+  write("labels.csv", "name,artist,word,hypernym,concept,look_alike\n");
   EXPECT_THAT(message(), HasSubstr("expected a header and lines, found none"));
 }
 
