@@ -313,6 +313,27 @@ PixelMap mask_of(const ImageSet& set, std::size_t i, const std::string& concept_
   return map;
 }
 
+/// What a product is called where it stands beside others: its folder, of a file its name.
+std::string name_of(const std::string& path) {
+  const fs::path given(path);
+  return (given.has_filename() ? given : given.parent_path()).stem().string();
+}
+
+/// Mean AUROC of rewards on their own concepts less that on the others', over the first reward of each concept; null where
+/// there is one concept alone.
+Json specificity(const ImageEvaluateConfig& config, const Json& rewards) {
+  std::map<std::string, std::string> first;  // reward by concept
+  for (std::size_t r = 0; r < config.concepts.size(); ++r)
+    first.try_emplace(config.concepts[r], name_of(config.rewards[r]));
+  std::vector<double> own, others;
+  for (const auto& [concept_name, reward] : first)
+    for (const auto& [other, estimate] : rewards.at(reward).at("matrix").items())
+      if (!estimate.is_null())
+        (other == concept_name ? own : others).push_back(estimate.at("value").get<double>());
+  if (own.empty() || others.empty()) return nullptr;
+  return {{"own", mean(own)}, {"others", mean(others)}, {"difference", mean(own) - mean(others)}};
+}
+
 /// Of real scenes: how every reward tells its concept from everything, and from look-alikes.
 class SceneScores {
  public:
@@ -536,16 +557,19 @@ Json run_image_evaluate(const ImageEvaluateConfig& config) {
       check_samples(samples);
       result["samplers"] = rates_json(config, samples);
       for (std::size_t r = 0; r < rewards.size(); ++r)
-        result["samples"].push_back(samples_json(config, *rewards[r], samples, config.concepts[r]));
+        result["samples"][name_of(config.rewards[r])] =
+            samples_json(config, *rewards[r], samples, config.concepts[r]);
       write_png(folder / "samples.png", triptychs(samples, *rewards.front(), concept_name,
                                                   config.evaluation.sheets, config.evaluation.shown));
     }
     for (std::size_t s = 0; s < config.scenes.size(); ++s) {
       const SceneScores scenes(config, model, config.scenes[s]);
-      const std::string name = fs::path(config.scenes[s]).filename().string();
-      Json told = {{"scenes", name}, {"pictures", scenes.set().size()}};
+      const std::string name = name_of(config.scenes[s]);
+      Json told = {{"pictures", scenes.set().size()}};
       for (std::size_t r = 0; r < rewards.size(); ++r)
-        told["rewards"].push_back(scenes.of(*rewards[r], config.concepts[r]));
+        told["rewards"][name_of(config.rewards[r])] = scenes.of(*rewards[r], config.concepts[r]);
+      if (const Json apart = specificity(config, told.at("rewards")); !apart.is_null())
+        told["specificity"] = apart;
       for (const bool alike : {false, true}) {
         const ImagesScored scored = scenes.scored(*rewards.front(), concept_name, alike);
         if (scores_of(scored.rows, true).empty() || scores_of(scored.rows, false).empty()) continue;
@@ -562,7 +586,7 @@ Json run_image_evaluate(const ImageEvaluateConfig& config) {
         std::iota(some.begin(), some.end(), std::size_t{0});
         told["classifier"] = classifier_json(config, model, *rewards.front(), scenes, some);
       }
-      result["sets"].push_back(told);
+      result["sets"][name] = told;
     }
     write_file(folder / "evaluation.json", result.dump(2) + "\n");
     return result;
@@ -586,15 +610,13 @@ void image_section(Page& page, std::span<const StepRecord> steps) {
       Table table{"AUROC of minus the reward on drawn scenes",
                   {"scenes", "reward", "against all", "against look-alikes"},
                   {}};
-      for (const Json& of : *sets)
-        for (std::size_t r = 0; r < of.at("rewards").size(); ++r) {
-          const Json& row = of.at("rewards")[r];
+      for (const auto& [scenes, of] : sets->items())
+        for (const auto& [reward, row] : of.at("rewards").items()) {
           const auto shown = [](const Json& estimate) {
             return estimate.is_null() ? std::string("-") : with_interval(estimate);
           };
-          table.rows.push_back({of.at("scenes"),
-                                fs::path(step.config.at("rewards")[r].get<std::string>()).filename().string(),
-                                shown(row.at("auroc")), shown(row.at("look_alikes"))});
+          table.rows.push_back(
+              {readable(scenes), readable(reward), shown(row.at("auroc")), shown(row.at("look_alikes"))});
         }
       page.table(table);
     }

@@ -87,7 +87,7 @@ RuntimeError: absent.safetensors: no such file""",
     "image evaluate": """
 >>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 60, "size": 32}, progress=False)
 >>> judged = dr.image_evaluate(model=pipeline, rewards=[image_reward], concepts=["weapons"], scenes=[scenes], progress=False)
->>> 0 <= judged.figures["sets"][0]["rewards"][0]["auroc"]["value"] <= 1
+>>> 0 <= next(iter(next(iter(judged.figures["sets"].values()))["rewards"].values()))["auroc"]["value"] <= 1
 True""",
     "sd sample": """
 >>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, safety="max", progress=False)
