@@ -110,21 +110,17 @@ Json card_of(const ImageSet& data) {
                {"captions", share(captions, data.size())},
                {"look_alikes", share(look_alikes, data.size())},
                {"concepts", Json::object()},
-               {"artists", Json::array()},
+               {"artists", Json::object()},
                {"faults", Json::array()}};
   for (const auto& [concept_name, count] : concepts)
     card["concepts"][concept_name] = share(count, data.size());
   const Json told = from.extra.value("artists", Json::array());
   for (const auto& [artist, count] : artists) {
-    Json line = {{"artist", artist},
-                 {"share", share(count, objects)},
-                 {"licence", ""},
-                 {"credit", ""},
-                 {"source", ""}};
+    Json line = {{"share", share(count, objects)}, {"licence", ""}, {"credit", ""}, {"source", ""}};
     for (const Json& one : told)
-      if (one.is_object() && one.value("artist", "") == artist)
+      if (one.is_object() && one.contains("artist") && one.at("artist") == artist)
         for (const char* key : {"licence", "credit", "source"}) line[key] = member<std::string>(one, key);
-    card["artists"].push_back(line);
+    card["artists"][artist] = line;
   }
   for (const Fault& fault : check_images(data))
     card["faults"].push_back({{"name", fault.name}, {"message", fault.message}, {"count", fault.count}});
@@ -153,11 +149,11 @@ std::string image_card_markdown(const Json& card) {
     out << "| " << concept_name << " | " << format_number(share.get<double>()) << " |\n";
   out << "\n## Artists\n\n| artist | share of objects | licence | drawings | source "
          "|\n|---|---|---|---|---|\n";
-  for (const Json& artist : card.at("artists"))
-    out << "| " << artist.at("artist").get<std::string>() << " | "
-        << format_number(artist.at("share").get<double>()) << " | " << artist.at("licence").get<std::string>()
-        << " | " << artist.at("credit").get<std::string>() << " | " << artist.at("source").get<std::string>()
-        << " |\n";
+  for (const auto& [artist, told] : card.at("artists").items()) {
+    out << "| " << artist << " | " << format_number(told.at("share").get<double>());
+    for (const char* key : {"licence", "credit", "source"}) out << " | " << told.at(key).get<std::string>();
+    out << " |\n";
+  }
   return out.str();
 }
 
