@@ -118,7 +118,7 @@ struct SdExtractConfig {
   SdModelConfig model;
   std::string prompts;   // a file of them, or an image set's captions
   int most = 0;          // prompts; 0: all
-  int batch = 16;        // chains sampled at a time, and in a file
+  int shard = 16;        // chains sampled at a time, and in a file
   std::string recorded;  // sd extract's folder, whose chains are learned from; empty: chains are sampled
   TrajectoryConfig chains;
   ImageExtractConfig extract;
@@ -131,7 +131,7 @@ struct SdExtractConfig {
           "a file of prompts: one a line, a .csv table with a column named prompt, or an image set, for its "
           "captions");
     field("most", self.most, "prompts, the first ones; 0 for all", Bounds{0, 1e7});
-    field("batch", self.batch, "chains sampled at a time, and in a file", Bounds{1, 1024});
+    field("shard", self.shard, "chains sampled at a time, and in a file", Bounds{1, 1024});
     field("recorded", self.recorded,
           "sd extract's folder, whose chains are learned from in place of new ones of a model and prompts");
     field("chains", self.chains, "the two samplers");

@@ -33,10 +33,10 @@ struct Shard {
 
 std::vector<Shard> shards_of(const SdExtractConfig& config, std::size_t prompts) {
   std::vector<Shard> shards;
-  const auto batch = static_cast<std::size_t>(config.batch);
+  const auto most = static_cast<std::size_t>(config.shard);
   for (const char* follow : {"base", "safe"})
-    for (std::size_t begin = 0; begin < prompts; begin += batch)
-      shards.push_back({follow, begin, std::min(batch, prompts - begin)});
+    for (std::size_t begin = 0; begin < prompts; begin += most)
+      shards.push_back({follow, begin, std::min(most, prompts - begin)});
   return shards;
 }
 

@@ -29,7 +29,7 @@ class ImageTest : public testing::Test {
     make_tiny_pipeline(*folder_ / "model");
     write_file(*folder_ / "prompts.txt", "a cat\na dog\na sea\na tree\n");
     const Outcome made =
-        extract("reward", {"--model", path("model"), "--prompts", path("prompts.txt"), "--batch", "3"});
+        extract("reward", {"--model", path("model"), "--prompts", path("prompts.txt"), "--shard", "3"});
     ASSERT_EQ(made.code, 0) << made.err;
     fs::create_directories(*folder_ / "pictures");
     for (int i = 0; i < 3; ++i)
