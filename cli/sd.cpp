@@ -103,7 +103,7 @@ std::vector<std::string> latent_files(const std::vector<std::string>& given) {
 }  // namespace
 
 fs::path pipeline_of(const SdModelConfig& model) {
-  const fs::path folder = model.model;
+  const fs::path folder = stage_folder(model.model);
   std::error_code ignored;
   if (!fs::exists(folder / "model_index.json", ignored) && fs::exists(folder / kStagePipeline, ignored))
     return product(model.model, std::string(kStagePipeline) + "/model_index.json").parent_path();
