@@ -213,24 +213,30 @@ TEST(Scenes, MasksAreWhereObjectsAre) {
     cv::Mat near;
     cv::dilate(mask, near, cv::Mat::ones(5, 5, CV_8U));
     const cv::Mat away = near == 0;
-    std::set<std::array<int, 3>> colours;
+    std::map<std::array<int, 3>, std::size_t> colours;  // off the masks
+    std::size_t pixels = 0;
+    const auto colour_at = [&](int y, int x) {
+      const cv::Vec3b& colour = picture(y, x);
+      return std::array<int, 3>{colour[0], colour[1], colour[2]};
+    };
     for (int y = 0; y < side; ++y)
       for (int x = 0; x < side; ++x)
-        if (away.at<std::uint8_t>(y, x)) {
-          const cv::Vec3b& colour = picture(y, x);
-          colours.insert({colour[0], colour[1], colour[2]});
+        if (away.at<std::uint8_t>(y, x) != 0) {
+          ++pixels;
+          ++colours[colour_at(y, x)];
         }
-    if (colours.size() > 1) continue;
+    const auto ground = std::ranges::max_element(colours, {}, [](const auto& entry) { return entry.second; });
+    // Smoke, glass and glows are too faint for a mask.
+    if (static_cast<double>(ground->second) < 0.97 * static_cast<double>(pixels)) continue;
     ++plain;
     for (int y = 0; y < side; ++y)
       for (int x = 0; x < side; ++x)
-        if (mask.at<std::uint8_t>(y, x)) {
-          const cv::Vec3b& colour = picture(y, x);
+        if (mask.at<std::uint8_t>(y, x) != 0) {
           ++inside;
-          changed += !colours.contains({colour[0], colour[1], colour[2]});
+          changed += colour_at(y, x) != ground->first;
         }
   }
-  expect_share(plain, data.size(), 1.0 / 3, "scenes whose ground is one colour everywhere off the masks");
+  expect_share(plain, data.size(), 1.0 / 3, "scenes whose ground is one colour off the masks");
   EXPECT_GT(static_cast<double>(changed), 0.97 * static_cast<double>(inside));
 }
 
