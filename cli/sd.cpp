@@ -112,10 +112,11 @@ fs::path pipeline_of(const SdModelConfig& model) {
 
 std::vector<StageInput> model_inputs(const SdModelConfig& model) {
   std::vector<StageInput> inputs;
+  if (model.model.empty()) return inputs;
   const fs::path folder = pipeline_of(model);
   for (const std::string& file : pipeline_files(folder))
     inputs.push_back({"model", (folder / file).string(), "", file});
-  if (inputs.empty() && !model.model.empty()) inputs.push_back({"model", model.model, "model_index.json"});
+  if (inputs.empty()) inputs.push_back({"model", model.model, "model_index.json"});
   return inputs;
 }
 
