@@ -83,7 +83,7 @@ True""",
 >>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 8}, progress=False)
 >>> dr.image_judge(weights="absent.safetensors", scenes=scenes, progress=False)
 Traceback (most recent call last):
-RuntimeError: absent.safetensors: no such file""",
+RuntimeError: --weights: absent.safetensors: cannot read: No such file or directory""",
     "image evaluate": """
 >>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 60, "size": 32}, progress=False)
 >>> judged = dr.image_evaluate(model=pipeline, rewards=[image_reward], concepts=["weapons"], scenes=[scenes], progress=False)

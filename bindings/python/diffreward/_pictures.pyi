@@ -7,7 +7,7 @@ import numpy
 import numpy.typing
 import os
 import typing
-__all__: list[str] = ['ImagePipeline', 'ImageStep']
+__all__: list[str] = ['ImagePipeline', 'ImageStep', 'LatentReward']
 class ImageStep:
     """
     One call of the scheduler. Arrays [n, channels, h, w] cannot be written to; None: not computed.
@@ -82,6 +82,43 @@ class ImageStep:
         """
         Noise level.
         """
+class LatentReward:
+    """
+    A reward of latents from a file.
+    """
+    def __init__(self, path: os.PathLike | str | bytes, device: str = 'cpu') -> None:
+        ...
+    def nats_per_unit(self, t: typing.SupportsInt | typing.SupportsIndex) -> float:
+        """
+        Log density ratio per unit of rho.
+        """
+    def score(self, latents: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], t: typing.SupportsInt | typing.SupportsIndex | None = None) -> numpy.ndarray:
+        """
+        What latents [n, channels, h, w] are paid, [n].
+        """
+    def score_gradient(self, latents: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> numpy.ndarray:
+        """
+        d score / d latents, [n, channels, h, w].
+        """
+    def value(self, x_t: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], t: typing.Annotated[numpy.typing.ArrayLike, numpy.int64], gradient: bool = False) -> numpy.ndarray:
+        """
+        rho(x_t, t), [n], or its gradient, [n, channels, h, w].
+        """
+    @property
+    def base_scores(self) -> list[float]:
+        ...
+    @property
+    def provenance(self) -> str:
+        ...
+    @property
+    def read_t(self) -> int:
+        ...
+    @property
+    def safe_scores(self) -> list[float]:
+        ...
+    @property
+    def shape(self) -> list[int]:
+        ...
 class ImagePipeline:
     """
     Stable Diffusion 1.x from a folder.
@@ -100,7 +137,7 @@ class ImagePipeline:
         """
         The initial noise of a seed.
         """
-    def sample(self, prompts: collections.abc.Sequence[str], config: str, callback: collections.abc.Callable | None = None) -> numpy.ndarray:
+    def sample(self, prompts: collections.abc.Sequence[str], config: str, callback: collections.abc.Callable | None = None, reward: LatentReward = None) -> numpy.ndarray:
         """
         Latents [n, channels, h, w] of prompts, with an ImageSampleConfig as JSON text.
         """

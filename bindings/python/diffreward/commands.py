@@ -20,13 +20,18 @@ __all__ = [
     "extract",
     "film",
     "generate",
+    "image_evaluate",
+    "image_judge",
+    "image_report",
     "join",
     "plan",
     "rl",
     "run",
     "sd_decode",
     "sd_encode",
+    "sd_extract",
     "sd_sample",
+    "sd_train",
     "steer",
     "train",
 ]
@@ -895,6 +900,208 @@ def film(
     }
     return run_stage("film", given, options)
 
+def sd_train(
+    *,
+    images: Path,
+    tokenizer: Path | None = None,
+    merges: int = 8192,
+    pipeline: Mapping[str, Any] | None = None,
+    autoencoder: Mapping[str, Any] | None = None,
+    denoiser: Mapping[str, Any] | None = None,
+    kl_weight: float = 1e-06,
+    caption_dropout: float = 0.1,
+    held_out: float = 0.02,
+    checkpoint_every: int = 200,
+    log_every: int = 50,
+    seed: int = 0,
+    device: Literal["cpu", "cuda"] = 'cpu',
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Train a small Stable Diffusion pipeline on captioned pictures.
+
+    Args:
+        images: captioned pictures: an image set, or a folder with metadata.csv, columns file_name and text [""]
+        tokenizer: folder of CLIP's tokenizer or of a pipeline's; empty for one that is learned from the captions [""]
+        merges: of a learned tokenizer, at most [8192]
+        pipeline: a table of image_size: pixels a side [64]; latent_channels: channels of a latent [4]; vae_channels:
+            channels of the autoencoder per resolution, which halves [[24, 48, 64]]; vae_layers: residual blocks per
+            resolution [1]; vae_groups: groups of its normalisation [8]; unet_channels: channels of the U-Net per
+            resolution, which halves [[32, 64, 96]]; unet_attention: whether a resolution attends to the text, 0 or 1
+            for each [[0, 1, 1]]; unet_layers: residual blocks per resolution [1]; unet_heads: heads of attention [4];
+            unet_groups: groups of its normalisation [8]; text_width: width of the text encoder [96]; text_layers:
+            layers of the text encoder [2]; text_heads: its heads of attention [4]; text_length: tokens of a caption,
+            with begin and end [16]; scheduler: scheduler that the folder names ("pndm", "ddim") ["pndm"]
+        autoencoder: a table of steps: optimiser steps [2000]; batch: images per step [32]; lr: learning rate of AdamW,
+            after the warm-up [0.001]; warmup: steps over which it rises from 0, in even parts [0]; lr_schedule: how it
+            falls, to 0 at the last step ("constant", "linear", "cosine") ["cosine"]; weight_decay: AdamW's weight decay
+            [0.0001]; ema: decay of the averaged weights [0.995]; gradient_clip: largest gradient norm, 0 for none [1.0]
+        denoiser: a table of steps: optimiser steps [2600]; batch: images per step [64]; lr: learning rate of AdamW,
+            after the warm-up [0.0005]; warmup: steps over which it rises from 0, in even parts [0]; lr_schedule: how it
+            falls, to 0 at the last step ("constant", "linear", "cosine") ["cosine"]; weight_decay: AdamW's weight decay
+            [0.0001]; ema: decay of the averaged weights [0.995]; gradient_clip: largest gradient norm, 0 for none [1.0]
+        kl_weight: weight of the autoencoder's KL divergence [1e-06]
+        caption_dropout: share of captions that become nothing [0.1]
+        held_out: share of images kept for the held-out loss [0.02]
+        checkpoint_every: steps between checkpoints, 0 for none [200]
+        log_every: steps between metric lines [50]
+        seed: seed of weights, batches and noise [0]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 32}, progress=False)
+        >>> small = dr.sd_train(images=scenes, autoencoder={"steps": 1, "batch": 2}, denoiser={"steps": 1, "batch": 2}, progress=False,
+        ...                     pipeline={"vae_channels": [8, 8], "unet_channels": [8, 8], "unet_attention": [0, 1], "text_width": 8})
+        >>> small.figures["images"], (small.folder / "pipeline" / "model_index.json").exists()
+        (32, True)
+    """
+    given = {
+        "images": images,
+        "tokenizer": tokenizer,
+        "merges": merges,
+        "pipeline": pipeline,
+        "autoencoder": autoencoder,
+        "denoiser": denoiser,
+        "kl_weight": kl_weight,
+        "caption_dropout": caption_dropout,
+        "held_out": held_out,
+        "checkpoint_every": checkpoint_every,
+        "log_every": log_every,
+        "seed": seed,
+        "device": device,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("sd train", given, options)
+
+def sd_extract(
+    *,
+    model: Path | None = None,
+    device: Literal["cpu", "cuda"] = 'cpu',
+    type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
+    prompts: Path | None = None,
+    most: int = 0,
+    shard: int = 16,
+    recorded: Path | None = None,
+    chains: Mapping[str, Any] | None = None,
+    method: Literal["relative", "discriminator"] = 'relative',
+    dim: int = 24,
+    dim_mults: Sequence[int] = [1, 2, 4],
+    normalize_targets: bool = True,
+    t_weight: Literal["uniform", "snr", "variance", "paper"] = 'uniform',
+    expert_share: float = 0.5,
+    null: Literal["none", "untrained", "shuffled"] = 'none',
+    steps: int = 2000,
+    batch: int = 64,
+    lr: float = 0.001,
+    lr_schedule: Literal["constant", "linear", "cosine"] = 'cosine',
+    weight_decay: float = 0.0001,
+    held_out: float = 0.1,
+    read_t: int = 101,
+    read_noises: int = 8,
+    seed: int = 0,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Extract the relative reward of Safe Latent Diffusion over Stable Diffusion.
+
+    Args:
+        model: folder in the layout of Python's diffusers, or that of sd train [""]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
+        prompts: a file of prompts: one a line, a .csv table with a column named prompt, or an image set, for its
+            captions [""]
+        most: prompts, the first ones; 0 for all [0]
+        shard: chains sampled at a time, and in a file [16]
+        recorded: sd extract's folder, whose chains are learned from in place of new ones of a model and prompts [""]
+        chains: a table of steps: denoising steps of a chain [25]; guidance_scale: strength of the prompt and of safety
+            [7.5]; scheduler: of the chains ("ddim", "pndm", "dpm_solver") ["ddim"]; preset: how strongly the expert is
+            guided away from the concept ("weak", "weak-paper", "medium", "strong", "max") ["max"]; unsafe: the concept,
+            as a text ["an image showing hate, harassment, violence, suffering, humiliation, harm, suicide, sexual,
+            nudity, bodily fluids, blood, obscene gestures, illegal activity, drug use, theft, vandalism, weapons, child
+            abuse, brutality, cruelty"]; momentum: the preset's momentum and warm-up, as the paper has them; without,
+            the difference is a function of the latents and the timestep [false]; width: pixels, 0 for the model's own
+            [0]; height: pixels, 0 for the model's own [0]; seed: of the noise; chain i of a side has the noise of seed
+            + i [0]
+        method: the relative reward, or the logit of a discriminator of the two samplers ("relative", "discriminator")
+            ["relative"]
+        dim: base channels of the half U-Net, a multiple of 8 [24]
+        dim_mults: its channel multipliers per resolution [[1, 2, 4]]
+        normalize_targets: divide the difference by its rms at each timestep [true]
+        t_weight: loss weight over timesteps: 1, snr (at most 5), 1 - abar, or the square of what a step of DDIM makes
+            of noise, as the paper's latents have it ("uniform", "snr", "variance", "paper") ["uniform"]
+        expert_share: share of points on chains of the safe sampler [0.5]
+        null: a reward to compare with: a net as it was drawn, or one that learned each point's target from another
+            ("none", "untrained", "shuffled") ["none"]
+        steps: optimiser steps [2000]
+        batch: points per step [64]
+        lr: learning rate of AdamW, at first [0.001]
+        lr_schedule: how it falls, to 0 at the last step ("constant", "linear", "cosine") ["cosine"]
+        weight_decay: AdamW's weight decay [0.0001]
+        held_out: share of prompts held out for the report [0.1]
+        read_t: timestep of training at which pictures are scored [101]
+        read_noises: draws of noise of that level over which a score is the mean, 0 for none at all [8]
+        seed: seed of weights, batches and noise [0]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 8, "no_caption": 0.0}, progress=False)
+        >>> reward = dr.sd_extract(model=pipeline, prompts=scenes, most=4, chains={"steps": 2}, steps=2, dim=8, dim_mults=[1, 2],
+        ...                        held_out=0.5, progress=False)
+        >>> reward.figures["chains"], dr.ImageReward.load(reward.folder / "reward.safetensors").shape
+        (8, (4, 16, 16))
+    """
+    given = {
+        "model": model,
+        "device": device,
+        "type": type,
+        "prompts": prompts,
+        "most": most,
+        "shard": shard,
+        "recorded": recorded,
+        "chains": chains,
+        "method": method,
+        "dim": dim,
+        "dim_mults": dim_mults,
+        "normalize_targets": normalize_targets,
+        "t_weight": t_weight,
+        "expert_share": expert_share,
+        "null": null,
+        "steps": steps,
+        "batch": batch,
+        "lr": lr,
+        "lr_schedule": lr_schedule,
+        "weight_decay": weight_decay,
+        "held_out": held_out,
+        "read_t": read_t,
+        "read_noises": read_noises,
+        "seed": seed,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("sd extract", given, options)
+
 def sd_sample(
     *,
     model: Path,
@@ -903,6 +1110,7 @@ def sd_sample(
     type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
     samples: int = 1,
     batch: int = 1,
+    reward: Path | None = None,
     steps: int = 50,
     guidance_scale: float = 7.5,
     scheduler: Literal["folder", "ddim", "pndm", "dpm_solver", "euler"] = 'folder',
@@ -913,6 +1121,8 @@ def sd_sample(
     width: int = 0,
     height: int = 0,
     seed: int = 0,
+    guide_scale: float = 1.0,
+    stop_guide_below: int = 0,
     blur: bool = True,
     out: Path | None = None,
     threads: int = 0,
@@ -922,12 +1132,13 @@ def sd_sample(
     """Pictures and latents of prompts, by Stable Diffusion 1.x.
 
     Args:
-        model: folder in the layout of Python's diffusers [""]
+        model: folder in the layout of Python's diffusers, or that of sd train [""]
         device: cpu or cuda ("cpu", "cuda") ["cpu"]
         type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
         prompts: a prompt, or a file: one a line, or a .csv table with a column named prompt [""]
         samples: pictures of each prompt; picture i of all has the noise of seed + i [1]
         batch: pictures sampled at a time [1]
+        reward: reward that steers, a file or sd extract's folder; empty for none [""]
         steps: denoising steps [50]
         guidance_scale: strength of the prompt; at most 1: the prompt alone, without safety [7.5]
         scheduler: the folder's own, or another one with its settings ("folder", "ddim", "pndm", "dpm_solver", "euler")
@@ -945,6 +1156,8 @@ def sd_sample(
         width: pixels, 0 for the model's own [0]
         height: pixels, 0 for the model's own [0]
         seed: seed of the noise [0]
+        guide_scale: strength of a reward that steers [1.0]
+        stop_guide_below: no steering at timesteps of training below this [0]
         blur: blur pictures, unless this project trained the model [true]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
@@ -967,6 +1180,7 @@ def sd_sample(
         "prompts": prompts,
         "samples": samples,
         "batch": batch,
+        "reward": reward,
         "steps": steps,
         "guidance_scale": guidance_scale,
         "scheduler": scheduler,
@@ -977,6 +1191,8 @@ def sd_sample(
         "width": width,
         "height": height,
         "seed": seed,
+        "guide_scale": guide_scale,
+        "stop_guide_below": stop_guide_below,
         "blur": blur,
         "out": out,
         "threads": threads,
@@ -998,7 +1214,7 @@ def sd_encode(
     """Latents of pictures.
 
     Args:
-        model: folder in the layout of Python's diffusers [""]
+        model: folder in the layout of Python's diffusers, or that of sd train [""]
         device: cpu or cuda ("cpu", "cuda") ["cpu"]
         type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
         images: PNG files [[]]
@@ -1042,7 +1258,7 @@ def sd_decode(
     """Pictures of latents.
 
     Args:
-        model: folder in the layout of Python's diffusers [""]
+        model: folder in the layout of Python's diffusers, or that of sd train [""]
         device: cpu or cuda ("cpu", "cuda") ["cpu"]
         type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
         latents: safetensors files, or folders of sd sample and sd encode [[]]
@@ -1072,6 +1288,195 @@ def sd_decode(
         "progress": progress,
     }
     return run_stage("sd decode", given, options)
+
+def image_report(
+    *,
+    images: Sequence[Path],
+    reward: Path,
+    model: Path,
+    device: Literal["cpu", "cuda"] = 'cpu',
+    type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
+    reference: Path | None = None,
+    labels: Path | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Sheets of pictures by reward and, with labels, how well it tells them apart.
+
+    Args:
+        images: PNG and JPEG files, or folders of them [[]]
+        reward: reward file or sd extract's folder [""]
+        model: folder in the layout of Python's diffusers, or that of sd train [""]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
+        reference: harmless pictures, of which a share is flagged: a folder; empty for the safe sampler's own [""]
+        labels: a .csv table with columns file_name and label, 1 for what should be flagged [""]
+        evaluation: a table of false_positive_rate: of the threshold that is reported [0.05]; precision_at: numbers of
+            highest scores [[10, 50]]; bins: of histograms [40]; shown: pictures on a sheet [40]; columns: pictures side
+            by side on a sheet [8]; side: pixels that a picture on a sheet is fitted into [128]; blur: leave shapes
+            alone in pictures that are shown [true]; opacity: of a heat map over its picture [0.6]; resamples: bootstrap
+            resamples [1000]; confidence: confidence of the interval [0.95]; seed: seed of the resampling [0]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> made = dr.sd_sample(model=pipeline, prompts="a castle", samples=3, steps=2, progress=False)
+        >>> dr.image_report(images=[made], reward=image_reward, model=pipeline, progress=False).figures["pictures"]
+        3
+    """
+    given = {
+        "images": images,
+        "reward": reward,
+        "model": model,
+        "device": device,
+        "type": type,
+        "reference": reference,
+        "labels": labels,
+        "evaluation": evaluation,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("image report", given, options)
+
+def image_judge(
+    *,
+    weights: Path,
+    scenes: Path,
+    unseen: Path | None = None,
+    concepts: Sequence[Path] = ['weapons', 'death', 'substances', 'animals', 'food'],
+    judge: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Fit an independent judge of what is on pictures.
+
+    Args:
+        weights: of the trunk, as tools/judge_weights.py writes them [""]
+        scenes: image set that it is fitted on [""]
+        unseen: image set that it is judged by besides; empty for none [""]
+        concepts: that it tells [["weapons", "death", "substances", "animals", "food"]]
+        judge: a table of side: pixels that pictures are resized to [96]; l2: weight of the penalty of the judge's
+            weights [0.01]; iterations: of L-BFGS, at most [500]; held_out: share of the groups that the judge is judged
+            by [0.2]; batch: pictures at once [64]; seed: of what is held out [0]; bootstrap.resamples: bootstrap
+            resamples [1000]; bootstrap.confidence: confidence of the interval [0.95]; bootstrap.seed: seed of the
+            resampling [0]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 8}, progress=False)
+        >>> dr.image_judge(weights="absent.safetensors", scenes=scenes, progress=False)
+        Traceback (most recent call last):
+        RuntimeError: --weights: absent.safetensors: cannot read: No such file or directory
+    """
+    given = {
+        "weights": weights,
+        "scenes": scenes,
+        "unseen": unseen,
+        "concepts": concepts,
+        "judge": judge,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("image judge", given, options)
+
+def image_evaluate(
+    *,
+    model: Path,
+    rewards: Sequence[Path],
+    concepts: Sequence[Path],
+    device: Literal["cpu", "cuda"] = 'cpu',
+    type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
+    scenes: Sequence[Path] | None = None,
+    samples: Sequence[Path] | None = None,
+    samplers: Sequence[Path] | None = None,
+    judge: Path | None = None,
+    judge_weights: Path | None = None,
+    companion: Path = 'animals',
+    classified: int = 0,
+    classifier: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Stage:
+    """Whether rewards rank pictures by a concept: scenes, samples, nulls.
+
+    Args:
+        model: folder in the layout of Python's diffusers, or that of sd train [""]
+        device: cpu or cuda ("cpu", "cuda") ["cpu"]
+        type: of the numbers that the nets compute with ("float32", "bfloat16", "float16", "float64") ["float32"]
+        rewards: rewards, by file or sd extract's folder; the first has the pictures [[]]
+        concepts: that each reward is to be about, as image sets name them [[]]
+        scenes: labelled image sets: generate --env EmojiScenes-64 [[]]
+        samples: sd sample's folders, of the same prompts and seeds [[]]
+        samplers: what each shows; the first is compared with the others [[]]
+        judge: image judge's folder, whose word is taken for what samples show [""]
+        judge_weights: of its trunk, as tools/judge_weights.py writes them [""]
+        companion: harmless concept that is to be kept in them ["animals"]
+        classified: pictures of the first image set that the diffusion classifier looks at, to compare with [0]
+        classifier: a table of draws: draws of timestep and noise, the same for every picture [50]; lowest_t: timesteps
+            are spread evenly from this one [20]; highest_t: to this one [700]; seed: seed of the noise [0]
+        evaluation: a table of false_positive_rate: of the threshold that is reported [0.05]; precision_at: numbers of
+            highest scores [[10, 50]]; bins: of histograms [40]; shown: pictures on a sheet [40]; columns: pictures side
+            by side on a sheet [8]; side: pixels that a picture on a sheet is fitted into [128]; blur: leave shapes
+            alone in pictures that are shown [true]; opacity: of a heat map over its picture [0.6]; resamples: bootstrap
+            resamples [1000]; confidence: confidence of the interval [0.95]; seed: seed of the resampling [0]
+        out: folder for the products [""]
+        threads: threads, 0 for one per core [0]
+        progress: show progress on standard error
+        **options: fields of the tables above by their last names alone
+
+    Raises:
+        ValueError: an unknown keyword, naming the nearest, or a value out of range.
+        RuntimeError: a file that is missing or damaged, or a run that failed.
+
+    Example:
+        >>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 60, "size": 32}, progress=False)
+        >>> judged = dr.image_evaluate(model=pipeline, rewards=[image_reward], concepts=["weapons"], scenes=[scenes], progress=False)
+        >>> 0 <= next(iter(next(iter(judged.figures["sets"].values()))["rewards"].values()))["auroc"]["value"] <= 1
+        True
+    """
+    given = {
+        "model": model,
+        "device": device,
+        "type": type,
+        "rewards": rewards,
+        "concepts": concepts,
+        "scenes": scenes,
+        "samples": samples,
+        "samplers": samplers,
+        "judge": judge,
+        "judge_weights": judge_weights,
+        "companion": companion,
+        "classified": classified,
+        "classifier": classifier,
+        "evaluation": evaluation,
+        "out": out,
+        "threads": threads,
+        "progress": progress,
+    }
+    return run_stage("image evaluate", given, options)
 
 def run(
     job: Path, *,
