@@ -111,12 +111,15 @@ fs::path pipeline_of(const SdModelConfig& model) {
 }
 
 std::vector<StageInput> model_inputs(const SdModelConfig& model) {
-  std::vector<StageInput> inputs;
-  if (model.model.empty()) return inputs;
+  if (model.model.empty()) return {};
   const fs::path folder = pipeline_of(model);
+  const std::string index = "model_index.json";
+  const bool of_stage = folder != stage_folder(model.model);
+  // The first is what was given: of a job's step its name.
+  std::vector<StageInput> inputs = {
+      {"model", model.model, of_stage ? std::string(kStagePipeline) + "/" + index : index}};
   for (const std::string& file : pipeline_files(folder))
-    inputs.push_back({"model", (folder / file).string(), "", file});
-  if (inputs.empty()) inputs.push_back({"model", model.model, "model_index.json"});
+    if (file != index) inputs.push_back({"model", (folder / file).string(), "", file});
   return inputs;
 }
 

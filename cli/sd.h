@@ -155,7 +155,7 @@ void print_sd_info(const Json& result, std::ostream& out);
 int exit_code_of_sd_info(const Json& result);
 /// The folder that --model stands for: itself, or the pipeline in the folder of sd train.
 std::filesystem::path pipeline_of(const SdModelConfig& model);
-/// The files of a pipeline; where there are none, the one that is missing.
+/// The folder as it was given, and the files of its pipeline as far as they are there.
 std::vector<StageInput> model_inputs(const SdModelConfig& model);
 /// Loads it; nets compute on so many threads, 0 for one per core.
 StableDiffusion load_model(const SdModelConfig& model, int threads);
