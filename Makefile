@@ -3,13 +3,13 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-locomotion demo-images test setup build bench bench-denoiser bench-learners bench-learning-curves bench-shared results \
+.PHONY: help demo demo-locomotion test setup build bench bench-denoiser bench-learners bench-learning-curves bench-shared results \
   results-behaviours results-locomotion results-images asan tsan fuzz format lint clean
 
 help:
 	@echo "make demo      from a fresh machine to the main job's report in results/demo/"
 	@echo "make demo-locomotion  the same on a robot     make results-locomotion  the robots' numbers (hours)"
-	@echo "make demo-images      the same on pictures    make results-images      the pictures' numbers (hours)"
+	@echo "make results-images   the pictures' numbers (hours)"
 	@echo "make test      build and run every test"
 	@echo "make build     build everything            make setup    install what the build needs"
 	@echo "make bench     environments against peers  make results  the README's numbers (hours)"
@@ -45,10 +45,6 @@ JUDGE := build/judge/efficient_net_lite0.safetensors
 $(JUDGE): .venv/.stamp tools/judge_weights.py
 	mkdir -p $(dir $@)
 	$(PYTHON) tools/judge_weights.py $@
-
-demo-images: $(BUILD)/build.ninja $(JUDGE)
-	cmake --build --preset $(PRESET) --target diffreward
-	$(BUILD)/cli/diffreward run images-demo --out results/demo-images --set weights=$(abspath $(JUDGE))
 
 test: build asan
 	ctest --preset $(PRESET)

@@ -279,6 +279,14 @@ class Stage {
       erase(*group, name.substr(dot + 1));
   }
 
+  /// The field of a dotted name; null where there is none.
+  static const Json* at(const Json& config, const std::string& name) {
+    const auto dot = name.find('.');
+    const auto found = config.is_object() ? config.find(name.substr(0, dot)) : config.end();
+    if (found == config.end()) return nullptr;
+    return dot == std::string::npos ? &*found : at(*found, name.substr(dot + 1));
+  }
+
   void create_folder() const {
     std::error_code failed;
     fs::create_directories(folder_, failed);
@@ -368,12 +376,11 @@ class Stage {
     if (spec_.extends.empty()) return false;
     const std::string& length = spec_.extends.front();
     Json a = before, b = key_;
-    if (!a.at("config").contains(length)) return false;
-    const Json &was = a.at("config").at(length), &is = b.at("config").at(length);
-    if (strictly ? was >= is : was > is) return false;
+    const Json *was = at(a.at("config"), length), *is = at(b.at("config"), length);
+    if (was == nullptr || is == nullptr || (strictly ? *was >= *is : *was > *is)) return false;
     for (const std::string& field : spec_.extends) {
-      a.at("config").erase(field);
-      b.at("config").erase(field);
+      erase(a.at("config"), field);
+      erase(b.at("config"), field);
     }
     return but_for_the_program(a, b);
   }
