@@ -135,8 +135,11 @@ class Job {
   }
   void sld() {
     const torch::Tensor text = numbers({1, 77, model().impl().unet.config().cross_attention_dim});
-    (void)model().sample_embedded(text, text, text,
-                                  {.steps = 1, .scheduler = "ddim", .safety = {.preset = "max"}}, {}, {});
+    ImageSampleConfig config;
+    config.steps = 1;
+    config.scheduler = "ddim";
+    config.safety.preset = "max";
+    (void)model().sample_embedded(text, text, text, config, {}, {});
   }
   void decode(std::int64_t side) { (void)model().decode(numbers({1, 4, side, side})); }
 
