@@ -98,7 +98,8 @@ class Peer:
         if self.pipe is None:
             import diffusers
 
-            self.pipe = diffusers.StableDiffusionPipeline.from_pretrained(self.folder, torch_dtype=self.dtype, safety_checker=None)
+            absent = dict.fromkeys(("tokenizer", "safety_checker", "feature_extractor", "image_encoder"))
+            self.pipe = diffusers.StableDiffusionPipeline.from_pretrained(self.folder, dtype=self.dtype, **absent)
             if self.channels_last:
                 self.pipe.unet.to(memory_format=self.torch.channels_last)
         return self.pipe
