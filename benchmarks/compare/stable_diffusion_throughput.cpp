@@ -19,6 +19,7 @@
 #include <chrono>
 #include <fstream>
 #include <functional>
+#include <iomanip>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -158,7 +159,7 @@ int main(int argc, char** argv) {
     require(argc == 4, "expected three arguments");
     torch::set_num_threads(std::stoi(argv[2]));
     Job job(argv[1], argv[3]);
-    std::cout << "ready" << std::endl;
+    std::cout << std::setprecision(12) << "ready" << std::endl;
     std::string what;
     for (double seconds = 0; std::cin >> what >> seconds;)
       std::cout << job.measure(what, seconds) << std::endl;
