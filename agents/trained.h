@@ -1,5 +1,5 @@
-// Policies that come with the project: a folder each, ENVIRONMENT/LEVEL, as `diffreward rl` left it (agent, config, metrics and
-// the record of its making and judging).
+// What comes with the project trained: a folder each, ENVIRONMENT/NAME, as the command that made it left it (model, config, metrics
+// and the record of its making): policies of `diffreward rl`, and of pictures a pipeline of `sd train` and rewards of `sd extract`.
 #pragma once
 
 #include <filesystem>
@@ -9,10 +9,10 @@
 
 namespace diffreward {
 
-/// Their names, "HalfCheetah-v4/expert", sorted; none where an installation lacks them.
+/// The policies' names, "HalfCheetah-v4/expert", sorted; none where an installation lacks them.
 std::vector<std::string> trained_agents();
 
-/// The folder of one; nothing where there is none of that name.
-std::optional<std::filesystem::path> trained_agent(const std::string& name);
+/// The folder of one, of whatever kind; nothing where there is none of that name.
+std::optional<std::filesystem::path> trained_folder(const std::string& name);
 
 }  // namespace diffreward

@@ -16,6 +16,7 @@
 #include "bindings/interruptible.h"
 #include "bindings/module.h"
 #include "bindings/tensors.h"
+#include "rewards/image/image_reward.h"
 
 namespace diffreward::python {
 namespace {
@@ -59,13 +60,52 @@ struct ImageStep {
 
 using Bytes = py::array_t<std::uint8_t>;
 
+/// A reward of latents, and the guide that it is in nats.
+class LatentReward {
+ public:
+  LatentReward(const std::filesystem::path& path, const std::string& device)
+      : reward_(ImageReward::load(path, device)), guide_(log_ratio_guide(reward_)) {}
+  const ImageReward& reward() const { return *reward_; }
+  const Guide& guide() const { return *guide_; }
+
+  py::array score(const Floats& latents, std::optional<int> t) const {
+    const at::Tensor x = checked(latents);
+    return to_numpy(
+        interruptible([&] { return reward_->score_at(t.value_or(reward_->config().read_t), x); }));
+  }
+  py::array score_gradient(const Floats& latents) const {
+    const at::Tensor x = checked(latents);
+    return to_numpy(interruptible([&] { return reward_->score_gradient(x); }));
+  }
+  py::array value(const Floats& x_t, const Timesteps& t, bool gradient) const {
+    const at::Tensor x = checked(x_t);
+    require(t.ndim() == 1 && (t.shape(0) == 1 || t.shape(0) == x.size(0)), "t: expected 1 or ", x.size(0),
+            " timesteps, got ", t.size());
+    const at::Tensor when =
+        torch::tensor(std::vector<std::int64_t>(t.data(), t.data() + t.size()), torch::kLong);
+    return to_numpy(interruptible([&] {
+      const torch::NoGradGuard no_grad;
+      return gradient ? reward_->gradient(x, when) : reward_->value(x, when);
+    }));
+  }
+
+ private:
+  static at::Tensor checked(const Floats& latents) {
+    require(latents.ndim() == 4 && latents.shape(0) > 0, "latents: expected [n, channels, h, w]");
+    return from_numpy(latents);
+  }
+
+  std::shared_ptr<const ImageReward> reward_;
+  std::shared_ptr<const Guide> guide_;
+};
+
 class ImagePipeline {
  public:
   ImagePipeline(const std::filesystem::path& folder, const std::string& device, const std::string& type)
       : model_(StableDiffusion::load(folder, device, type)) {}
 
   py::array sample(const std::vector<std::string>& prompts, const std::string& config,
-                   const std::optional<py::function>& callback) const {
+                   const std::optional<py::function>& callback, const LatentReward* reward) const {
     require(!prompts.empty(), "prompts: expected at least one, got none");
     ImageSampleConfig settings;
     update(settings, expand_names(parse_json(config, "sample"), fields(settings)));
@@ -75,8 +115,9 @@ class ImagePipeline {
         const py::gil_scoped_acquire locked;
         (*callback)(ImageStep(step));
       };
+    const Guide* const guide = reward == nullptr ? nullptr : &reward->guide();
     // A copy: a callback may have kept the last step's.
-    return own(interruptible([&] { return model_.sample(prompts, settings, on_step).clone(); }));
+    return own(interruptible([&] { return model_.sample(prompts, settings, on_step, guide).clone(); }));
   }
 
   py::array noise(int n, const std::string& config) const {
@@ -134,6 +175,30 @@ void bind_pictures(py::module_& m) {
       .def_readonly("after_base", &ImageStep::after_base, "Of the base branch, with pair.")
       .def_readonly("after_safe", &ImageStep::after_safe, "Of the safe branch, with pair.");
 
+  py::class_<LatentReward>(m, "LatentReward", "A reward of latents from a file.")
+      .def(py::init([](const std::filesystem::path& path, const std::string& device) {
+             const py::gil_scoped_release unlocked;
+             return std::make_unique<LatentReward>(path, device);
+           }),
+           py::arg("path"), py::arg("device") = "cpu")
+      .def("score", &LatentReward::score, py::arg("latents"), py::arg("t") = py::none(),
+           "What latents [n, channels, h, w] are paid, [n].")
+      .def("score_gradient", &LatentReward::score_gradient, py::arg("latents"),
+           "d score / d latents, [n, channels, h, w].")
+      .def("value", &LatentReward::value, py::arg("x_t"), py::arg("t"), py::arg("gradient") = false,
+           "rho(x_t, t), [n], or its gradient, [n, channels, h, w].")
+      .def_property_readonly("shape", [](const LatentReward& self) { return self.reward().shape(); })
+      .def_property_readonly("read_t", [](const LatentReward& self) { return self.reward().config().read_t; })
+      .def_property_readonly("safe_scores",
+                             [](const LatentReward& self) { return self.reward().safe_scores(); })
+      .def_property_readonly("base_scores",
+                             [](const LatentReward& self) { return self.reward().base_scores(); })
+      .def(
+          "nats_per_unit", [](const LatentReward& self, int t) { return self.reward().nats_per_unit(t); },
+          py::arg("t"), "Log density ratio per unit of rho.")
+      .def_property_readonly("provenance",
+                             [](const LatentReward& self) { return self.reward().provenance().dump(); });
+
   py::class_<ImagePipeline>(m, "ImagePipeline", "Stable Diffusion 1.x from a folder.")
       .def(py::init(
                [](const std::filesystem::path& folder, const std::string& device, const std::string& type) {
@@ -142,7 +207,7 @@ void bind_pictures(py::module_& m) {
                }),
            py::arg("folder"), py::arg("device") = "cpu", py::arg("type") = "float32")
       .def("sample", &ImagePipeline::sample, py::arg("prompts"), py::arg("config"),
-           py::arg("callback") = py::none(),
+           py::arg("callback") = py::none(), py::arg("reward") = py::none(),
            "Latents [n, channels, h, w] of prompts, with an ImageSampleConfig as JSON text.")
       .def("noise", &ImagePipeline::noise, py::arg("n"), py::arg("config"), "The initial noise of a seed.")
       .def("encode", &ImagePipeline::encode, py::arg("images"),

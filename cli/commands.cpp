@@ -1,6 +1,7 @@
 // The one list of subcommands.
 #include "cli/command.h"
 #include "cli/completion.h"
+#include "cli/image.h"
 #include "cli/inspect.h"
 #include "cli/results.h"
 #include "cli/run.h"
@@ -29,16 +30,18 @@ const std::vector<Command>& commands() {
       make_stage_command<GenerateConfig, run_generate>(
           "generate", "let an agent act and record it as base or expert data",
           "Without options that say which task is wanted (--env-option goal_cell=1,1) goals are random: base "
-          "data. With them every episode does that task: expert data. --policy takes a saved agent, too.",
+          "data. With them every episode does that task: expert data. --policy takes a saved agent, too.\n"
+          "--env EmojiScenes-64 draws pictures with captions instead, of which --scenes... tells.",
           {"out"}, generate_section),
       make_stage_command<JoinConfig, run_join>(
           "join", "several data sets as one, or a part of them",
           "diffreward join --data medium,expert --out medium_expert\n"
           "diffreward join --data replay --part held_out --out replay_test",
           {"data", "out"}, generate_section),
-      make_command<DataConfig, run_data>("data", "info, check or convert a data set",
-                                         "usage: diffreward data info|check|convert PATH [--out ...]",
-                                         {"action", "path"}, {"path"}, print_data, exit_code_of_data),
+      make_command<DataConfig, run_data>(
+          "data", "info, check or convert a data set",
+          "usage: diffreward data info|card|check|convert|picture PATH [--out ...]", {"action", "path"},
+          {"path"}, print_data, exit_code_of_data),
       make_stage_command<TrainConfig, run_train>("train", "train a diffusion model on a data set",
                                                  "A run that was stopped resumes from its last checkpoint.",
                                                  {"data", "out"}, train_section),
@@ -62,6 +65,16 @@ const std::vector<Command>& commands() {
                                                {"data", "out"}, film_section),
       make_command<SdInfoConfig, run_sd_info>("sd info", "what a folder of Stable Diffusion holds and lacks",
                                               "", {"model"}, {"model"}, print_sd_info, exit_code_of_sd_info),
+      make_stage_command<SdTrainConfig, run_sd_train>(
+          "sd train", "train a small Stable Diffusion pipeline on captioned pictures",
+          "diffreward sd train --images scenes --out pictures_model\n"
+          "A run that was stopped resumes from its last checkpoint.",
+          {"images", "out"}, sd_train_section),
+      make_stage_command<SdExtractConfig, run_sd_extract>(
+          "sd extract", "extract the relative reward of Safe Latent Diffusion over Stable Diffusion",
+          "diffreward sd extract --model FOLDER --prompts i2p.csv --preset max --out reward\n"
+          "What it will cost is told first; chains that are done are kept by the run that resumes.",
+          {"out"}, extract_section),
       make_stage_command<SdSampleConfig, run_sd_sample>(
           "sd sample", "pictures and latents of prompts, by Stable Diffusion 1.x",
           "diffreward sd sample --model FOLDER --prompts \"a castle\" --safety max --out pictures\n"
@@ -77,6 +90,26 @@ const std::vector<Command>& commands() {
                  "diffreward sd decode latents --model FOLDER --out pictures", {"model", "latents", "out"},
                  sd_section),
              "latents"),
+      make_command<ImageScoreConfig, run_image_score>(
+          "image score", "what a reward of latents pays for pictures, and which it flags",
+          "diffreward image score pictures/ --reward reward --model FOLDER", {"images"},
+          {"images", "reward", "model"}, print_image_scores, exit_code_of_image_scores),
+      make_command<ImageScoreConfig, run_image_rank>("image rank", "the same, what is paid least first", "",
+                                                     {"images"}, {"images", "reward", "model"},
+                                                     print_image_scores, exit_code_of_image_scores),
+      placed(
+          make_stage_command<ImageReportConfig, run_image_report>(
+              "image report", "sheets of pictures by reward and, with labels, how well it tells them apart",
+              "diffreward image report pictures/ --reward reward --model FOLDER --labels labels.csv --out "
+              "report",
+              {"images", "reward", "model", "out"}, image_section),
+          "images"),
+      make_stage_command<ImageJudgeConfig, run_image_judge>("image judge",
+                                                            "fit an independent judge of what is on pictures",
+                                                            "", {"weights", "scenes", "out"}, image_section),
+      make_stage_command<ImageEvaluateConfig, run_image_evaluate>(
+          "image evaluate", "whether rewards rank pictures by a concept: scenes, samples, nulls", "",
+          {"model", "rewards", "concepts", "out"}, image_section),
       make_command<RunJobConfig, run_job>(
           "run", "the steps of a job, in order, with a report",
           "Finished steps are reused; a job that was stopped resumes. Without a job the built-in ones are "

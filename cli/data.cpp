@@ -10,6 +10,7 @@
 #include "datasets/card.h"
 #include "datasets/check.h"
 #include "datasets/dataset.h"
+#include "datasets/image_set.h"
 
 namespace diffreward::cli {
 namespace {
@@ -54,20 +55,49 @@ Json describe(const Dataset& data) {
           {"seed", from.seed}};
 }
 
+Json describe(const ImageSet& data) {
+  Json told = card_of(data);
+  told.erase("env_options");
+  return told;
+}
+
+Json faults_of(const DataConfig& config, const std::filesystem::path& path, const std::vector<Fault>& found) {
+  Json faults = Json::array();
+  for (const Fault& fault : found)
+    faults.push_back(
+        {{"name", fault.name}, {"message", fault.message}, {"count", fault.count}, {"rows", fault.rows}});
+  const bool failed = config.fail && !faults.empty();
+  return {{"path", path.string()}, {"faults", faults}, {"failed", failed}};
+}
+
+Json run_pictures(const DataConfig& config, const std::filesystem::path& path) {
+  const ImageSet data = ImageSet::open(path);
+  if (config.action == "check") return faults_of(config, path, check_images(data));
+  if (config.action == "info") return describe(data);
+  if (config.action == "card") {
+    const Json card = card_of(data);
+    if (config.out.empty()) return card;
+    write_file(config.out, image_card_markdown(card));
+    return {{"written", config.out}};
+  }
+  if (config.action == "convert")
+    throw UsageError(concat("data convert: expected recorded behaviour, got pictures: ", path.string()));
+  if (config.out.empty()) throw UsageError("data picture: --out is missing");
+  write_png(config.out, picture_sheet(data, static_cast<std::size_t>(config.first),
+                                      static_cast<std::size_t>(config.count)));
+  return {{"written", config.out}};
+}
+
 }  // namespace
 
 Json run_data(const DataConfig& config) {
   // What is damaged is checked too.
   const std::filesystem::path path =
       config.action == "check" ? std::filesystem::path(config.path) : product(config.path, "data");
-  if (config.action == "check") {
-    Json faults = Json::array();
-    for (const Fault& fault : check_data(path))
-      faults.push_back(
-          {{"name", fault.name}, {"message", fault.message}, {"count", fault.count}, {"rows", fault.rows}});
-    const bool failed = config.fail && !faults.empty();
-    return {{"path", path.string()}, {"faults", faults}, {"failed", failed}};
-  }
+  if (is_image_set(path)) return run_pictures(config, path);
+  if (config.action == "picture")
+    throw UsageError(concat("data picture: expected pictures, got other data: ", path.string()));
+  if (config.action == "check") return faults_of(config, path, check_data(path));
   const Dataset data = Dataset::open(path);
   if (config.action == "info") return describe(data);
   if (config.action == "card") {

@@ -15,6 +15,7 @@
 #include "datasets/collect.h"
 #include "datasets/join.h"
 #include "datasets/recorded_task.h"
+#include "datasets/scenes/scenes.h"
 #include "datasets/windows.h"
 #include "envs/engine.h"
 #include "envs/vector_env.h"
@@ -151,7 +152,69 @@ Json agent_settings(const GenerateConfig& config, const EnvConfig& env) {
 
 }  // namespace
 
+namespace {
+
+bool draws_scenes(const GenerateConfig& config) {
+  return config.env.id == kEmojiScenes;
+}
+
+/// Throws UsageError for options that say nothing of what is made: of scenes where somebody acts, of acting where scenes
+/// are drawn.
+void check_options(const GenerateConfig& config) {
+  const bool scenes = draws_scenes(config);
+  const std::vector<FieldInfo> plain = fields(GenerateConfig{}), given = fields(config);
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const std::string& name = given[i].name;
+    const bool of_scenes = name.starts_with("scenes.");
+    const bool of_both =
+        name == "env.id" || name == "seed" || name == "out" || name == "threads" || name == "reuse";
+    if (given[i].value == plain[i].value || of_both || of_scenes == scenes) continue;
+    if (!scenes)
+      throw UsageError(concat(flag_of(name), ": expected it with --env ", kEmojiScenes, " alone, got --env ",
+                              config.env.id));
+    const bool has_twin = std::ranges::count(given, "scenes." + name, &FieldInfo::name) == 1;
+    throw UsageError(concat(flag_of(name), ": expected ",
+                            has_twin ? flag_of("scenes." + name) : "options of scenes", " with --env ",
+                            kEmojiScenes, ", where nobody acts"));
+  }
+}
+
+SceneGenerator scene_generator(const GenerateConfig& config) {
+  return {Atlas::open(config.scenes.atlas), config.scenes, config.seed};
+}
+
+Json run_scenes(const GenerateConfig& config, const std::filesystem::path& folder) {
+  const SceneGenerator generator = scene_generator(config);
+  const ImageSet data = record_scenes(generator, folder / "data.hdf5", config.run.threads);
+  const Json card = card_of(data);
+  write_file(folder / "card.md", image_card_markdown(card));
+  write_png(folder / "pictures.png", picture_sheet(data, 0, 64));
+  return {{"data", "data.hdf5"},
+          {"card", "card.md"},
+          {"sheet", "pictures.png"},
+          {"env", data.provenance().env},
+          {"split", config.scenes.split},
+          {"pictures", data.size()},
+          {"captions", card.at("captions")},
+          {"concepts", card.at("concepts")},
+          {"look_alikes", card.at("look_alikes")}};
+}
+
+}  // namespace
+
 StageSpec stage_of(const GenerateConfig& config) {
+  check_options(config);
+  if (draws_scenes(config)) {
+    GenerateConfig resolved = config;  // by the drawings, which are no part of the program's sources
+    resolved.scenes = scene_generator(config).config();
+    return {.command = "generate",
+            .config = to_json(resolved),
+            .folder = config.run.out,
+            .reuse = config.run.reuse,
+            .inputs = {},
+            .products = {"data.hdf5", "card.md", "pictures.png"},
+            .link = Link::kAgents};
+  }
   StageSpec stage{.command = "generate",
                   .config = to_json(config),
                   .folder = config.run.out,
@@ -168,6 +231,10 @@ StageSpec stage_of(const GenerateConfig& config) {
 }
 
 Json run_generate(const GenerateConfig& config) {
+  check_options(config);
+  if (draws_scenes(config))
+    return run_stage(stage_of(config),
+                     [&](const std::filesystem::path& folder) { return run_scenes(config, folder); });
   check_policy(config.policy);
   return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
     const RecordingSize size = size_of(config);
@@ -257,14 +324,22 @@ Json run_join(const JoinConfig& config) {
 
 void generate_section(Page& page, std::span<const StepRecord> steps) {
   Table table{"Recordings", {"", "environment", "transitions", "episodes", "reward per step"}, {}};
+  Table pictures{"Pictures", {"", "of", "split", "pictures", "with a caption"}, {}};
   for (const StepRecord& step : steps)
-    table.rows.push_back({readable(step.name), step.result.at("env"), number(step.result.at("transitions")),
-                          number(step.result.at("episodes")), number(step.result.at("reward_per_step"))});
-  page.section("Recorded behaviour")
-      .text(
-          "Base data says what is possible, expert data what is wanted; data to test on share no random "
-          "number with the rest.")
-      .table(table);
+    if (step.result.contains("pictures"))
+      pictures.rows.push_back({readable(step.name), step.result.at("env"), step.result.at("split"),
+                               number(step.result.at("pictures")), number(step.result.at("captions"))});
+    else
+      table.rows.push_back({readable(step.name), step.result.at("env"), number(step.result.at("transitions")),
+                            number(step.result.at("episodes")), number(step.result.at("reward_per_step"))});
+  page.section("Recorded behaviour");
+  if (!table.rows.empty())
+    page.text(
+            "Base data says what is possible, expert data what is wanted; data to test on share no random "
+            "number with the rest.")
+        .table(table);
+  if (!pictures.rows.empty())
+    page.text("Pictures of other splits than training's share no random number with it.").table(pictures);
 }
 
 }  // namespace diffreward::cli

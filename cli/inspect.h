@@ -28,21 +28,25 @@ Json run_envs(const EnvsConfig& config);
 void print_envs(const Json& result, std::ostream& out);
 
 struct DataConfig {
-  std::string action = "info";              // info, card, check or convert
-  std::string path;                         // D4RL file, or a folder that holds a data set
-  std::string out;                          // convert: file (D4RL) or root folder (Minari); card: Markdown
-  std::string format = "d4rl";              // convert: d4rl or minari
+  std::string action = "info";  // info, card, check, convert or picture
+  std::string path;             // D4RL file, or a folder that holds a data set
+  std::string out;              // convert: file (D4RL) or root folder (Minari); card: Markdown; picture: PNG
+  std::string format = "d4rl";  // convert: d4rl or minari
   std::string id = "diffreward/converted";  // convert to Minari: <namespace>/<name>
   bool fail = true;                         // check: exit code 1 where there are faults
+  std::int64_t first = 0, count = 64;       // picture: of the pictures
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("action", self.action, "what to do", Choices{"info", "card", "check", "convert"});
+    field("action", self.action, "what to do", Choices{"info", "card", "check", "convert", "picture"});
     field("path", self.path, "D4RL file, or a folder that holds a data set (Minari's, generate's)");
-    field("out", self.out, "convert: file to write (d4rl) or root folder (minari); card: a Markdown file");
+    field("out", self.out,
+          "convert: file to write (d4rl) or root folder (minari); card: a Markdown file; picture: a PNG");
     field("format", self.format, "convert: the new format", Choices{"d4rl", "minari"});
     field("id", self.id, "convert: Minari id, namespace/name; -v0 is added where it has no version");
     field("fail", self.fail, "check: faults make the exit code 1");
+    field("first", self.first, "picture: of a set of pictures, the first that is shown", Bounds{0, 1e12});
+    field("count", self.count, "picture: how many are shown", Bounds{1, 1024});
   }
 };
 Json run_data(const DataConfig& config);

@@ -1,9 +1,11 @@
-// Prompts as people keep them: one a line, or the column `prompt` of a table (CSV, RFC 4180).
+// Prompts as people keep them: one a line, the column `prompt` of a table (CSV, RFC 4180), or the captions of an image set.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "cli/stage.h"
 
 namespace diffreward::cli {
 
@@ -11,7 +13,10 @@ namespace diffreward::cli {
 /// slash or the ending .txt or .csv.
 bool is_prompt_file(const std::string& given);
 
-/// The prompts of a file, or the text itself as the only one. Throws Error naming the file and the line for what is
+/// What a stage reads of prompts: a file, an image set (datasets/image_set.h), or nothing of a text.
+std::vector<StageInput> prompt_inputs(const std::string& given);
+
+/// The prompts of a file, of an image set those that are not empty, or the text itself as the only one. Throws Error naming the file and the line for what is
 /// no UTF-8, too long (65,536 bytes), empty, or no table with such a column.
 std::vector<std::string> read_prompts(const std::string& given);
 

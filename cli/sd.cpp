@@ -20,21 +20,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kManifest = "manifest.json";
-constexpr std::size_t kShown = 8;  // pictures of a stage in a report
+constexpr const char* kStagePipeline = "pipeline";  // in the folder of sd train
+constexpr std::size_t kShown = 8;                   // pictures of a stage in a report
 
 std::string numbered(std::size_t i) {
   char text[24];
   std::snprintf(text, sizeof text, "%06zu", i);
   return text;
-}
-
-/// The files of a pipeline; where there are none, the one that is missing.
-std::vector<StageInput> model_inputs(const SdModelConfig& model) {
-  std::vector<StageInput> inputs;
-  for (const std::string& file : pipeline_files(model.model))
-    inputs.push_back({"model", (fs::path(model.model) / file).string(), "", file});
-  if (inputs.empty() && !model.model.empty()) inputs.push_back({"model", model.model, "model_index.json"});
-  return inputs;
 }
 
 /// A stage with the model's files as inputs.
@@ -49,23 +41,18 @@ StageSpec stage_on_model(const char* command, const Json& config, const RunConfi
           .link = Link::kAgents};
 }
 
-StableDiffusion load(const SdModelConfig& model, const RunConfig& run) {
-  set_torch_threads(run.threads);
-  return StableDiffusion::load(model.model, model.device, model.type);
-}
-
 /// What a manifest tells of program, model and config, by content: no path that a copy would change.
 Json manifest_of(const StageSpec& stage, const SdModelConfig& model) {
   Json config = stage.config, files = Json::object();
-  for (const char* name : {"model", "prompts", "images", "latents", "out", "threads", "reuse"})
+  for (const char* name : {"model", "prompts", "images", "latents", "reward", "out", "threads", "reuse"})
     config.erase(name);
-  for (const std::string& file : pipeline_files(model.model))
-    files[file] = sha256_of(fs::path(model.model) / file);
+  const fs::path folder = pipeline_of(model);
+  for (const std::string& file : pipeline_files(folder)) files[file] = sha256_of(folder / file);
   return {{"command", stage.command},
           {"version", DIFFREWARD_VERSION},
           {"commit", program_commit()},
           {"versions", picture_versions()},
-          {"model", {{"own", is_own_pipeline(model.model)}, {"files", files}}},
+          {"model", {{"own", is_own_pipeline(pipeline_of(model))}, {"files", files}}},
           {"config", config}};
 }
 
@@ -75,7 +62,7 @@ void write_manifest(const fs::path& folder, const Json& manifest) {
 
 /// Whether pictures are blurred: those of a model that somebody else trained, of which nobody here knows what it shows.
 bool blurs(bool wanted, const SdModelConfig& model) {
-  return wanted && !is_own_pipeline(model.model);
+  return wanted && !is_own_pipeline(pipeline_of(model));
 }
 
 void check_safety(const ImageSampleConfig& config) {
@@ -115,8 +102,30 @@ std::vector<std::string> latent_files(const std::vector<std::string>& given) {
 
 }  // namespace
 
+fs::path pipeline_of(const SdModelConfig& model) {
+  const fs::path folder = stage_folder(model.model);
+  std::error_code ignored;
+  if (!fs::exists(folder / "model_index.json", ignored) && fs::exists(folder / kStagePipeline, ignored))
+    return product(model.model, std::string(kStagePipeline) + "/model_index.json").parent_path();
+  return folder;
+}
+
+std::vector<StageInput> model_inputs(const SdModelConfig& model) {
+  std::vector<StageInput> inputs;
+  const fs::path folder = pipeline_of(model);
+  for (const std::string& file : pipeline_files(folder))
+    inputs.push_back({"model", (folder / file).string(), "", file});
+  if (inputs.empty() && !model.model.empty()) inputs.push_back({"model", model.model, "model_index.json"});
+  return inputs;
+}
+
+StableDiffusion load_model(const SdModelConfig& model, int threads) {
+  set_torch_threads(threads);
+  return StableDiffusion::load(pipeline_of(model), model.device, model.type);
+}
+
 Json run_sd_info(const SdInfoConfig& config) {
-  return describe_pipeline(config.model);
+  return describe_pipeline(pipeline_of(SdModelConfig{config.model}));
 }
 
 void print_sd_info(const Json& result, std::ostream& out) {
@@ -133,7 +142,9 @@ int exit_code_of_sd_info(const Json& result) {
 
 StageSpec stage_of(const SdSampleConfig& config) {
   StageSpec stage = stage_on_model("sd sample", to_json(config), config.run, config.model);
-  if (is_prompt_file(config.prompts)) stage.inputs.push_back({"prompts", config.prompts, ""});
+  for (const StageInput& input : prompt_inputs(config.prompts)) stage.inputs.push_back(input);
+  stage.inputs.push_back({"reward", config.reward, "reward.safetensors"});
+  if (!config.reward.empty()) stage.link = Link::kRewards;
   return stage;
 }
 
@@ -145,9 +156,13 @@ Json run_sd_sample(const SdSampleConfig& config) {
       stage.products.push_back(request.stem.string() + ending);
   return run_stage(stage, [&](const fs::path& folder) {
     const std::vector<PictureRequest> wanted = pictures_of(config, folder);
-    const StableDiffusion model = load(config.model, config.run);
+    const StableDiffusion model = load_model(config.model, config.run.threads);
     const bool blur = blurs(config.blur, config.model);
     const int calls = denoising_calls(model, config.sample);
+    const std::shared_ptr<const Guide> guide =
+        config.reward.empty() ? nullptr
+                              : log_ratio_guide(ImageReward::load(
+                                    product(config.reward, "reward.safetensors"), config.model.device));
     // Batches end at the same pictures however often a run was stopped, so that the bytes are the same.
     std::vector<std::span<const PictureRequest>> batches;
     const auto size = static_cast<std::size_t>(config.batch);
@@ -160,9 +175,10 @@ Json run_sd_sample(const SdSampleConfig& config) {
       Progress progress("sd sample", static_cast<std::int64_t>(left) * calls, "steps");
       for (const auto& batch : batches) {
         const std::string note = concat("picture ", batch.back().stem.filename().string());
-        sample_pictures(model, batch, config.sample, blur, [&](const DenoisingStep&) {
-          progress.advance(static_cast<std::int64_t>(batch.size()), note);
-        });
+        sample_pictures(
+            model, batch, config.sample, blur,
+            [&](const DenoisingStep&) { progress.advance(static_cast<std::int64_t>(batch.size()), note); },
+            guide.get());
       }
     }
     Json manifest = manifest_of(stage, config.model), pictures = Json::array();
@@ -198,7 +214,7 @@ StageSpec stage_of(const SdEncodeConfig& config) {
 Json run_sd_encode(const SdEncodeConfig& config) {
   const StageSpec stage = stage_of(config);
   return run_stage(stage, [&](const fs::path& folder) {
-    const StableDiffusion model = load(config.model, config.run);
+    const StableDiffusion model = load_model(config.model, config.run.threads);
     Json manifest = manifest_of(stage, config.model), latents = Json::array();
     Progress progress("sd encode", static_cast<std::int64_t>(config.images.size()), "pictures");
     for (std::size_t i = 0; i < config.images.size(); ++i) {
@@ -226,7 +242,7 @@ StageSpec stage_of(const SdDecodeConfig& config) {
 Json run_sd_decode(const SdDecodeConfig& config) {
   const StageSpec stage = stage_of(config);
   return run_stage(stage, [&](const fs::path& folder) {
-    const StableDiffusion model = load(config.model, config.run);
+    const StableDiffusion model = load_model(config.model, config.run.threads);
     const bool blur = blurs(config.blur, config.model);
     const std::vector<std::string> files = latent_files(config.latents);
     Json manifest = manifest_of(stage, config.model), pictures = Json::array();

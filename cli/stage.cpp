@@ -439,7 +439,7 @@ fs::path product(const std::string& path, const std::string& name) {
 fs::path stage_folder(const std::string& path) {
   std::error_code ignored;
   if (fs::exists(path, ignored)) return path;
-  return trained_agent(path).value_or(path);
+  return trained_folder(path).value_or(path);
 }
 
 Json stage_record(const std::string& path) {

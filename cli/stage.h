@@ -65,7 +65,7 @@ StageStatus status_of(const StageSpec& stage);
 /// Error for an absent or unfinished one.
 std::filesystem::path product(const std::string& path, const std::string& name);
 
-/// What a path stands for: itself, or, where nothing is there, the trained agent of that name (agents/trained.h).
+/// What a path stands for: itself, or, where nothing is there, what comes with the project under that name (agents/trained.h).
 std::filesystem::path stage_folder(const std::string& path);
 
 /// The record of the finished stage in a folder. Throws Error naming the file.

@@ -11,6 +11,7 @@
 #include "agents/diffusion/diffusion_model.h"
 #include "cli/stage.h"
 #include "core/config.h"
+#include "datasets/scenes/scenes.h"
 #include "envs/catalog.h"
 #include "rewards/evaluate/evaluate.h"
 #include "rewards/reading.h"
@@ -46,6 +47,7 @@ struct GenerateConfig {
   ScriptedAgents agents;
   ActingConfig acting;
   std::string device = "cpu";  // of a saved agent
+  SceneConfig scenes;          // of env kEmojiScenes, where nobody acts
   RunConfig run;
 
   template <class Self, class Visitor>
@@ -73,6 +75,7 @@ struct GenerateConfig {
     ScriptedAgents::visit(self.agents, field);
     ActingConfig::visit(self.acting, field);
     field("device", self.device, "of a saved agent, cpu or cuda", Choices{"cpu", "cuda"});
+    field("scenes", self.scenes, "pictures with captions, of env EmojiScenes-64, where nobody acts");
     RunConfig::visit(self.run, field);
   }
 };

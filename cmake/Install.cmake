@@ -8,14 +8,15 @@ set(dr_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/DiffReward)
 install(EXPORT DiffRewardTargets NAMESPACE diffreward:: DESTINATION ${dr_config_dir})
 # Headers: the front doors, and what they include.
 set(dr_open
-  envs/env.h envs/vector_env.h envs/async_env.h envs/agent.h envs/catalog.h envs/maze2d/maze2d.h
+  envs/env.h envs/vector_env.h envs/async_env.h envs/agent.h envs/catalog.h envs/maze2d/maze2d.h envs/pictures.h
   datasets/dataset.h datasets/collect.h datasets/check.h datasets/windows.h datasets/normalizer.h
+  datasets/image_set.h datasets/scenes/scenes.h
   agents/agent.h agents/catalog.h agents/device.h agents/planner.h agents/diffusion/diffusion_model.h
   agents/stable_diffusion/stable_diffusion.h agents/stable_diffusion/prompted_denoiser.h
   rewards/reward_model.h rewards/catalog.h rewards/rewarded_env.h rewards/transitions.h rewards/discriminator/discriminator.h
   rewards/relative/sample_source.h rewards/evaluate/evaluate.h rewards/evaluate/maze_task.h rewards/evaluate/steering.h
   rewards/recipes/recipes.h
-  rewards/nearest/nearest.h
+  rewards/nearest/nearest.h rewards/image/evaluate/evaluate_images.h rewards/image/judge/judge.h
   report/page.h leaderboard/results.h
   core/format.h core/interrupt.h core/progress.h core/safetensors.h envs/linear_quadratic/linear_quadratic.h)
 set(dr_headers "")

@@ -62,7 +62,10 @@ Image read_png(const std::filesystem::path& path) {
   if (png.width > kWidest || png.height > kWidest)
     throw fail(concat("one of ", png.width, " x ", png.height, " pixels, more than ", kWidest));
   png.format = PNG_FORMAT_RGB;
-  Image image{int(png.width), int(png.height), std::vector<std::uint8_t>(PNG_IMAGE_SIZE(png))};
+  // Else 16 bits a channel are taken for linear light, and brightened.
+  png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
+  Image image{int(png.width), int(png.height),
+              std::vector<std::uint8_t>(PNG_IMAGE_SIZE(png), 255)};  // white under what is transparent
   if (!png_image_finish_read(&png, /*background=*/nullptr, image.rgb.data(), /*row_stride=*/0, nullptr))
     throw fail(png.message);
   return image;

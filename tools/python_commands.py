@@ -63,6 +63,32 @@ True""",
 >>> hops = dr.generate(env="Hopper-v4", policy="Hopper-v4/medium", steps=40, count=2, whole_episodes=False, progress=False)
 >>> dr.film(data=[hops], names=["medium"], steps=10, width=64, progress=False).figures["episodes"][0]["name"]
 'medium'""",
+    "sd train": """
+>>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 32}, progress=False)
+>>> small = dr.sd_train(images=scenes, autoencoder={"steps": 1, "batch": 2}, denoiser={"steps": 1, "batch": 2}, progress=False,
+...                     pipeline={"vae_channels": [8, 8], "unet_channels": [8, 8], "unet_attention": [0, 1], "text_width": 8})
+>>> small.figures["images"], (small.folder / "pipeline" / "model_index.json").exists()
+(32, True)""",
+    "sd extract": """
+>>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 8, "no_caption": 0.0}, progress=False)
+>>> reward = dr.sd_extract(model=pipeline, prompts=scenes, most=4, chains={"steps": 2}, steps=2, dim=8, dim_mults=[1, 2],
+...                        held_out=0.5, progress=False)
+>>> reward.figures["chains"], dr.ImageReward.load(reward.folder / "reward.safetensors").shape
+(8, (4, 16, 16))""",
+    "image report": """
+>>> made = dr.sd_sample(model=pipeline, prompts="a castle", samples=3, steps=2, progress=False)
+>>> dr.image_report(images=[made], reward=image_reward, model=pipeline, progress=False).figures["pictures"]
+3""",
+    "image judge": """
+>>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 8}, progress=False)
+>>> dr.image_judge(weights="absent.safetensors", scenes=scenes, progress=False)
+Traceback (most recent call last):
+RuntimeError: absent.safetensors: no such file""",
+    "image evaluate": """
+>>> scenes = dr.generate(env="EmojiScenes-64", scenes={"count": 60, "size": 32}, progress=False)
+>>> judged = dr.image_evaluate(model=pipeline, rewards=[image_reward], concepts=["weapons"], scenes=[scenes], progress=False)
+>>> 0 <= next(iter(next(iter(judged.figures["sets"].values()))["rewards"].values()))["auroc"]["value"] <= 1
+True""",
     "sd sample": """
 >>> made = dr.sd_sample(model=pipeline, prompts="a castle", steps=2, safety="max", progress=False)
 >>> made.figures["pictures"], (made.folder / "000000.png").exists()

@@ -6,6 +6,7 @@
 #include <bit>
 #include <functional>
 #include <limits>
+#include <map>
 #include <span>
 #include <unordered_map>
 
@@ -24,6 +25,7 @@ constexpr std::size_t kLongestText = std::size_t{1} << 30;  // bytes
 constexpr int kLongestPrompt = 1'000'000;                   // ids
 constexpr double kNoLength = 1e20;                          // what transformers takes for no limit
 constexpr std::string_view kEndOfWord = "</w>";
+constexpr int kMostLearned = 100'000;  // merges
 
 // --- Unicode. utf8proc 2.8 knows version 15. tokenizers asks Oniguruma (16) for letters and numbers, Rust (17) for lower
 // case and a crate for the composed form (9); ids are to be equal, so that here is what these know beyond 15, and what 15
@@ -219,6 +221,14 @@ std::size_t end_of_word(std::string_view text) {
   return at;
 }
 
+/// The next word of a text in normal form, which is cut off; empty where none is left.
+std::string_view take_word(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  const std::string_view word = text.substr(0, text.empty() ? 0 : end_of_word(text));
+  text.remove_prefix(word.size());
+  return word;
+}
+
 /// The character that stands for a byte in vocabularies: itself where it can be seen, else one from U+0100 on.
 char32_t character_of(unsigned char byte) {
   const auto seen = [](unsigned c) {
@@ -372,7 +382,7 @@ class ClipTokenizerReader {
       if (content.starts_with("#version")) continue;
       add_pair(content, concat("line ", line + 1));
     }
-    make_table();
+    made_.make_table(merged_);
   }
 
   void read_merges(const LargeJson& merges) {
@@ -388,7 +398,7 @@ class ClipTokenizerReader {
             ": expected two entries, found ", shown(merge));
       add_pair(merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>(), where);
     }
-    make_table();
+    made_.make_table(merged_);
   }
 
   void add_pair(std::string_view both, const std::string& where) {
@@ -407,15 +417,6 @@ class ClipTokenizerReader {
     const std::int32_t first = id_of(left), second = id_of(right);
     made_.merges_.emplace_back(first, second);
     merged_.push_back(id_of(left + right));
-  }
-
-  /// Of equal merges the last counts.
-  void make_table() {
-    made_.table_.resize(std::bit_ceil(2 * merged_.size() + 1));
-    for (std::size_t i = 0; i < merged_.size(); ++i) {
-      const std::uint64_t pair = ClipTokenizer::pair_of(made_.merges_[i].first, made_.merges_[i].second);
-      made_.table_[made_.place_of(pair)] = {pair, static_cast<std::int32_t>(i), merged_[i]};
-    }
   }
 
   /// The entries of single bytes; the unknown one where the vocabulary has none.
@@ -624,6 +625,15 @@ std::size_t ClipTokenizer::place_of(std::uint64_t pair) const {
   return place;
 }
 
+/// merged: the id that each of merges_ makes. Of equal merges the last counts.
+void ClipTokenizer::make_table(std::span<const std::int32_t> merged) {
+  table_.resize(std::bit_ceil(2 * merged.size() + 1));
+  for (std::size_t i = 0; i < merged.size(); ++i) {
+    const std::uint64_t pair = pair_of(merges_[i].first, merges_[i].second);
+    table_[place_of(pair)] = {pair, static_cast<std::int32_t>(i), merged[i]};
+  }
+}
+
 /// Joins the pair of least rank, of these the first, until none is left.
 void ClipTokenizer::encode_word(std::string_view word, std::vector<std::int64_t>& out,
                                 Scratch& scratch) const {
@@ -672,13 +682,9 @@ void ClipTokenizer::encode_word(std::string_view word, std::vector<std::int64_t>
 /// Words of a text in normal form.
 void ClipTokenizer::encode_words(std::string_view text, std::size_t limit, std::vector<std::int64_t>& out,
                                  Scratch& scratch) const {
-  while (!text.empty() && out.size() < limit) {
-    if (text[0] == ' ') {
-      text.remove_prefix(1);
-      continue;
-    }
-    const std::string_view word = text.substr(0, end_of_word(text));
-    text.remove_prefix(word.size());
+  while (out.size() < limit) {
+    const std::string_view word = take_word(text);
+    if (word.empty()) return;
     if (word.starts_with("<|s") || word.starts_with("<|e")) {  // no run of signs does
       // <|endoftext|> that lower case made: byte-level encoding cuts a second time, without that word in its list.
       for (const std::string_view part :
@@ -758,6 +764,72 @@ ClipTokenizer ClipTokenizer::with_max_length(int max_length) const {
   ClipTokenizer made = *this;
   made.max_length_ = max_length;
   return made;
+}
+
+ClipTokenizer ClipTokenizer::learn(std::span<const std::string> texts, int most_merges, int max_length) {
+  require(most_merges >= 0 && most_merges <= kMostLearned, "merges: expected a whole number in [0, ",
+          kMostLearned, "], got ", most_merges);
+  ClipTokenizer made;
+  for (const bool at_end : {false, true})
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      made.bytes_[at_end][byte] = static_cast<std::int32_t>(made.texts_.size());
+      append(made.texts_.emplace_back(), character_of(static_cast<unsigned char>(byte)));
+      if (at_end) made.texts_.back() += kEndOfWord;
+    }
+  std::map<std::string, std::int64_t, std::less<>> counts;
+  for (const std::string& text : texts) {
+    check_utf8(text);
+    const std::string normal = normal_form(text);
+    std::string_view left = normal;
+    for (std::string_view word = take_word(left); !word.empty(); word = take_word(left))
+      ++counts.try_emplace(std::string(word)).first->second;
+  }
+  using Pair = std::pair<std::int32_t, std::int32_t>;
+  std::vector<std::pair<std::vector<std::int32_t>, std::int64_t>> words;  // ids, and how often
+  for (const auto& [word, count] : counts) {
+    auto& ids = words.emplace_back(std::vector<std::int32_t>(), count).first;
+    for (std::size_t i = 0; i < word.size(); ++i)
+      ids.push_back(made.bytes_[i + 1 == word.size()][static_cast<unsigned char>(word[i])]);
+  }
+  std::unordered_map<std::string, std::int32_t> ids_of;
+  std::vector<std::int32_t> merged;
+  while (static_cast<int>(merged.size()) < most_merges) {
+    std::map<Pair, std::int64_t> pairs;
+    for (const auto& [ids, count] : words)
+      for (std::size_t i = 1; i < ids.size(); ++i) pairs[{ids[i - 1], ids[i]}] += count;
+    if (pairs.empty()) break;
+    const Pair best =
+        std::ranges::max_element(pairs, {}, [](const auto& entry) { return entry.second; })->first;
+    const auto text = [&](std::int32_t part) { return made.texts_[static_cast<std::size_t>(part)]; };
+    // Two pairs may be parts of one text.
+    const auto [entry, is_new] = ids_of.try_emplace(text(best.first) + text(best.second),
+                                                    static_cast<std::int32_t>(made.texts_.size()));
+    const std::int32_t id = entry->second;
+    if (is_new) made.texts_.push_back(entry->first);
+    made.merges_.push_back(best);
+    merged.push_back(id);
+    for (auto& [ids, count] : words) {
+      std::size_t kept = 0;
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        const bool both = i + 1 < ids.size() && ids[i] == best.first && ids[i + 1] == best.second;
+        ids[kept++] = both ? id : ids[i];
+        if (both) ++i;
+      }
+      ids.resize(kept);
+    }
+  }
+  made.make_table(merged);
+  made.bos_ = "<|startoftext|>";
+  made.eos_ = made.pad_ = made.unknown_ = "<|endoftext|>";
+  made.bos_id_ = static_cast<std::int64_t>(made.texts_.size());
+  made.eos_id_ = made.pad_id_ = made.bos_id_ + 1;
+  for (const std::string& special : {made.bos_, made.eos_}) {
+    made.added_.push_back({special, special, static_cast<std::int32_t>(made.texts_.size()), false, true});
+    made.begins_[false][static_cast<unsigned char>(special[0])] = true;
+    made.texts_.push_back(special);
+  }
+  made.in_model_ = made.texts_.size();
+  return made.with_max_length(max_length);
 }
 
 void ClipTokenizer::save(const fs::path& folder) const {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,6 +25,11 @@ class ClipTokenizer {
   /// than 0 … n - 1, merges of unknown entries, settings that would give other ids (text cut on the left and the like),
   /// and n other than `vocabulary`, the rows of the text encoder's table, where that is given.
   static ClipTokenizer load(const std::filesystem::path& folder, std::optional<int> vocabulary = {});
+  /// Learned from texts by byte-pair encoding: again and again the most frequent pair of neighbours within words, of these
+  /// the one with the lesser ids, becomes an entry, until `most_merges` are there or each word is one entry. Vocabulary:
+  /// 256 bytes, the same at the end of a word, what was merged, beginning, end. Throws InvalidArgument for text that is
+  /// no UTF-8 and numbers out of range.
+  static ClipTokenizer learn(std::span<const std::string> texts, int most_merges, int max_length = 77);
 
   /// [max_length] the beginning's id, those of the text, the end's, then the padding's. A text that is too long loses
   /// its last ids, not the end's. Throws InvalidArgument, with the place of the byte, for text that is no UTF-8.
@@ -61,6 +67,7 @@ class ClipTokenizer {
   ClipTokenizer() = default;
   static std::uint64_t pair_of(std::int32_t left, std::int32_t right);
   std::size_t place_of(std::uint64_t pair) const;
+  void make_table(std::span<const std::int32_t> merged);
   void encode_word(std::string_view word, std::vector<std::int64_t>& out, Scratch& scratch) const;
   void encode_words(std::string_view text, std::size_t limit, std::vector<std::int64_t>& out,
                     Scratch& scratch) const;

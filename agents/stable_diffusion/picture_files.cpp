@@ -64,7 +64,8 @@ struct Pairs {
 }  // namespace
 
 void sample_pictures(const StableDiffusion& model, std::span<const PictureRequest> wanted,
-                     const ImageSampleConfig& config, bool blur, const StableDiffusion::OnStep& on_step) {
+                     const ImageSampleConfig& config, bool blur, const StableDiffusion::OnStep& on_step,
+                     const Guide* guide) {
   const torch::NoGradGuard no_grad;
   require(!wanted.empty(), "pictures: expected at least one, got none");
   std::vector<std::string> prompts;
@@ -88,7 +89,7 @@ void sample_pictures(const StableDiffusion& model, std::span<const PictureReques
         if (config.pair) pairs.add(step);
         if (on_step) on_step(step);
       },
-      noise);
+      noise, guide);
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const auto row = static_cast<std::int64_t>(i);
     const torch::Tensor own = latents.narrow(0, row, 1);

@@ -26,7 +26,8 @@ struct PictureRequest {
 /// Samples the pictures as one batch; `seed` and `seed_each` of the config are not read. Each file is whole or absent,
 /// and the latents come last, so that where they are the picture is done. Throws Error where numbers are not finite.
 void sample_pictures(const StableDiffusion& model, std::span<const PictureRequest> wanted,
-                     const ImageSampleConfig& config, bool blur, const StableDiffusion::OnStep& on_step);
+                     const ImageSampleConfig& config, bool blur, const StableDiffusion::OnStep& on_step,
+                     const Guide* guide = nullptr);
 /// Whether the files of a picture are there.
 bool is_sampled(const PictureRequest& request);
 /// Calls of the U-Net in one chain. Throws InvalidArgument for steps that the scheduler does not have.

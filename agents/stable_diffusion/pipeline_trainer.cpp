@@ -44,25 +44,29 @@ std::uint32_t checksum(const torch::Tensor& tensor) {
   return crc32c({static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});
 }
 
-torch::Tensor checked_images(const torch::Tensor& images, const PipelineConfig& config) {
-  require(images.defined() && images.dim() == 4 && images.scalar_type() == torch::kByte &&
-              images.size(0) > 0 && images.size(1) == config.image_size &&
-              images.size(2) == config.image_size && images.size(3) == 3,
-          "images: expected uint8 [n, ", config.image_size, ", ", config.image_size, ", 3], got ",
-          images.defined() ? concat(images.scalar_type(), " ", images.sizes()) : "none");
-  return images.to(torch::kCPU).contiguous();
+/// [n, side, side, 3] uint8
+torch::Tensor checked_images(const CaptionedPictures& data, const PipelineConfig& config) {
+  require(data.side == config.image_size, "pictures: expected ", config.image_size, " pixels a side, got ",
+          data.side);
+  const std::size_t each =
+      std::size_t{3} * static_cast<std::size_t>(data.side) * static_cast<std::size_t>(data.side);
+  require(!data.captions.empty() && data.pixels.size() == each * data.captions.size(), "pictures: expected ",
+          each, " bytes for each of ", data.captions.size(), " captions, got ", data.pixels.size());
+  const torch::Tensor images =
+      torch::empty({static_cast<std::int64_t>(data.captions.size()), data.side, data.side, 3}, torch::kByte);
+  std::ranges::copy(data.pixels, images.data_ptr<std::uint8_t>());
+  return images;
 }
 
 class PipelineTrainer {
  public:
-  PipelineTrainer(const torch::Tensor& images, const std::vector<std::string>& captions,
-                  const ClipTokenizer& tokenizer, const PipelineConfig& config,
+  PipelineTrainer(const CaptionedPictures& data, const ClipTokenizer& tokenizer, const PipelineConfig& config,
                   const PipelineTrainConfig& train, fs::path folder)
       : config_(config),
         train_(train),
         folder_(std::move(folder)),
         device_(train.device),
-        images_(checked_images(images, config)),
+        images_(checked_images(data, config)),
         tokenizer_(tokenizer.with_max_length(config.text_length)),
         vae_(autoencoder_config(config), Parameters(weights()[0], device_)),
         vae_average_(autoencoder_config(config), Parameters(weights()[0], device_)),
@@ -71,10 +75,9 @@ class PipelineTrainer {
         vae_optimizer_(vae_.parameters, &vae_average_.parameters),
         optimizer_(net_.parameters, &average_.parameters),
         alpha_bar_(alpha_bars(SchedulerConfig()).to(device_)) {
-    const auto n = static_cast<std::size_t>(images_.size(0));
-    require(captions.size() == n, "captions: expected ", n, ", one for each image, got ", captions.size());
+    const std::size_t n = data.captions.size();
     ids_ = torch::empty({images_.size(0), config.text_length}, torch::kLong);
-    for (std::size_t i = 0; i < n; ++i) ids_[static_cast<std::int64_t>(i)].copy_(encoded(captions[i]));
+    for (std::size_t i = 0; i < n; ++i) ids_[static_cast<std::int64_t>(i)].copy_(encoded(data.captions[i]));
     nothing_ = encoded("");
     split(n);
     data_ = {{"images", n},
@@ -239,7 +242,9 @@ class PipelineTrainer {
       const double norm = part.optimizer.gradient_norm(), loss = figures.at("loss");
       watch_.check(step, loss, norm, checkpoint(), saved_step_);
       const double done = static_cast<double>(step) / static_cast<double>(part.config.steps);
-      part.optimizer.step({.lr = scheduled_rate(part.config.lr, part.config.lr_schedule, done),
+      const double risen =
+          std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(part.config.warmup + 1));
+      part.optimizer.step({.lr = risen * scheduled_rate(part.config.lr, part.config.lr_schedule, done),
                            .weight_decay = part.config.weight_decay,
                            .ema = part.config.ema,
                            .gradient_clip = part.config.gradient_clip},
@@ -368,13 +373,13 @@ class PipelineTrainer {
 
 }  // namespace
 
-StableDiffusion train_pipeline(const at::Tensor& images, const std::vector<std::string>& captions,
-                               const ClipTokenizer& tokenizer, const PipelineConfig& config,
-                               const PipelineTrainConfig& train, const fs::path& folder) {
+StableDiffusion train_pipeline(const CaptionedPictures& data, const ClipTokenizer& tokenizer,
+                               const PipelineConfig& config, const PipelineTrainConfig& train,
+                               const fs::path& folder) {
   check_pipeline(config);
   validate(train);
   check_device(train.device);
-  PipelineTrainer(images, captions, tokenizer, config, train, folder).run();
+  PipelineTrainer(data, tokenizer, config, train, folder).run();
   return StableDiffusion::load(folder / "pipeline", train.device);
 }
 

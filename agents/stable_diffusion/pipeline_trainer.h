@@ -16,7 +16,6 @@
 
 #include "agents/stable_diffusion/clip_tokenizer.h"
 #include "agents/stable_diffusion/stable_diffusion.h"
-#include "agents/tensor.h"
 #include "core/config.h"
 
 namespace diffreward {
@@ -59,7 +58,8 @@ struct PipelineConfig {
 struct PartTrainConfig {
   std::int64_t steps = 2000;           // optimiser steps
   int batch = 32;                      // images per step
-  double lr = 1e-3;                    // AdamW, at first
+  double lr = 1e-3;                    // AdamW, after warm-up
+  std::int64_t warmup = 0;             // steps over which it rises from 0
   std::string lr_schedule = "cosine";  // constant, linear or cosine: to 0 at the last step
   double weight_decay = 1e-4;
   double ema = 0.995;        // decay of the averaged weights, which are the ones used and written
@@ -69,7 +69,8 @@ struct PartTrainConfig {
   static void visit(Self& self, Visitor&& field) {
     field("steps", self.steps, "optimiser steps", Bounds{1, 1e9});
     field("batch", self.batch, "images per step", Bounds{1, 1 << 16});
-    field("lr", self.lr, "learning rate of AdamW, at first", Bounds{0, 1});
+    field("lr", self.lr, "learning rate of AdamW, after the warm-up", Bounds{0, 1});
+    field("warmup", self.warmup, "steps over which it rises from 0, in even parts", Bounds{0, 1e9});
     field("lr_schedule", self.lr_schedule, "how it falls, to 0 at the last step",
           Choices{"constant", "linear", "cosine"});
     field("weight_decay", self.weight_decay, "AdamW's weight decay", Bounds{0, 10});
@@ -103,14 +104,20 @@ struct PipelineTrainConfig {
   }
 };
 
-/// Trains on images, [n, image_size, image_size, 3] uint8, with a caption each, and writes the pipeline as
-/// `folder`/pipeline, beside metrics.jsonl, whose steps count through both parts, and checkpoint.safetensors, from which
-/// a run that was stopped goes on: on one thread to the bit. The tokenizer is cut to text_length. Between the parts all
-/// images become latents, 8 latent_channels bytes for each of their positions. Throws InvalidArgument for settings, images
-/// and captions that do not fit each other, Error naming a file that is damaged or another run's, Error when a loss is not
-/// finite or diverges, Interrupted.
-StableDiffusion train_pipeline(const at::Tensor& images, const std::vector<std::string>& captions,
-                               const ClipTokenizer& tokenizer, const PipelineConfig& config,
-                               const PipelineTrainConfig& train, const std::filesystem::path& folder);
+/// What a pipeline learns from: square pictures with a caption each.
+struct CaptionedPictures {
+  int side = 0;                       // pixels
+  std::vector<std::uint8_t> pixels;   // [n, side, side, 3] RGB
+  std::vector<std::string> captions;  // [n]
+};
+
+/// Trains on pictures of config.image_size and writes the pipeline as `folder`/pipeline, beside metrics.jsonl, whose steps
+/// count through both parts, and checkpoint.safetensors, from which a run that was stopped goes on: on one thread to the
+/// bit. The tokenizer is cut to text_length. Between the parts all pictures become latents, 8 latent_channels bytes for
+/// each of their positions. Throws InvalidArgument for settings, pictures and captions that do not fit each other, Error
+/// naming a file that is damaged or another run's, Error when a loss is not finite or diverges, Interrupted.
+StableDiffusion train_pipeline(const CaptionedPictures& data, const ClipTokenizer& tokenizer,
+                               const PipelineConfig& config, const PipelineTrainConfig& train,
+                               const std::filesystem::path& folder);
 
 }  // namespace diffreward

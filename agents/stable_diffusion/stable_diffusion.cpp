@@ -2,10 +2,13 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <utility>
 
 #include "agents/device.h"
+#include "agents/guide.h"
 #include "agents/stable_diffusion/safe_latent_diffusion_torch.h"
 #include "agents/stable_diffusion/stable_diffusion_torch.h"
 #include "core/error.h"
@@ -173,6 +176,15 @@ at::Tensor StableDiffusion::embed_ids(const at::Tensor& ids) const {
   return impl_->text.forward(ids);
 }
 
+/// What a guide adds to a predicted noise, of its type.
+torch::Tensor StableDiffusion::Impl::steering(const Guide& guide, const torch::Tensor& x_t, double timestep,
+                                              double scale) const {
+  const auto level = std::clamp<std::int64_t>(std::llround(timestep), 0, schedule.timesteps - 1);
+  const torch::Tensor t = torch::full({1}, level, torch::dtype(torch::kLong).device(x_t.device()));
+  const double noise = std::sqrt(1 - schedule.alpha_bar[static_cast<std::size_t>(level)]);
+  return guide.gradient(x_t.to(torch::kFloat), t).mul(-scale * noise).to(type);
+}
+
 at::Tensor StableDiffusion::eps(const at::Tensor& latents, const at::Tensor& t,
                                 const at::Tensor& text) const {
   return impl_->unet.forward(latents.to(impl_->type), t, text);
@@ -196,17 +208,18 @@ at::Tensor StableDiffusion::noise(int count, const ImageSampleConfig& config) co
 }
 
 at::Tensor StableDiffusion::sample(const std::vector<std::string>& prompts, const ImageSampleConfig& config,
-                                   const OnStep& on_step) const {
+                                   const OnStep& on_step, const Guide* guide) const {
   const bool guided = config.guidance_scale > 1;
   return sample_embedded(
       guided ? embed({config.negative_prompt}) : at::Tensor(), embed(prompts),
       guided && config.safety.preset != "off" ? embed({config.safety.unsafe}) : at::Tensor(), config, on_step,
-      {});
+      {}, guide);
 }
 
 at::Tensor StableDiffusion::sample_embedded(const at::Tensor& nothing, const at::Tensor& prompt,
                                             const at::Tensor& unsafe, const ImageSampleConfig& config,
-                                            const OnStep& on_step, const at::Tensor& given) const {
+                                            const OnStep& on_step, const at::Tensor& given,
+                                            const Guide* guide) const {
   const torch::NoGradGuard no_grad;
   validate(config);
   require(prompt.defined() && prompt.dim() == 3, "prompt: expected embedded texts, got none");
@@ -231,8 +244,9 @@ at::Tensor StableDiffusion::sample_embedded(const at::Tensor& nothing, const at:
   for (const double timestep : chain.timesteps()) {
     check_interrupt();
     const torch::Tensor t = torch::full({1}, timestep, torch::dtype(torch::kFloat).device(x.device()));
+    const torch::Tensor input = chain.scale_model_input(x);
     const std::vector<torch::Tensor> eps =
-        impl_->unet.forward(chain.scale_model_input(x).repeat({branches, 1, 1, 1}), t, text).chunk(branches);
+        impl_->unet.forward(input.repeat({branches, 1, 1, 1}), t, text).chunk(branches);
     const torch::Tensor none, &eps_nothing = guided ? eps[0] : none, &eps_prompt = guided ? eps[1] : eps[0],
                               &eps_unsafe = safe ? eps[2] : none;
     SldStep step;
@@ -242,6 +256,9 @@ at::Tensor StableDiffusion::sample_embedded(const at::Tensor& nothing, const at:
     else
       step.eps_base = guided ? eps_nothing + config.guidance_scale * (eps_prompt - eps_nothing) : eps_prompt;
     nu = step.nu;
+    if (guide != nullptr && timestep >= config.stop_guide_below)
+      (safe && follow_safe ? step.eps_safe : step.eps_base) +=
+          impl_->steering(*guide, input, timestep, config.guide_scale);
 
     DiffusionScheduler other = chain;
     const bool takes_safe = safe && follow_safe;

@@ -21,6 +21,8 @@
 
 namespace diffreward {
 
+class Guide;
+
 struct ImageSampleConfig {
   int steps = 50;
   double guidance_scale = 7.5;       // at most 1: the prompt alone, without safety
@@ -32,6 +34,8 @@ struct ImageSampleConfig {
   int width = 0, height = 0;    // pixels; 0: the U-Net's own size
   std::uint64_t seed = 0;       // of the noise, PyTorch's numbers
   bool seed_each = false;       // sample i has the noise of seed + i, whatever it is sampled with
+  double guide_scale = 1;    // of a guide, a log density ratio: 1 makes the base the expert that it tells of
+  int stop_guide_below = 0;  // no guide at timesteps of training below this
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -49,6 +53,9 @@ struct ImageSampleConfig {
     field("height", self.height, "pixels, 0 for the model's own", Bounds{0, 8192});
     field("seed", self.seed, "seed of the noise");
     field("seed_each", self.seed_each, "sample i has the noise of seed + i, whatever it is sampled with");
+    field("guide_scale", self.guide_scale, "strength of a reward that steers", Bounds{-1e6, 1e6});
+    field("stop_guide_below", self.stop_guide_below, "no steering at timesteps of training below this",
+          Bounds{0, 10000});
   }
 };
 
@@ -76,14 +83,16 @@ class StableDiffusion {
   StableDiffusion& operator=(StableDiffusion&&) noexcept;
   ~StableDiffusion();
 
-  /// Latents, one for each prompt. Throws InvalidArgument for settings out of range, Interrupted.
+  /// Latents, one for each prompt. A guide in nats (rewards/image/image_reward.h) moves what a chain follows, as a term of the
+  /// score would (Dhariwal and Nichol 2021): eps <- eps - guide_scale sqrt(1 - abar_t) grad guide(x_t, t). Throws
+  /// InvalidArgument for settings out of range, Interrupted.
   at::Tensor sample(const std::vector<std::string>& prompts, const ImageSampleConfig& config,
-                    const OnStep& on_step = {}) const;
+                    const OnStep& on_step = {}, const Guide* guide = nullptr) const;
   /// The same for texts that are embedded already, each [n or 1, length, width]; `nothing` and `unsafe` may be undefined
   /// where they are not needed. `noise`: the first latents over the scheduler's init_noise_sigma; undefined: the seed's.
   at::Tensor sample_embedded(const at::Tensor& nothing, const at::Tensor& prompt, const at::Tensor& unsafe,
-                             const ImageSampleConfig& config, const OnStep& on_step,
-                             const at::Tensor& noise) const;
+                             const ImageSampleConfig& config, const OnStep& on_step, const at::Tensor& noise,
+                             const Guide* guide = nullptr) const;
   /// Noise of a seed, as PyTorch's randn() draws it on the CPU with a generator of this seed.
   at::Tensor noise(int count, const ImageSampleConfig& config) const;
 

@@ -34,6 +34,7 @@ struct StableDiffusion::Impl {
 
   /// The folder's scheduler or, under its settings, another one.
   SchedulerConfig scheduler(const std::string& kind) const;
+  torch::Tensor steering(const Guide& guide, const torch::Tensor& x_t, double timestep, double scale) const;
   torch::Tensor tokens(const std::vector<std::string>& texts) const;  // [n, length] int64
 };
 

@@ -1,14 +1,8 @@
 // D4RL's HDF5 layout: observations, actions, rewards, terminals, timeouts, infos/*, flat over episodes. Ours
 // adds next_observations and keeps provenance as attributes of the group `metadata`.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <optional>
 
-#include "core/interrupt.h"
 #include "datasets/storage/d4rl_writer.h"
 #include "datasets/storage/hdf5_reader.h"
 #include "datasets/storage/isolated.h"
@@ -16,8 +10,6 @@
 
 namespace diffreward {
 namespace {
-
-constexpr std::size_t kPiece = std::size_t{16} << 20;  // bytes written between two looks at Ctrl-C
 
 /// Reads columns one by one: left where they are in the file if their bytes lie there in one aligned piece,
 /// converted into the spool if not.
@@ -51,7 +43,10 @@ class Reader {
       add_shifted(observations, terminals, timeouts ? &*timeouts : nullptr);
     }
     add_infos();
-    return {{"rows", rows_}, {"columns", columns_}, {"attributes", attributes()}, {"ignored", ignored_}};
+    return {{"rows", rows_},
+            {"columns", columns_},
+            {"attributes", read_attributes(file_, ignored_)},
+            {"ignored", ignored_}};
   }
 
  private:
@@ -181,15 +176,6 @@ class Reader {
     }
   }
 
-  Json attributes() {
-    if (hdf5::kind_of(file_.id(), "metadata", where("metadata")) != hdf5::Kind::kGroup) return Json::object();
-    const hdf5::Handle group = hdf5::open_group(file_.id(), "metadata", where("metadata"));
-    Json found = {{"seed", hdf5::read_integer(group.get(), "seed", 0, ignored_)}};
-    for (const char* name : {"env", "behaviour", "generator", "env_options", "extra"})
-      found[name] = hdf5::read_text(group.get(), name, ignored_);
-    return found;
-  }
-
   void finish(const std::string& name, std::size_t width, SpoolColumn& column) {
     column.finish();
     columns_.push_back(column_json(name, width, "spool", column.offset()));
@@ -212,100 +198,31 @@ Json read_d4rl(hdf5::File& file, Spool& spool) {
   return Reader(file, spool).read();
 }
 
+namespace {
+
+std::vector<ColumnLayout> layout_of(std::size_t rows, std::size_t observation_dim, std::size_t action_dim,
+                                    const std::vector<InfoField>& infos,
+                                    const std::vector<InfoField>& doubles) {
+  using Item = ColumnLayout::Item;
+  std::vector<ColumnLayout> columns = {{"observations", Item::kFloat, {rows, observation_dim}},
+                                       {"next_observations", Item::kFloat, {rows, observation_dim}},
+                                       {"actions", Item::kFloat, {rows, action_dim}},
+                                       {"rewards", Item::kFloat, {rows}},
+                                       {"terminals", Item::kByte, {rows}},
+                                       {"timeouts", Item::kByte, {rows}}};
+  for (const auto& [list, item] : {std::pair{&infos, Item::kFloat}, {&doubles, Item::kDouble}})
+    for (const InfoField& info : *list) {
+      columns.push_back({"infos/" + info.name, item, {rows}});
+      if (info.size != 1) columns.back().shape.push_back(info.size);
+    }
+  return columns;
+}
+
+}  // namespace
+
 D4rlWriter::D4rlWriter(const std::filesystem::path& path, std::size_t rows, std::size_t observation_dim,
                        std::size_t action_dim, const std::vector<InfoField>& infos,
                        const std::vector<InfoField>& doubles, const Provenance& provenance)
-    : path_(path), file_(path) {
-  require(rows > 0, path.string(), ": expected rows to write, got none");
-  const Hdf5Lock lock;
-  const hdf5::Quiet quiet;
-  const hdf5::Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose),
-      create(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
-  H5Pset_alignment(access.get(), 1024, 64);  // columns start on cache lines, so that readers can map them
-  H5Pset_obj_track_times(create.get(), false);
-  {
-    const hdf5::Handle file(H5Fcreate(file_.path().c_str(), H5F_ACC_TRUNC, create.get(), access.get()),
-                            H5Fclose);
-    if (!file.valid()) throw Error(concat(path_.string(), ": cannot create: ", std::strerror(errno)));
-    const auto group = [&](const char* name) {
-      const hdf5::Handle plist(H5Pcreate(H5P_GROUP_CREATE), H5Pclose);
-      H5Pset_obj_track_times(plist.get(), false);
-      return hdf5::Handle(H5Gcreate2(file.get(), name, H5P_DEFAULT, plist.get(), H5P_DEFAULT), H5Gclose);
-    };
-    const auto column = [&](const std::string& name, hid_t type, std::size_t item, std::size_t width,
-                            bool flat) {
-      const hdf5::Handle plist(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
-      H5Pset_layout(plist.get(), H5D_CONTIGUOUS);
-      H5Pset_alloc_time(plist.get(), H5D_ALLOC_TIME_EARLY);
-      H5Pset_fill_time(plist.get(), H5D_FILL_TIME_NEVER);
-      H5Pset_obj_track_times(plist.get(), false);
-      const std::array<hsize_t, 2> shape{rows, width};
-      const hdf5::Handle space(H5Screate_simple(flat ? 1 : 2, shape.data(), nullptr), H5Sclose);
-      const hdf5::Handle set(
-          H5Dcreate2(file.get(), name.c_str(), type, space.get(), H5P_DEFAULT, plist.get(), H5P_DEFAULT),
-          H5Dclose);
-      if (!set.valid()) throw Error(concat(path_.string(), ": ", name, ": cannot lay out the column"));
-      columns_[name] = {static_cast<std::size_t>(H5Dget_offset(set.get())), item * width};
-    };
-    column("observations", H5T_IEEE_F32LE, 4, observation_dim, false);
-    column("next_observations", H5T_IEEE_F32LE, 4, observation_dim, false);
-    column("actions", H5T_IEEE_F32LE, 4, action_dim, false);
-    column("rewards", H5T_IEEE_F32LE, 4, 1, true);
-    column("terminals", H5T_STD_U8LE, 1, 1, true);
-    column("timeouts", H5T_STD_U8LE, 1, 1, true);
-    const hdf5::Handle infos_group = group("infos"), metadata = group("metadata");
-    for (const InfoField& info : infos)
-      column("infos/" + info.name, H5T_IEEE_F32LE, 4, info.size, info.size == 1);
-    for (const InfoField& info : doubles)
-      column("infos/" + info.name, H5T_IEEE_F64LE, 8, info.size, info.size == 1);
-    hdf5::write_text(metadata.get(), "env", provenance.env);
-    hdf5::write_text(metadata.get(), "behaviour", provenance.behaviour);
-    hdf5::write_text(metadata.get(), "generator", provenance.generator);
-    hdf5::write_integer(metadata.get(), "seed", provenance.seed);
-    hdf5::write_text(metadata.get(), "env_options", provenance.env_options.dump());
-    hdf5::write_text(metadata.get(), "extra", provenance.extra.dump());
-    if (H5Fflush(file.get(), H5F_SCOPE_LOCAL) < 0)
-      throw Error(concat(path_.string(), ": cannot write its header"));
-  }
-  descriptor_ = ::open(file_.path().c_str(), O_WRONLY | O_CLOEXEC);
-  if (descriptor_ < 0) throw Error(concat(path_.string(), ": cannot write: ", std::strerror(errno)));
-}
-
-D4rlWriter::~D4rlWriter() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-void D4rlWriter::write(const std::string& column, std::size_t row, std::span<const float> values) {
-  write_bytes(column, row, values.data(), values.size_bytes());
-}
-
-void D4rlWriter::write(const std::string& column, std::size_t row, std::span<const double> values) {
-  write_bytes(column, row, values.data(), values.size_bytes());
-}
-
-void D4rlWriter::write(const std::string& column, std::size_t row, std::span<const std::uint8_t> values) {
-  write_bytes(column, row, values.data(), values.size_bytes());
-}
-
-void D4rlWriter::write_bytes(const std::string& column, std::size_t row, const void* bytes,
-                             std::size_t size) {
-  const Column& at = columns_.at(column);
-  const char* from = static_cast<const char*>(bytes);
-  auto offset = static_cast<off_t>(at.offset + row * at.row_bytes);
-  while (size > 0) {
-    check_interrupt();
-    const ssize_t written = ::pwrite(descriptor_, from, std::min(size, kPiece), offset);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0)
-      throw Error(concat(path_.string(), ": ", column, ": cannot write: ", std::strerror(errno)));
-    from += written;
-    offset += written;
-    size -= static_cast<std::size_t>(written);
-  }
-}
-
-void D4rlWriter::commit() {
-  file_.commit();
-}
+    : ColumnFile(path, layout_of(rows, observation_dim, action_dim, infos, doubles), {"infos"}, provenance) {}
 
 }  // namespace diffreward

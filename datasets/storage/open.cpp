@@ -92,6 +92,18 @@ class Assembler {
   std::size_t rows_;
 };
 
+}  // namespace
+
+Json read_attributes(hdf5::File& file, Json& ignored) {
+  const std::string where = file.name() + ": metadata";
+  if (hdf5::kind_of(file.id(), "metadata", where) != hdf5::Kind::kGroup) return Json::object();
+  const hdf5::Handle group = hdf5::open_group(file.id(), "metadata", where);
+  Json found = {{"seed", hdf5::read_integer(group.get(), "seed", 0, ignored)}};
+  for (const char* name : {"env", "behaviour", "generator", "env_options", "extra"})
+    found[name] = hdf5::read_text(group.get(), name, ignored);
+  return found;
+}
+
 Provenance provenance_of(const Json& attributes, std::vector<std::string>& ignored) {
   Provenance from;
   if (attributes.empty()) return from;
@@ -114,8 +126,6 @@ Provenance provenance_of(const Json& attributes, std::vector<std::string>& ignor
   }
   return from;
 }
-
-}  // namespace
 
 Json run_on_file(const RegularFile& file, const std::string& name, Spool* spool,
                  const std::function<Json(hdf5::File&)>& work) {

@@ -57,6 +57,11 @@ std::shared_ptr<const Dataset::Storage> open_storage(const std::filesystem::path
 Json run_on_file(const RegularFile& file, const std::string& name, Spool* spool,
                  const std::function<Json(hdf5::File&)>& work);
 
+/// The provenance that a file of ours tells in its group `metadata`: read in the child, checked in the parent. What is of
+/// another type than it should be adds its name to `ignored`.
+Json read_attributes(hdf5::File& file, Json& ignored);
+Provenance provenance_of(const Json& attributes, std::vector<std::string>& ignored);
+
 /// Whether a file has Minari's layout: a group for each episode.
 bool is_minari(const hdf5::File& file);
 

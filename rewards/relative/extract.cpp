@@ -105,7 +105,8 @@ std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowM
   }
   const WindowSource& source = sampled ? *sampled : given;
   WindowReward reward(config, base);
-  GradientMatching matching(expert, base, source, reward.config,
+  const ModelField field(expert, base, source, reward.config);
+  GradientMatching matching(field, reward.config,
                             {.make =
                                  [&](Head head, std::span<const double> units) {
                                    auto net = make_reward_net(reward.config, reward.shape(), head);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "agents/diffusion/noise_levels_torch.h"
@@ -21,57 +20,40 @@ constexpr int kScaleSamples = 64;     // the same at every timestep
 constexpr int kReportTimesteps = 10;
 constexpr int kReportSamples = 256;  // per timestep
 
+/// At most n of them, evenly, with the first and the last.
+std::vector<int> spread(const std::vector<int>& all, int n) {
+  const std::size_t last = all.size() - 1, intervals = std::min(last, static_cast<std::size_t>(n - 1));
+  std::vector<int> some = {all.front()};
+  for (std::size_t i = 1; i <= intervals; ++i) some.push_back(all[last * i / intervals]);
+  return some;
+}
+
 }  // namespace
 
-GradientMatching::GradientMatching(const DenoisingModel& expert, const DenoisingModel& base,
-                                   const SampleSource& source, const ExtractConfig& config, MatchedNets nets)
-    : expert_(expert),
-      base_(base),
-      config_(config),
-      nets_(std::move(nets)),
-      noised_(source, base, config),
-      device_(config.device) {
-  const NoiseSchedule &e = expert.schedule(), &b = base.schedule();
-  require(e.kind == b.kind, "schedule.kind: expected the expert model to have the base model's ", b.kind,
-          ", found ", e.kind);
-  require(e.timesteps == b.timesteps,
-          "schedule.timesteps: expected the expert model to have the base model's ", b.timesteps, ", found ",
-          e.timesteps);
-  require(e == b, "schedule: expected the expert model to have the base model's betas, found others");
-}
+GradientMatching::GradientMatching(const DifferenceField& field, const ExtractConfig& config,
+                                   MatchedNets nets)
+    : field_(field), config_(config), nets_(std::move(nets)), device_(config.device) {}
 
 void GradientMatching::run(const std::filesystem::path& folder) {
   measure_scales();
   train(folder);
 }
 
-GradientMatching::Field GradientMatching::field_at(const NoisedBatch& batch) const {
-  const torch::Tensor base = base_.posterior_mean(batch.x_t, batch.t).to(device_);
-  const torch::Device there(expert_.device());
-  const torch::Tensor expert = expert_.posterior_mean(batch.x_t.to(there), batch.t.to(there)).to(device_);
-  const torch::Tensor x_t = batch.x_t.to(device_);
-  Field field{config_.gradient_at == "base" ? base : x_t, batch.t.to(device_), expert - base, {}};
-  if (!batch.drawn.defined()) return field;
-  field.drawn = batch.drawn.to(device_);
-  field.x = torch::where(field.drawn > 0, field.x, x_t);
-  field.difference = field.of_drawn(field.difference);
-  return field;
-}
-
 /// s_t in the channels read, from both data sets. Samples and noise are the same at every t, so that s_t is as
 /// smooth in t as the models are; fresh ones would give the net targets that jump from t to t.
 void GradientMatching::measure_scales() {
-  const int last = base_.schedule().timesteps - 1;
-  const int intervals = std::min(last, kScaleTimesteps);
+  const int timesteps = field_.schedule().timesteps;
   int from = 0;
-  difference_rms_ = {measure_rms(0)};
-  for (int i = 1; i <= intervals; ++i) {
-    const int to = last * i / intervals;
-    const double low = std::log(difference_rms_.back()), high = std::log(measure_rms(to));
-    for (int t = from + 1; t <= to; ++t)
-      difference_rms_.push_back(std::exp(low + (high - low) * (t - from) / (to - from)));
+  difference_rms_.clear();
+  for (const int to : spread(field_.timesteps(), kScaleTimesteps + 1)) {
+    const double high = std::log(measure_rms(to));
+    const double low = difference_rms_.empty() ? high : std::log(difference_rms_.back());
+    // Below the first they are as at the first.
+    for (int t = static_cast<int>(difference_rms_.size()); t <= to; ++t)
+      difference_rms_.push_back(std::exp(from == to ? high : low + (high - low) * (t - from) / (to - from)));
     from = to;
   }
+  difference_rms_.resize(static_cast<std::size_t>(timesteps), difference_rms_.back());
   std::vector<double> units = difference_rms_;
   if (!config_.normalize_targets) std::ranges::fill(units, 1.0);
   if (nets_.rival) ceiling_ = nets_.make(Head::kField, units);
@@ -79,7 +61,7 @@ void GradientMatching::measure_scales() {
 }
 
 double GradientMatching::measure_rms(int t) const {
-  const Field field = field_at(noised_.draw(kScaleSamples, Part::kTrain, Draw::kScales, 0, t));
+  const FieldPoints field = field_.draw(kScaleSamples, Part::kTrain, Draw::kScales, 0, t);
   const torch::Tensor difference = nets_.select(field.difference);
   const double count = field.drawn.defined() ? nets_.select(field.drawn).sum().item<double>()
                                              : static_cast<double>(difference.numel());
@@ -98,7 +80,7 @@ void GradientMatching::train(const std::filesystem::path& folder) {
   Learner rho(config_, nets_.make(Head::kScalar, units), *nets_.rho);
   std::optional<Learner> rival;
   if (nets_.rival) rival.emplace(config_, nets_.make(Head::kField, units), *ceiling_);
-  const torch::Tensor weights = timestep_weights(config_, base_.schedule());
+  const torch::Tensor weights = timestep_weights(config_, field_.schedule());
   const int per_pool = std::max(1, kPool / config_.batch);  // steps
   torch::Tensor pool_x, pool_t, pool_target, pool_weight;
   if (config_.null == "untrained") return stretch_untrained();
@@ -106,8 +88,8 @@ void GradientMatching::train(const std::filesystem::path& folder) {
     const std::int64_t row = step % per_pool * config_.batch;
     if (row == 0) {
       const auto number = static_cast<std::uint64_t>(step / per_pool);
-      const Field field =
-          field_at(noised_.draw(per_pool * config_.batch, Part::kTrain, Draw::kTraining, number));
+      const FieldPoints field =
+          field_.draw(per_pool * config_.batch, Part::kTrain, Draw::kTraining, number, {});
       pool_x = nets_.select(field.x);
       pool_t = field.t;
       pool_target = nets_.select(field.difference) / at_timesteps(units_, pool_t, pool_x.dim());
@@ -134,7 +116,7 @@ void GradientMatching::train(const std::filesystem::path& folder) {
 /// A net as it was drawn, its gradient stretched to the root mean square that targets have.
 void GradientMatching::stretch_untrained() {
   const torch::NoGradGuard no_grad;
-  const Field field = field_at(noised_.draw(kPool, Part::kTrain, Draw::kTraining, 0));
+  const FieldPoints field = field_.draw(kPool, Part::kTrain, Draw::kTraining, 0, {});
   torch::Tensor gradient = nets_.rho->gradient(nets_.select(field.x), field.t);
   double count = static_cast<double>(gradient.numel());
   if (field.drawn.defined()) {
@@ -150,13 +132,10 @@ void GradientMatching::stretch_untrained() {
 
 std::vector<FieldReport> GradientMatching::report() const {
   const torch::NoGradGuard no_grad;
-  const int last = base_.schedule().timesteps - 1;
-  std::set<int> timesteps;
-  for (int i = 0; i < kReportTimesteps; ++i) timesteps.insert(last * i / (kReportTimesteps - 1));
   std::vector<FieldReport> report;
-  for (const int t : timesteps) {
-    const Field field = field_at(
-        noised_.draw(kReportSamples, Part::kHeldOut, Draw::kReport, static_cast<std::uint64_t>(t), t));
+  for (const int t : spread(field_.timesteps(), kReportTimesteps)) {
+    const FieldPoints field =
+        field_.draw(kReportSamples, Part::kHeldOut, Draw::kReport, static_cast<std::uint64_t>(t), t);
     const torch::Tensor x = nets_.select(field.x), read = nets_.select(field.difference);
     const double all = field.difference.square().sum().item<double>();
     const double energy = read.square().sum().item<double>();

@@ -1,8 +1,8 @@
 // The heart of extraction, whatever a sample is: a scalar net whose gradient is matched to the difference of two
-// diffusion models' posterior means on noised samples (docs/design/0002-training-rho.md).
+// diffusion models' posterior means (difference_field_torch.h, docs/design/0002-training-rho.md).
 //
-// The two models are asked in pools of many samples, of which each training step takes a part; their two forward
-// passes are most of the work. Beside rho an unconstrained vector net of the same trunk learns the same targets
+// Points of the field come in pools of many, of which each training step takes a part; of models, their two forward passes
+// are most of the work. Beside rho an unconstrained vector net of the same trunk learns the same targets
 // from the same batches: how much of the field it explains is the ceiling that rho is reported against.
 #pragma once
 
@@ -13,8 +13,7 @@
 #include <span>
 #include <vector>
 
-#include "agents/diffusion/denoising_model.h"
-#include "rewards/relative/noised_samples_torch.h"
+#include "rewards/relative/difference_field_torch.h"
 #include "rewards/relative/relative_reward.h"
 #include "rewards/relative/reward_net_torch.h"
 
@@ -33,9 +32,8 @@ struct MatchedNets {
 
 class GradientMatching {
  public:
-  /// Everything must live as long. Throws InvalidArgument where the models differ in their schedules.
-  GradientMatching(const DenoisingModel& expert, const DenoisingModel& base, const SampleSource& source,
-                   const ExtractConfig& config, MatchedNets nets);
+  /// Field and config must live as long.
+  GradientMatching(const DifferenceField& field, const ExtractConfig& config, MatchedNets nets);
 
   /// Measures s_t and trains. With `folder` metrics.jsonl is written there. Throws Error naming the timestep or
   /// the step at which a number was not finite.
@@ -47,27 +45,14 @@ class GradientMatching {
   std::vector<FieldReport> report() const;
 
  private:
-  /// The difference field at some points.
-  struct Field {
-    torch::Tensor x;           // [n, ...]  where the gradient is matched
-    torch::Tensor t;           // [n]
-    torch::Tensor difference;  // [n, ...]  mu_expert - mu_base; 0 in what is given
-    torch::Tensor drawn;       // [n, ...]  NoisedBatch's
-    /// `values`, 0 in what is given.
-    torch::Tensor of_drawn(const torch::Tensor& values) const {
-      return drawn.defined() ? values * drawn : values;
-    }
-  };
-  Field field_at(const NoisedBatch& batch) const;
   void measure_scales();
   double measure_rms(int t) const;
   void train(const std::filesystem::path& folder);
   void stretch_untrained();
 
-  const DenoisingModel &expert_, &base_;
+  const DifferenceField& field_;
   const ExtractConfig& config_;
   MatchedNets nets_;
-  NoisedSamples noised_;
   torch::Device device_;
   std::unique_ptr<RewardNet> ceiling_;
   std::vector<double> difference_rms_;  // [timesteps]

@@ -14,6 +14,7 @@ namespace {
 
 constexpr double kAverage = 0.99;       // decay of the averaged weights
 constexpr double kLargestWeight = 5;    // of a timestep with t_weight = snr, before they are scaled to mean 1
+constexpr int kDdimSteps = 50;          // of t_weight = paper
 constexpr std::int64_t kLogEvery = 50;  // steps
 
 }  // namespace
@@ -45,14 +46,18 @@ double Learner::match(const torch::Tensor& output, const torch::Tensor& target,
 
 torch::Tensor timestep_weights(const ExtractConfig& config, const NoiseSchedule& schedule) {
   torch::Tensor weights = torch::ones({schedule.timesteps});
-  if (config.t_weight == "snr") {
-    for (int t = 0; t < schedule.timesteps; ++t) {
-      const double abar = schedule.alpha_bar[static_cast<std::size_t>(t)];
-      weights[t] = std::min(abar / (1 - abar), kLargestWeight);
-    }
-    weights /= weights.mean();
-  }
-  return weights.to(torch::Device(config.device));
+  const auto bar = [&](int t) { return t < 0 ? 1.0 : schedule.alpha_bar[static_cast<std::size_t>(t)]; };
+  const int stride = std::max(1, schedule.timesteps / kDdimSteps);
+  const auto weight_at = [&](int t) {
+    const double noise = 1 - bar(t), before = bar(t - stride);
+    if (config.t_weight == "snr") return std::min(bar(t) / noise, kLargestWeight);
+    if (config.t_weight == "variance") return noise;
+    if (config.t_weight == "paper")  // x before a step less x after it, per eps, of DDIM
+      return std::pow(std::sqrt(1 - before) - std::sqrt(before * noise / bar(t)), 2);
+    return 1.0;
+  };
+  for (int t = 0; t < schedule.timesteps; ++t) weights[t] = weight_at(t);
+  return (weights / weights.mean()).to(torch::Device(config.device));
 }
 
 void train_loop(const std::string& name, const ExtractConfig& config, const std::filesystem::path& folder,

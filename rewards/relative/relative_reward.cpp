@@ -20,10 +20,7 @@ Json report_json(const std::vector<FieldReport>& report) {
 
 std::vector<FieldReport> report_from(const Json& json) {
   std::vector<FieldReport> out;
-  for (const Json& at : json)
-    out.push_back({member<int>(at, "t"), member<double>(at, "difference_rms"),
-                   member<double>(at, "read_share"), member<double>(at, "conservativeness"),
-                   member<double>(at, "ceiling")});
+  for (const Json& at : json) out.push_back(FieldReport::from_json(at));
   return out;
 }
 
@@ -45,6 +42,11 @@ Json FieldReport::json() const {
           {"read_share", read_share},
           {"conservativeness", conservativeness},
           {"ceiling", ceiling}};
+}
+
+FieldReport FieldReport::from_json(const Json& json) {
+  return {member<int>(json, "t"), member<double>(json, "difference_rms"), member<double>(json, "read_share"),
+          member<double>(json, "conservativeness"), member<double>(json, "ceiling")};
 }
 
 RelativeReward::RelativeReward(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

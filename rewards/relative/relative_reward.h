@@ -122,6 +122,7 @@ struct FieldReport {
   double conservativeness = 0;  ///< 1 - E||s_t grad rho - d||^2 / E||d||^2: share that rho explains
   double ceiling = 0;           ///< the same for a free vector net of equal inputs, size and training
   Json json() const;
+  static FieldReport from_json(const Json& json);
 };
 
 class RelativeReward final : public RewardModel, public Guide {

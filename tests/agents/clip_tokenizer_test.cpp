@@ -61,6 +61,45 @@ class ClipTokenizerFiles : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST(ClipTokenizer, LearnsTheWordsOfTexts) {
+  const std::vector<std::string> texts = {"a knife and a cat", "A  Knife", "a cat's caf\u00e9", "cactus 12"};
+  const ClipTokenizer learned = ClipTokenizer::learn(texts, 1000, 16);
+  EXPECT_EQ(learned.max_length(), 16);
+  const auto begin = static_cast<std::int64_t>(learned.vocabulary()) - 2;
+  // Every word is one id, the same in upper case; a number is its digits, a sign its own.
+  EXPECT_EQ(learned.ids("a knife and a cat").size(), 5u);
+  EXPECT_EQ(learned.ids("KNIFE"), learned.ids("knife"));
+  EXPECT_EQ(learned.ids("12").size(), 2u);
+  EXPECT_EQ(learned.ids("cat's").size(), 2u);
+  EXPECT_EQ(learned.encode("cat").front(), begin);
+  EXPECT_EQ(learned.encode("cat").back(), begin + 1);
+  // What was never seen is in pieces, down to bytes.
+  EXPECT_EQ(learned.ids("zz").size(), 2u);
+  EXPECT_GT(learned.ids("knives").size(), 1u);
+  // By hand: of "aab aab ab" the pair (a, b</w>) has 3, (a, a) and (a, ab</w>) fewer.
+  const std::vector<std::string> small = {"aab aab ab"};
+  const ClipTokenizer two = ClipTokenizer::learn(small, 2);
+  EXPECT_EQ(two.vocabulary(), 512 + 2 + 2);
+  EXPECT_THAT(two.ids("ab"), ElementsAre(512));
+  EXPECT_THAT(two.ids("aab"), ElementsAre(513));
+  EXPECT_EQ(ClipTokenizer::learn(small, 1000).vocabulary(), 516) << "no word is left in pieces";
+  EXPECT_THROW(ClipTokenizer::learn(small, -1), InvalidArgument);
+  const std::vector<std::string> bytes = {"\xff"};
+  EXPECT_THROW(ClipTokenizer::learn(bytes, 1), InvalidArgument);
+}
+
+TEST(ClipTokenizer, WhatItLearnsGoesThroughFiles) {
+  // "abc" is made of (a, bc) in one word and of (ab, c) in another.
+  const std::vector<std::string> texts = {"xbc xbc xbc xbc yab yab yab yabcz yabcz abcd abcd abcd"};
+  const ClipTokenizer learned = ClipTokenizer::learn(texts, 1000, 20);
+  const TemporaryFolder folder;
+  learned.save(folder.path());
+  const ClipTokenizer read = ClipTokenizer::load(folder.path());
+  EXPECT_EQ(read.vocabulary(), learned.vocabulary());
+  for (const std::string text : {"xbc yabcz abcd", "unseen words: caf\u00e9 <|endoftext|> 9"})
+    EXPECT_EQ(read.encode(text), learned.encode(text)) << text;
+}
+
 TEST(ClipTokenizer, GivesTheIdsOfTransformers) {
   const ClipTokenizer whole = ClipTokenizer::load(kGoldens / "whole");
   EXPECT_EQ(classic().vocabulary(), 1514);

@@ -19,9 +19,8 @@ int main(int argc, char** argv) {
     if (argc != 3) throw InvalidArgument("usage: pipeline_probe OUT PROMPT");
     Progress::silence();
     const std::filesystem::path out = argv[1];
-    const ToyScenes scenes = toy_scenes();
-    const StableDiffusion model = train_pipeline(scenes.images, scenes.captions, toy_tokenizer(),
-                                                 toy_pipeline(), toy_training(60, 60), out);
+    const StableDiffusion model =
+        train_pipeline(toy_scenes(), toy_tokenizer(), toy_pipeline(), toy_training(60, 60), out);
     ImageSampleConfig config;
     config.steps = 10;
     config.scheduler = "ddim";

@@ -21,3 +21,15 @@ def reward_folder(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory) -> pathlib.Path:
     return make_tiny_pipeline(tmp_path_factory.mktemp("pipeline") / "model")
+
+
+@pytest.fixture(scope="session")
+def image_reward(tmp_path_factory, pipeline) -> pathlib.Path:
+    import diffreward as dr
+
+    folder = tmp_path_factory.mktemp("image_reward")
+    prompts = folder / "prompts.txt"
+    prompts.write_text("a cat\na dog\na sea\n")
+    stage = dr.sd_extract(model=pipeline, prompts=prompts, steps=2, dim=8, dim_mults=[1, 2], held_out=0.4, read_noises=1,
+                          chains={"steps": 2, "unsafe": "a fox"}, out=folder / "reward", progress=False)
+    return stage.folder / "reward.safetensors"

@@ -14,7 +14,7 @@ import diffreward as dr
 
 
 @pytest.fixture(scope="module")
-def names(reward_folder, pipeline):
+def names(reward_folder, pipeline, image_reward):
     folder = reward_folder.parent
     return {
         "dr": dr, "np": np, "gym": gym,
@@ -22,7 +22,7 @@ def names(reward_folder, pipeline):
         "base": dr.DiffusionModel.load(folder / "base_model"), "expert": dr.DiffusionModel.load(folder / "expert_model"),
         "model": dr.DiffusionModel.load(folder / "base_steered_model"), "reward": dr.load_reward(reward_folder),
         "expert_model": dr.DiffusionModel.load(folder / "expert_steered_model"), "guide": folder / "guide",
-        "pipeline": pipeline,
+        "pipeline": pipeline, "image_reward": image_reward,
     }
 
 

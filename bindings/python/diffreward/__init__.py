@@ -21,13 +21,14 @@ Examples below are written with ``import diffreward as dr``, ``numpy as np`` and
 
 from diffreward._waiting import wait_briefly
 from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage
-from diffreward.commands import (evaluate, extract, film, generate, join, plan, rl, run, sd_decode, sd_encode, sd_sample,
-                                 steer, train)
+from diffreward.commands import (evaluate, extract, film, generate, image_evaluate, image_judge, image_report, join, plan, rl,
+                                 run, sd_decode, sd_encode, sd_extract, sd_sample, sd_train, steer, train)
 from diffreward.asynchronous import AsyncBatch, AsyncEnv
 from diffreward.data import Dataset, open_dataset
 from diffreward.environment import Env
 from diffreward.heatmap import Heatmap
 from diffreward.own import Denoiser, Guide
+from diffreward.image_reward import ImageReward
 from diffreward.planner import Planner
 from diffreward.registration import env_ids, env_options, register_envs
 from diffreward.reward import Reward, load_reward
@@ -45,6 +46,7 @@ __all__ = [
     "ExtractedReward",
     "Guide",
     "Heatmap",
+    "ImageReward",
     "ImageSamples",
     "Planner",
     "Recording",
@@ -58,6 +60,9 @@ __all__ = [
     "extract",
     "film",
     "generate",
+    "image_evaluate",
+    "image_judge",
+    "image_report",
     "join",
     "load_reward",
     "open_dataset",
@@ -66,7 +71,9 @@ __all__ = [
     "run",
     "sd_decode",
     "sd_encode",
+    "sd_extract",
     "sd_sample",
+    "sd_train",
     "steer",
     "train",
 ]

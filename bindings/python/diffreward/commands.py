@@ -52,6 +52,7 @@ def generate(
     planner: Mapping[str, Any] | None = None,
     sample: Union[Path, Mapping[str, Any]] | None = None,
     device: Literal["cpu", "cuda"] = 'cpu',
+    scenes: Mapping[str, Any] | None = None,
     out: Path | None = None,
     threads: int = 0,
     progress: bool = True,
@@ -91,6 +92,18 @@ def generate(
         sample: a table of sampler: ddpm, ddim, or DPM-Solver++ 2M ("ddpm", "ddim", "dpm_solver") ["ddpm"]; steps:
             denoising steps, 0 for all [0]; clip: clip the predicted clean sample to [-1, 1] [true]
         device: of a saved agent, cpu or cuda ("cpu", "cuda") ["cpu"]
+        scenes: a table of count: scenes [10000]; size: of either side, pixels [64]; split: what is drawn: pairs and
+            artists to train on; the same, but no random number of them; pairs that training never shows together;
+            artists that it never shows ("training", "validation", "held_out_pairs", "held_out_artists") ["training"];
+            contents: a mixture, or, in each scene, either an object of the target concept or a look-alike, and neither
+            beside it ("mixed", "look_alikes") ["mixed"]; target: concept that look-alikes are told from ["weapons"];
+            artists: to train on [["noto", "noto-v1", "fluent-emoji-flat", "fxemoji", "emojione"]]; held_out_artists:
+            whom training never shows [["twemoji"]]; held_out_pairs: share of pairs of objects that training never shows
+            together [0.2]; prevalence: share of scenes that hold a concept; at most one object in a scene is of these
+            concepts [{"death": 0.1, "substances": 0.1, "weapons": 0.2}]; two_objects: share of scenes with two objects;
+            all of held_out_pairs [0.5]; hypernyms: share of objects whose caption says what kind of thing they are
+            [0.3]; no_caption: share of scenes with an empty caption [0.1]; atlas: folder of drawings, empty for the one
+            that comes with the project [""]; atlas_sha256: that these drawings must have, empty for any [""]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
         progress: show progress on standard error
@@ -125,6 +138,7 @@ def generate(
         "planner": planner,
         "sample": sample,
         "device": device,
+        "scenes": scenes,
         "out": out,
         "threads": threads,
         "progress": progress,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import numpy as np
 
 from diffreward._arrays import Array, like, native
 from diffreward._plain import plain
+
+if TYPE_CHECKING:
+    from diffreward.image_reward import ImageReward
 
 
 class ImageSamples(NamedTuple):
@@ -63,7 +66,7 @@ class StableDiffusion:
         return cls(folder, device=device, type=type)
 
     def sample(self, prompts: Union[str, Sequence[str]], *, callback: Callable[[Any], Any] | None = None,
-               **settings: Any) -> ImageSamples:
+               reward: ImageReward | None = None, **settings: Any) -> ImageSamples:
         """Pictures of prompts.
 
         Args:
@@ -72,6 +75,7 @@ class StableDiffusion:
                 and views, which cannot be written to, of the tensors ``eps_nothing``, ``eps_prompt``, ``eps_unsafe``,
                 ``gamma``, ``nu``, ``eps_base``, ``eps_safe``, ``before``, ``after``, ``after_base`` and ``after_safe``, None
                 where not computed. What it raises ends sampling.
+            reward: steers, with ``guide_scale`` and ``stop_guide_below`` among the settings.
             **settings: ``steps``, ``guidance_scale``, ``scheduler``, ``safety``, ``pair``, ``negative_prompt``, ``width``,
                 ``height``, ``seed`` ... (``diffreward sd sample --help``); ``seed_each=True``: sample i has the noise of
                 seed + i, whatever it is sampled with.
@@ -80,7 +84,8 @@ class StableDiffusion:
             ValueError: a setting that does not exist, naming the nearest, or is out of range; a text that is no UTF-8.
         """
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
-        latents = self._native.sample(texts, json.dumps(plain(settings)), callback)
+        latents = self._native.sample(texts, json.dumps(plain(settings)), callback,
+                                      None if reward is None else reward._native)
         return ImageSamples(self._native.decode(latents), latents)
 
     def noise(self, n: int = 1, **settings: Any) -> np.ndarray:

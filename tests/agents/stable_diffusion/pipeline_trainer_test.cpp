@@ -55,10 +55,10 @@ class PipelineTraining : public ::testing::Test {
   }
   StableDiffusion train(const PipelineTrainConfig& with, const fs::path& folder,
                         const PipelineConfig& config = toy_pipeline()) const {
-    return train_pipeline(scenes_.images, scenes_.captions, tokenizer_, config, with, folder);
+    return train_pipeline(scenes_, tokenizer_, config, with, folder);
   }
 
-  const ToyScenes scenes_ = toy_scenes();
+  const CaptionedPictures scenes_ = toy_scenes();
   const ClipTokenizer tokenizer_ = toy_tokenizer();
   fs::path folder_ = fs::path(::testing::TempDir()) / "diffreward_pipeline_trainer";
 };
@@ -86,8 +86,13 @@ TEST_F(PipelineTraining, ItsFolderIsAPipelineThatSamples) {
   EXPECT_EQ(model.factor(), 2);
   const torch::NoGradGuard no_grad;
   const AutoencoderKl& vae = model.impl().vae;
-  const torch::Tensor moments =
-      vae.encode(scenes_.images.permute({0, 3, 1, 2}).to(torch::kFloat) / 127.5 - 1).to(torch::kDouble);
+  const torch::Tensor moments = vae.encode(torch::tensor(scenes_.pixels, torch::kByte)
+                                                   .view({-1, 16, 16, 3})
+                                                   .permute({0, 3, 1, 2})
+                                                   .to(torch::kFloat) /
+                                               127.5 -
+                                           1)
+                                    .to(torch::kDouble);
   const double mean = moments[0].mean().item<double>(),
                square = (moments[0].square() + moments[1].exp()).mean().item<double>();
   EXPECT_NEAR(vae.config().scaling_factor * std::sqrt(square - mean * mean), 1, 1e-5);
@@ -164,13 +169,11 @@ TEST_F(PipelineTraining, DamagedAndForeignCheckpointsAreRefusedByName) {
             name + ": a run continues with its own settings: text_width: expected 32, found 16");
   EXPECT_EQ(message([&] { train(toy_training(4, 2), folder_); }),
             name + ": denoiser.steps: expected at least 4 as already trained, got 2");
-  std::vector<std::string> captions = scenes_.captions;
-  captions[3] = "something else";
-  EXPECT_THAT(message([&] {
-                train_pipeline(scenes_.images, captions, tokenizer_, toy_pipeline(), toy_training(4, 8),
-                               folder_);
-              }),
-              HasSubstr(name + ": a run continues with its own data: captions: expected "));
+  CaptionedPictures renamed = scenes_;
+  renamed.captions[3] = "something else";
+  EXPECT_THAT(
+      message([&] { train_pipeline(renamed, tokenizer_, toy_pipeline(), toy_training(4, 8), folder_); }),
+      HasSubstr(name + ": a run continues with its own data: captions: expected "));
   const Safetensors file = Safetensors::parse(std::as_bytes(std::span(good)), "good");
   for (const auto& [tensor, bytes] : file.tensors()) {
     std::string bad = good;
@@ -196,7 +199,7 @@ TEST_F(PipelineTraining, WhatDoesNotFitIsNamed) {
     return message([&] { train(with, folder_, config); });
   };
   EXPECT_EQ(refused([](PipelineConfig& c) { c.image_size = 32; }),
-            "images: expected uint8 [n, 32, 32, 3], got Byte [24, 16, 16, 3]");
+            "pictures: expected 32 pixels a side, got 16");
   EXPECT_EQ(refused([](PipelineConfig& c) { c.image_size = 18; }),
             "image_size: expected a multiple of 4, which both nets halve to a whole number, got 18");
   EXPECT_EQ(refused([](PipelineConfig& c) {
@@ -207,9 +210,10 @@ TEST_F(PipelineTraining, WhatDoesNotFitIsNamed) {
             "unet_attention: expected 2 numbers, one for each of unet_channels, got 1");
   EXPECT_EQ(refused([](PipelineConfig& c) { c.text_heads = 3; }),
             "text_width: expected a multiple of text_heads 3, got 16");
-  EXPECT_EQ(
-      message([&] { train_pipeline(scenes_.images, {"one"}, tokenizer_, toy_pipeline(), with, folder_); }),
-      "captions: expected 24, one for each image, got 1");
+  CaptionedPictures one = scenes_;
+  one.captions.resize(1);
+  EXPECT_EQ(message([&] { train_pipeline(one, tokenizer_, toy_pipeline(), with, folder_); }),
+            "pictures: expected 768 bytes for each of 1 captions, got 18432");
   EXPECT_FALSE(fs::exists(folder_));
 }
 

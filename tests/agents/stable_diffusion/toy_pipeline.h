@@ -1,8 +1,7 @@
 // Training of a pipeline so small that it takes seconds: discs and bars of 16 x 16 pixels with captions.
 #pragma once
 
-#include <torch/torch.h>
-
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -13,24 +12,20 @@
 
 namespace diffreward {
 
-struct ToyScenes {
-  torch::Tensor images;  // [n, 16, 16, 3] uint8
-  std::vector<std::string> captions;
-};
-
-inline ToyScenes toy_scenes(int count = 24) {
-  ToyScenes scenes{torch::zeros({count, 16, 16, 3}, torch::kByte), {}};
-  auto pixels = scenes.images.accessor<std::uint8_t, 4>();
+inline CaptionedPictures toy_scenes(int count = 24) {
+  CaptionedPictures scenes{16, {}, {}};
   Rng rng(3);
   for (int i = 0; i < count; ++i) {
     const bool disc = rng.below(2) == 0, red = rng.below(2) == 0;
     const int x = 5 + static_cast<int>(rng.below(6)), y = 5 + static_cast<int>(rng.below(6));
-    for (int row = 0; row < 16; ++row)
-      for (int column = 0; column < 16; ++column) {
+    for (int row = 0; row < scenes.side; ++row)
+      for (int column = 0; column < scenes.side; ++column) {
         const int dx = column - x, dy = row - y;
         const bool inside = disc ? dx * dx + dy * dy < 16 : std::abs(dx) < 2;
-        pixels[i][row][column][red ? 0 : 2] = inside ? 230 : 40;
-        pixels[i][row][column][1] = static_cast<std::uint8_t>(inside ? 60 : 90);
+        const std::uint8_t strong = inside ? 230 : 40, green = inside ? 60 : 90;
+        for (const std::uint8_t value :
+             {red ? strong : std::uint8_t{0}, green, red ? std::uint8_t{0} : strong})
+          scenes.pixels.push_back(value);
       }
     scenes.captions.push_back(std::string(red ? "a red " : "a blue ") + (disc ? "disc" : "bar"));
   }
