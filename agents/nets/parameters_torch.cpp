@@ -120,9 +120,6 @@ void Parameters::for_parts(const torch::Tensor& flat, const Body& body) {
     const torch::Tensor part = flat.narrow(0, begin, parameter.numel());
     if (parameter.dim() == 3)  // [out, in, taps]
       body(i, part.view({parameter.size(2), parameter.size(1), parameter.size(0)}).permute({2, 1, 0}));
-    else if (parameter.dim() == 4)  // [out, in, height, width], channels last as the tensors that they meet
-      body(i, part.view({parameter.size(0), parameter.size(2), parameter.size(3), parameter.size(1)})
-                  .permute({0, 3, 1, 2}));
     else
       body(i, part.view(parameter.sizes()));
     begin += parameter.numel();

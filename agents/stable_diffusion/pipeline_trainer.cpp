@@ -30,7 +30,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kKind = "diffreward-pipeline-training-2";
+constexpr const char* kKind = "diffreward-pipeline-training-1";
 constexpr std::int64_t kEncoded = 64;       // images that become latents at a time
 constexpr std::int64_t kHeldOutMost = 256;  // images of a held-out loss
 enum Use : std::uint64_t {                  // of batches; 0 and 1 are train_diffusion()'s
