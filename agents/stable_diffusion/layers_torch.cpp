@@ -2,14 +2,19 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include <algorithm>
 #include <array>
 #include <mutex>
 #include <string_view>
 
 #include "agents/nets/mapped_torch.h"
+#include "agents/stable_diffusion/winograd_torch.h"
 
 namespace diffreward {
 namespace {
+
+// from these on the minimal filtering is faster: its weights have 16 / 9 of the size, so they must serve many pixels
+constexpr std::int64_t kFilteredChannels = 32, kFilteredPixels = 32 * 32;
 
 /// oneDNN's convolution of weights that are in its own order: an operator that LibTorch has under its name alone.
 torch::Tensor packed_convolution(const torch::Tensor& x, const torch::Tensor& packed,
@@ -28,8 +33,8 @@ torch::Tensor packed_convolution(const torch::Tensor& x, const torch::Tensor& pa
 }  // namespace
 
 struct Conv2d::Packed {
-  std::once_flag once;
-  torch::Tensor weight;
+  std::once_flag once, once_filtered;
+  torch::Tensor weight, filtered;  // in oneDNN's order; of winograd_convolution()
 };
 
 torch::Tensor silu_over(torch::Tensor x) {
@@ -50,9 +55,22 @@ Conv2d::Conv2d(Parameters& parameters, const std::string& name, std::int64_t in,
     packed_ = std::make_shared<Packed>();
 }
 
+bool Conv2d::filters(const torch::Tensor& x) const {
+  return weight.size(2) == 3 && stride == 1 && padding == 1 &&
+         std::min(weight.size(0), weight.size(1)) >= kFilteredChannels &&
+         x.size(2) * x.size(3) >= kFilteredPixels;
+}
+
 torch::Tensor Conv2d::operator()(const torch::Tensor& x) const {
   if (!packed_ || !is_spent(x) || x.numel() == 0 || !at::globalContext().userEnabledMkldnn())
     return torch::conv2d(x, weight, bias, stride, padding);
+  if (filters(x)) {
+    std::call_once(packed_->once_filtered, [&] {
+      packed_->filtered = winograd_weight(weight);
+      release_pages(weight);
+    });
+    return winograd_convolution(x, packed_->filtered, bias);
+  }
   const std::array<std::int64_t, 2> paddings{padding, padding}, strides{stride, stride};
   std::call_once(packed_->once, [&] {
     packed_->weight =

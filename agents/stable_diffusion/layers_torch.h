@@ -23,7 +23,8 @@ namespace diffreward {
 using Watch = std::function<void(const std::string& module, const torch::Tensor& output)>;
 
 /// x: [n, in, h, w] -> [n, out, ...], the kernel square. Weights of single precision that have no gradient are put into the
-/// order that oneDNN's kernel reads at the first call on the CPU, not at every one; the pages of a mapped file that held them are let go.
+/// order that oneDNN's kernel reads at the first call on the CPU, not at every one, or, where kernels of 3 x 3 meet many pixels, into
+/// the one of winograd_convolution(); the pages of a mapped file that held them are let go.
 class Conv2d {
  public:
   torch::Tensor weight, bias;  // [out, in, kernel, kernel], [out]
@@ -33,7 +34,8 @@ class Conv2d {
   torch::Tensor operator()(const torch::Tensor& x) const;
 
  private:
-  struct Packed;                    // the weights in that order
+  bool filters(const torch::Tensor& x) const;
+  struct Packed;                    // the weights in those orders
   std::shared_ptr<Packed> packed_;  // null where they have gradients or oneDNN does not serve
 };
 
