@@ -56,9 +56,9 @@ Conv2d::Conv2d(Parameters& parameters, const std::string& name, std::int64_t in,
 }
 
 bool Conv2d::filters(const torch::Tensor& x) const {
-  return weight.size(2) == 3 && stride == 1 && padding == 1 &&
-         std::min(weight.size(0), weight.size(1)) >= kFilteredChannels &&
-         x.size(2) * x.size(3) >= kFilteredPixels;
+  const std::int64_t out = weight.size(0), in = weight.size(1);
+  return weight.size(2) == 3 && stride == 1 && padding == 1 && std::min(out, in) >= kFilteredChannels &&
+         out % kWinogradLanes == 0 && in % kWinogradLanes == 0 && x.size(2) * x.size(3) >= kFilteredPixels;
 }
 
 torch::Tensor Conv2d::operator()(const torch::Tensor& x) const {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int64_t kTiles = 128;  // of a product: what it reads and writes stays near the processor
 
-/// Tiles of an image channels last, row by row.
+/// Tiles of images channels last, row by row.
 struct Tiling {
   std::int64_t height, width, rows, columns;
   Tiling(std::int64_t h, std::int64_t w) : height(h), width(w), rows((h + 1) / 2), columns((w + 1) / 2) {}
@@ -22,47 +22,79 @@ struct Tiling {
   Tile tile(std::int64_t i) const { return {i / (rows * columns), i / columns % rows * 2, i % columns * 2}; }
 };
 
-/// B^T d B of one tile.  image: [h, w, channels], zero outside; out: 16 rows of `channels`, `stride` apart
+/// Channels that are worked on together.
+struct Lanes {
+  std::array<float, kWinogradLanes> of;
+
+  static Lanes read(const float* from) {
+    Lanes out;
+    std::copy_n(from, kWinogradLanes, out.of.begin());
+    return out;
+  }
+  Lanes operator+(const Lanes& other) const {
+    Lanes out;
+    for (std::size_t i = 0; i < kWinogradLanes; ++i) out.of[i] = of[i] + other.of[i];
+    return out;
+  }
+  Lanes operator-(const Lanes& other) const {
+    Lanes out;
+    for (std::size_t i = 0; i < kWinogradLanes; ++i) out.of[i] = of[i] - other.of[i];
+    return out;
+  }
+};
+
+/// B^T d, for one column d of a tile.
+std::array<Lanes, 4> spread(const Lanes& a, const Lanes& b, const Lanes& c, const Lanes& d) {
+  return {a - c, b + c, c - b, b - d};
+}
+
+/// A^T m, likewise.
+std::array<Lanes, 2> gather(const Lanes& a, const Lanes& b, const Lanes& c, const Lanes& d) {
+  return {a + (b + c), b - (c + d)};
+}
+
+/// B^T d B of one tile.  image: [h, w, channels]; zeros: [channels], what is outside; out: 16 rows of `channels`, `stride` apart
 void transform_input(const float* image, const Tiling& tiling, const Tiling::Tile& tile,
                      std::int64_t channels, const float* zeros, float* out, std::int64_t stride) {
   std::array<const float*, 16> d;
-  for (std::int64_t i = 0; i < 4; ++i)
-    for (std::int64_t j = 0; j < 4; ++j) {
-      const std::int64_t y = tile.y - 1 + i, x = tile.x - 1 + j;
-      const bool inside = y >= 0 && y < tiling.height && x >= 0 && x < tiling.width;
-      d[std::size_t(4 * i + j)] = inside ? image + (y * tiling.width + x) * channels : zeros;
+  for (std::int64_t i = 0; i < 16; ++i) {
+    const std::int64_t y = tile.y - 1 + i / 4, x = tile.x - 1 + i % 4;
+    const bool inside = y >= 0 && y < tiling.height && x >= 0 && x < tiling.width;
+    d[std::size_t(i)] = inside ? image + (y * tiling.width + x) * channels : zeros;
+  }
+  for (std::int64_t k = 0; k < channels; k += kWinogradLanes) {
+    std::array<std::array<Lanes, 4>, 4> columns;  // of B^T d
+    for (std::size_t j = 0; j < 4; ++j)
+      columns[j] = spread(Lanes::read(d[j] + k), Lanes::read(d[4 + j] + k), Lanes::read(d[8 + j] + k),
+                          Lanes::read(d[12 + j] + k));
+    for (std::size_t i = 0; i < 4; ++i) {
+      const std::array<Lanes, 4> row = spread(columns[0][i], columns[1][i], columns[2][i], columns[3][i]);
+      for (std::size_t j = 0; j < 4; ++j)
+        std::ranges::copy(row[j].of, out + std::int64_t(4 * i + j) * stride + k);
     }
-  // of both products with B a column is a difference or sum of two: 0 - 2, 1 + 2, 2 - 1, 1 - 3
-  constexpr std::array<std::size_t, 4> kFirst{0, 1, 2, 1}, kSecond{2, 2, 1, 3};
-  constexpr std::array<float, 4> kSign{-1, 1, -1, -1};
-  for (std::size_t i = 0; i < 4; ++i)
-    for (std::size_t j = 0; j < 4; ++j) {
-      const float *a = d[4 * kFirst[i] + kFirst[j]], *b = d[4 * kFirst[i] + kSecond[j]],
-                  *c = d[4 * kSecond[i] + kFirst[j]], *e = d[4 * kSecond[i] + kSecond[j]];
-      const float across = kSign[j], down = kSign[i];
-      float* to = out + std::int64_t(4 * i + j) * stride;
-      for (std::int64_t k = 0; k < channels; ++k)
-        to[k] = (a[k] + across * b[k]) + down * (c[k] + across * e[k]);
-    }
+  }
 }
 
 /// A^T m A + bias of one tile.  m: 16 rows of `channels`, `stride` apart; image: [h, w, channels]
 void transform_output(const float* m, std::int64_t stride, const float* bias, const Tiling& tiling,
                       const Tiling::Tile& tile, std::int64_t channels, float* image) {
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(2, tiling.height - tile.y); ++i)
-    for (std::int64_t j = 0; j < std::min<std::int64_t>(2, tiling.width - tile.x); ++j) {
-      // A^T is [1 1 1 0; 0 1 -1 -1]: three from i on, the second and third added or taken away
-      const float down = i == 0 ? 1.0f : -1.0f, across = j == 0 ? 1.0f : -1.0f;
-      const float* at = m + (4 * i + j) * stride;
-      float* to = image + ((tile.y + i) * tiling.width + tile.x + j) * channels;
-      for (std::int64_t k = 0; k < channels; ++k) {
-        const auto row = [&](std::int64_t r) {
-          const float* here = at + 4 * r * stride + k;
-          return here[0] + across * (here[stride] + here[2 * stride]);
-        };
-        to[k] = bias[k] + (row(0) + down * (row(1) + row(2)));
-      }
+  const std::int64_t height = std::min<std::int64_t>(2, tiling.height - tile.y),
+                     width = std::min<std::int64_t>(2, tiling.width - tile.x);
+  for (std::int64_t k = 0; k < channels; k += kWinogradLanes) {
+    std::array<std::array<Lanes, 2>, 4> columns;  // of A^T m
+    for (std::int64_t j = 0; j < 4; ++j) {
+      const auto at = [&](std::int64_t i) { return Lanes::read(m + (4 * i + j) * stride + k); };
+      columns[std::size_t(j)] = gather(at(0), at(1), at(2), at(3));
     }
+    for (std::int64_t i = 0; i < height; ++i) {
+      const auto row = std::size_t(i);
+      const std::array<Lanes, 2> y =
+          gather(columns[0][row], columns[1][row], columns[2][row], columns[3][row]);
+      for (std::int64_t j = 0; j < width; ++j)
+        std::ranges::copy((y[std::size_t(j)] + Lanes::read(bias + k)).of,
+                          image + ((tile.y + i) * tiling.width + tile.x + j) * channels + k);
+    }
+  }
 }
 
 }  // namespace

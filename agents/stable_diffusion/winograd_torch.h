@@ -6,7 +6,11 @@
 
 #include <torch/torch.h>
 
+#include <cstdint>
+
 namespace diffreward {
+
+constexpr std::int64_t kWinogradLanes = 16;  // numbers of channels must be multiples
 
 /// G g G^T of all weights.  weight: [out, in, 3, 3] -> [16, in, out]
 torch::Tensor winograd_weight(const torch::Tensor& weight);

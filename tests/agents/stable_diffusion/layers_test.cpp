@@ -6,6 +6,7 @@
 
 #include "agents/nets/tensor_file_torch.h"
 #include "agents/stable_diffusion/layers_torch.h"
+#include "agents/stable_diffusion/winograd_torch.h"
 #include "core/safetensors.h"
 
 namespace diffreward {
@@ -15,14 +16,14 @@ constexpr std::int64_t kIn = 24, kOut = 40;
 
 /// A convolution whose weights lie in a file, as those of a net that is used as it is.
 struct Frozen {
-  Frozen(std::int64_t kernel, std::int64_t stride)
+  Frozen(std::int64_t kernel, std::int64_t stride, std::int64_t in = kIn, std::int64_t out = kOut)
       : path(std::filesystem::path(testing::TempDir()) / "layers.safetensors"),
-        weight(torch::randn({kOut, kIn, kernel, kernel})),
-        bias(torch::randn({kOut})) {
+        weight(torch::randn({out, in, kernel, kernel})),
+        bias(torch::randn({out})) {
     save_tensors(path, {{"conv.weight", weight}, {"conv.bias", bias}}, {});
     const Safetensors file = Safetensors::open(path);
     Parameters parameters(file, path, "", torch::kCPU, torch::kFloat);
-    conv.emplace(parameters, "conv", kIn, kOut, kernel, stride, kernel / 2);
+    conv.emplace(parameters, "conv", in, out, kernel, stride, kernel / 2);
   }
   torch::Tensor expected(const torch::Tensor& x) const {
     return torch::conv2d(x.to(torch::kDouble), weight.to(torch::kDouble), bias.to(torch::kDouble),
@@ -51,6 +52,36 @@ TEST(Conv2d, PackedWeightsServeEveryShape) {
       }
     }
     EXPECT_TRUE(with.conv->weight.equal(with.weight));  // let go, read again
+  }
+}
+
+TEST(Winograd, IsTheConvolution) {
+  for (const auto& [n, h, w] : {std::tuple{1, 2, 2}, {3, 15, 17}, {2, 1, 1}, {1, 64, 8}, {2, 1, 30}}) {
+    const torch::Tensor weight = torch::randn({32, 48, 3, 3}), bias = torch::randn({32});
+    for (const auto format : {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast}) {
+      const torch::Tensor x = torch::randn({n, 48, h, w}).contiguous(format);
+      const torch::Tensor expected =
+          torch::conv2d(x.to(torch::kDouble), weight.to(torch::kDouble), bias.to(torch::kDouble), 1, 1);
+      const torch::Tensor found = winograd_convolution(x, winograd_weight(weight), bias);
+      ASSERT_EQ(found.sizes(), expected.sizes());
+      EXPECT_LE((found - expected).abs().max().item<double>(), 1e-4) << x.sizes();
+      EXPECT_TRUE(found.is_contiguous(torch::MemoryFormat::ChannelsLast));
+    }
+  }
+}
+
+TEST(Conv2d, LargeMapsAndSmallOnesAgree) {
+  for (const std::int64_t channels : {24, 64}) {  // the latter filtered on the large map
+    const Frozen with(3, 1, channels, channels);
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor x = torch::randn({2, channels, 40, 40}), y = (*with.conv)(x);
+    EXPECT_LE((y - with.expected(x)).abs().max().item<float>(), 1e-4);
+    using torch::indexing::Slice;
+    const torch::Tensor corner = x.index({Slice(), Slice(), Slice(0, 20), Slice(0, 20)});
+    const torch::Tensor inner = ((*with.conv)(corner)-y.index({Slice(), Slice(), Slice(0, 20), Slice(0, 20)}))
+                                    .index({Slice(), Slice(), Slice(0, 19), Slice(0, 19)});
+    EXPECT_LE(inner.abs().max().item<float>(), 1e-4);
+    EXPECT_TRUE(with.conv->weight.equal(with.weight));
   }
 }
 
