@@ -221,7 +221,10 @@ torch::Tensor Unet2dConditionModel::forward(const torch::Tensor& x, const torch:
   const torch::Tensor embedding = time_embedding(t.expand({x.size(0)}));
   seen("time_embedding", embedding);
   const torch::Tensor time = torch::silu(embedding);  // once for all blocks
-  torch::Tensor h = conv_in_(x.contiguous(torch::MemoryFormat::ChannelsLast));
+  // packed weights want channels last; the kernels of a training, and their gradients, are faster without
+  const bool learns = torch::GradMode::is_enabled() && conv_in_.weight.requires_grad();
+  torch::Tensor h =
+      conv_in_(x.contiguous(learns ? torch::MemoryFormat::Contiguous : torch::MemoryFormat::ChannelsLast));
   std::vector<torch::Tensor> skips = {h};
   for (std::size_t i = 0; i < downs_.size(); ++i) {
     const Level& level = downs_[i];
