@@ -105,7 +105,8 @@ build/peers-tokenizer/.stamp:
 	touch $@
 
 bench-sd: build build/peers-diffusers/.stamp build/peers-tokenizer/.stamp
-	build/peers-diffusers/bin/python benchmarks/compare/stable_diffusion.py $(BUILD) --slow build/peers-tokenizer/bin/python
+	build/peers-diffusers/bin/python benchmarks/compare/stable_diffusion.py $(BUILD) --slow build/peers-tokenizer/bin/python \
+	  --readme README.md docs/agents/stable-diffusion.md $(ARGS)
 
 bench-shared: build
 	$(PYTHON) benchmarks/compare/shared.py $(BUILD)
