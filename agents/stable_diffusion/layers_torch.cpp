@@ -57,8 +57,9 @@ Conv2d::Conv2d(Parameters& parameters, const std::string& name, std::int64_t in,
 
 bool Conv2d::filters(const torch::Tensor& x) const {
   const std::int64_t out = weight.size(0), in = weight.size(1);
-  return weight.size(2) == 3 && stride == 1 && padding == 1 && std::min(out, in) >= kFilteredChannels &&
-         out % kWinogradLanes == 0 && in % kWinogradLanes == 0 && x.size(2) * x.size(3) >= kFilteredPixels;
+  return filtered && weight.size(2) == 3 && stride == 1 && padding == 1 &&
+         std::min(out, in) >= kFilteredChannels && out % kWinogradLanes == 0 && in % kWinogradLanes == 0 &&
+         x.size(2) * x.size(3) >= kFilteredPixels;
 }
 
 torch::Tensor Conv2d::operator()(const torch::Tensor& x) const {
@@ -95,6 +96,7 @@ ResnetBlock2d::ResnetBlock2d(Parameters& parameters, const std::string& name, st
                          : std::nullopt),
       norm2(parameters, name + ".norm2", out, groups, epsilon),
       conv2(parameters, name + ".conv2", out, out, 3, 1, 1) {
+  conv1.filtered = conv2.filtered = embedding > 0;  // of a U-Net; decoding is bound by memory
   if (in != out) shortcut.emplace(parameters, name + ".conv_shortcut", in, out, 1);
 }
 

@@ -23,12 +23,13 @@ namespace diffreward {
 using Watch = std::function<void(const std::string& module, const torch::Tensor& output)>;
 
 /// x: [n, in, h, w] -> [n, out, ...], the kernel square. Weights of single precision that have no gradient are put into the
-/// order that oneDNN's kernel reads at the first call on the CPU, not at every one, or, where kernels of 3 x 3 meet many pixels, into
+/// order that oneDNN's kernel reads at the first call on the CPU, not at every one, or, where filtered kernels of 3 x 3 meet many pixels, into
 /// the one of winograd_convolution(); the pages of a mapped file that held them are let go.
 class Conv2d {
  public:
   torch::Tensor weight, bias;  // [out, in, kernel, kernel], [out]
   std::int64_t stride, padding;
+  bool filtered = false;  // may take winograd_convolution(), whose weights need 16 / 9 of the memory
   Conv2d(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out,
          std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0);
   torch::Tensor operator()(const torch::Tensor& x) const;

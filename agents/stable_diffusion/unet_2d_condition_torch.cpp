@@ -196,7 +196,9 @@ Unet2dConditionModel::Unet2dConditionModel(const Unet2dConditionConfig& config, 
       skips.pop_back();
       now = channels[at];
     }
-    if (at > 0) level.up.emplace(parameters, name + ".upsamplers.0", now);
+    if (at == 0) continue;
+    level.up.emplace(parameters, name + ".upsamplers.0", now);
+    level.up->conv.filtered = true;
   }
   norm_out_.emplace(parameters, "conv_norm_out", now, config.norm_num_groups, config.norm_eps);
   conv_out_.emplace(parameters, "conv_out", now, config.out_channels, 3, 1, 1);
