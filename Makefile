@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-locomotion test setup build bench bench-denoiser bench-learners bench-learning-curves bench-shared results \
+.PHONY: help demo demo-locomotion test setup build bench bench-denoiser bench-learners bench-learning-curves bench-sd bench-shared results \
   results-behaviours results-locomotion results-images asan tsan fuzz format lint clean
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make bench-denoiser  against PyTorch        make bench-shared  beside other busy programs"
 	@echo "make bench-learners  against SB3            make results-behaviours  robots that learn (hours)"
 	@echo "make bench-learning-curves  SAC beside SB3's, 5 seeds each (hours)"
+	@echo "make bench-sd  Stable Diffusion against diffusers"
 	@echo "make format    clang-format the sources    make lint     clang-tidy"
 	@echo "make asan      memory errors (in test)     make tsan     data races"
 	@echo "make fuzz      100,000 damaged files for each reader (hours; a few hundred in test)"
@@ -84,6 +85,24 @@ bench-learners: build
 # Finished runs are kept: it can be stopped and started again.
 bench-learning-curves: build
 	$(PYTHON) benchmarks/compare/learning_curves.py $(BUILD)
+
+# diffusers in this project's PyTorch; transformers 4 for its tokenizer in Python. A model of 4.3 GB stays in build/.
+SITE := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
+build/peers-diffusers/.stamp: .venv/.stamp
+	$(PYTHON) -m venv build/peers-diffusers
+	$(PYTHON) $(SITE) > $$(build/peers-diffusers/bin/python $(SITE))/project.pth
+	build/peers-diffusers/bin/python -m pip install --quiet --disable-pip-version-check diffusers==0.42.1 transformers==5.23.0 accelerate==1.15.0
+	build/peers-diffusers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps clip-anytorch==2.6.0
+	touch $@
+
+build/peers-tokenizer/.stamp:
+	$(PYTHON) -m venv build/peers-tokenizer
+	build/peers-tokenizer/bin/python -m pip install --quiet --disable-pip-version-check transformers==4.57.6
+	touch $@
+
+bench-sd: build build/peers-diffusers/.stamp build/peers-tokenizer/.stamp
+	build/peers-diffusers/bin/python benchmarks/compare/stable_diffusion.py $(BUILD) --slow build/peers-tokenizer/bin/python \
+	  --readme README.md docs/agents/stable-diffusion.md $(ARGS)
 
 bench-shared: build
 	$(PYTHON) benchmarks/compare/shared.py $(BUILD)

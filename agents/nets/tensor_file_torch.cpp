@@ -2,9 +2,11 @@
 
 #include <torch/torch.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
+#include "agents/nets/mapped_torch.h"
 #include "core/error.h"
 
 namespace diffreward {
@@ -24,6 +26,13 @@ std::string type_name(torch::ScalarType type) {
   throw InvalidArgument(concat("safetensors: expected a type that the format has, got ", type));
 }
 
+/// In one pass: both ends of numbers among which there is a NaN are NaN.
+bool all_finite(const torch::Tensor& numbers) {
+  if (numbers.numel() == 0) return true;
+  const auto [low, high] = at::aminmax(numbers);
+  return std::isfinite(low.item<double>()) && std::isfinite(high.item<double>());
+}
+
 }  // namespace
 
 torch::Tensor tensor_from(const TensorBytes& bytes, const std::string& what,
@@ -38,14 +47,12 @@ torch::Tensor tensor_from(const TensorBytes& bytes, const std::string& what,
   const auto address = reinterpret_cast<std::uintptr_t>(bytes.bytes.data());
   torch::Tensor out;
   if (mapping && count > 0 && address % torch::elementSize(type->second) == 0) {
-    out = torch::from_blob(
-        const_cast<std::byte*>(bytes.bytes.data()), bytes.shape, [mapping](void*) { /* lets go of it */ },
-        type->second);
+    out = mapped_tensor(bytes.bytes, bytes.shape, type->second, mapping);
   } else {
     out = torch::empty(bytes.shape, type->second);
     if (!bytes.bytes.empty()) std::memcpy(out.data_ptr(), bytes.bytes.data(), bytes.bytes.size());
   }
-  if (out.is_floating_point() && !out.isfinite().all().item<bool>())
+  if (out.is_floating_point() && !all_finite(out))
     throw Error(concat(what, ": expected finite numbers, found others"));
   return out;
 }

@@ -59,12 +59,12 @@ AutoencoderKl::ImageAttention::ImageAttention(Parameters& parameters, const std:
       attention(parameters, name, channels, channels, 1, true) {}
 
 torch::Tensor AutoencoderKl::ImageAttention::operator()(const torch::Tensor& x) const {
-  const torch::Tensor rows = norm(x).flatten(2).transpose(1, 2);  // [n, h w, channels]
-  return attention(rows, rows).transpose(1, 2).reshape(x.sizes()) + x;
+  const torch::Tensor rows = norm(x).permute({0, 2, 3, 1}).flatten(1, 2);  // [n, h w, channels]
+  return add_over(attention(rows, rows).view({x.size(0), x.size(2), x.size(3), -1}).permute({0, 3, 1, 2}), x);
 }
 
-torch::Tensor AutoencoderKl::Half::middle(const torch::Tensor& x) const {
-  const torch::Tensor h = (*middle1)(x);
+torch::Tensor AutoencoderKl::Half::middle(torch::Tensor x) const {
+  const torch::Tensor h = (*middle1)(std::move(x));
   return (*middle2)(attention ? (*attention)(h) : h);
 }
 
@@ -139,26 +139,29 @@ torch::Tensor AutoencoderKl::encode(const torch::Tensor& image) const {
               image.size(3) >= config_.factor(),
           "image: expected [n, ", config_.in_channels, ", H, W] of at least ", config_.factor(),
           " pixels a side, got ", image.sizes());
-  torch::Tensor h = encoder_.in(image);
+  torch::Tensor h = encoder_.in(image.contiguous(torch::MemoryFormat::ChannelsLast));
   for (const Level& level : encoder_.levels) {
-    for (const ResnetBlock2d& block : level.resnets) h = block(h);
+    for (const ResnetBlock2d& block : level.resnets) h = block(std::move(h));
     if (level.down) h = (*level.down)(torch::constant_pad_nd(h, {0, 1, 0, 1}));  // right and below only
   }
-  h = (*encoder_.out)(torch::silu((*encoder_.norm_out)(encoder_.middle(h))));
+  h = (*encoder_.norm_out)(encoder_.middle(std::move(h)));
+  h = (*encoder_.out)(silu_over(std::move(h)));
   if (quant_) h = (*quant_)(h);
   const std::vector<torch::Tensor> moments = h.chunk(2, 1);
-  return torch::stack({moments[0], moments[1].clamp(kLowest, kHighest)});
+  return torch::stack({moments[0], moments[1].clamp(kLowest, kHighest)}).contiguous();
 }
 
 torch::Tensor AutoencoderKl::decode(const torch::Tensor& z) const {
   require(z.dim() == 4 && z.size(1) == config_.latent_channels, "latents: expected [n, ",
           config_.latent_channels, ", h, w], got ", z.sizes());
-  torch::Tensor h = decoder_.middle(decoder_.in(post_quant_ ? (*post_quant_)(z) : z));
+  torch::Tensor h = z.contiguous(torch::MemoryFormat::ChannelsLast);
+  h = decoder_.middle(decoder_.in(post_quant_ ? (*post_quant_)(h) : h));
   for (const Level& level : decoder_.levels) {
-    for (const ResnetBlock2d& block : level.resnets) h = block(h);
+    for (const ResnetBlock2d& block : level.resnets) h = block(std::move(h));
     if (level.up) h = (*level.up)(h, {2 * h.size(2), 2 * h.size(3)});
   }
-  return (*decoder_.out)(torch::silu((*decoder_.norm_out)(h)));
+  h = (*decoder_.norm_out)(h);
+  return (*decoder_.out)(silu_over(std::move(h))).contiguous();
 }
 
 }  // namespace diffreward

@@ -62,7 +62,7 @@ class AutoencoderKl {
     std::optional<ImageAttention> attention;
     std::optional<GroupNorm> norm_out;
     std::optional<Conv2d> out;
-    torch::Tensor middle(const torch::Tensor& x) const;
+    torch::Tensor middle(torch::Tensor x) const;
   };
   ResnetBlock2d resnet(const std::string& name, std::int64_t in, std::int64_t out);
   Half make_encoder();

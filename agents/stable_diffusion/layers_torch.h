@@ -1,5 +1,6 @@
 // What the nets of Stable Diffusion 1.x are made of, with diffusers' names of parameters: convolutions and group
-// normalisation on [n, channels, height, width], residual blocks, attention.
+// normalisation on [n, channels, height, width], residual blocks, attention. Of nets that are used as they are, all lies in
+// memory channels last, and what is not read again is written over (docs/design/0017-stable-diffusion-speed.md).
 //
 //   resnet     x + conv2(SiLU(norm2(conv1(SiLU(norm1(x))) + W SiLU(e)))),  e: the embedding of t, where there is one
 //   attention  softmax(q k^T / sqrt(size of a head)) v
@@ -9,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -20,16 +22,31 @@ namespace diffreward {
 /// Is shown what a net computes on the way, by the name of the module that did.
 using Watch = std::function<void(const std::string& module, const torch::Tensor& output)>;
 
-/// x: [n, in, h, w] -> [n, out, ...], the kernel square.
-struct Conv2d {
+/// x: [n, in, h, w] -> [n, out, ...], the kernel square. Weights of single precision that have no gradient are put into the
+/// order that oneDNN's kernel reads at the first call on the CPU, not at every one, or, where filtered kernels of 3 x 3 meet many pixels, into
+/// the one of winograd_convolution(); the pages of a mapped file that held them are let go.
+class Conv2d {
+ public:
   torch::Tensor weight, bias;  // [out, in, kernel, kernel], [out]
   std::int64_t stride, padding;
+  bool filtered = false;  // may take winograd_convolution(), whose weights need 16 / 9 of the memory
   Conv2d(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out,
          std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0);
-  torch::Tensor operator()(const torch::Tensor& x) const {
-    return torch::conv2d(x, weight, bias, stride, padding);
-  }
+  torch::Tensor operator()(const torch::Tensor& x) const;
+
+ private:
+  bool filters(const torch::Tensor& x) const;
+  struct Packed;                    // the weights in those orders
+  std::shared_ptr<Packed> packed_;  // null where they have gradients or oneDNN does not serve
 };
+
+/// Whether nobody will ask for a derivative of what x becomes, so that it may be written over.
+inline bool is_spent(const torch::Tensor& x) {
+  return !(torch::GradMode::is_enabled() && x.requires_grad());
+}
+/// SiLU(x) and x + y, which may take the place of x: for an x that is not read again.
+torch::Tensor silu_over(torch::Tensor x);
+torch::Tensor add_over(torch::Tensor x, const torch::Tensor& y);
 
 struct GroupNorm {
   torch::Tensor weight, bias;  // [channels]
@@ -52,8 +69,8 @@ struct ResnetBlock2d {
   /// `embedding`: size of the embedding of t, 0 for none.
   ResnetBlock2d(Parameters& parameters, const std::string& name, std::int64_t in, std::int64_t out,
                 std::int64_t groups, double epsilon, std::int64_t embedding = 0);
-  /// activated: SiLU(e), [n, embedding], or undefined
-  torch::Tensor operator()(const torch::Tensor& x, const torch::Tensor& activated = {}) const;
+  /// activated: SiLU(e), [n, embedding], or undefined. An x that is moved here is freed as soon as it is used.
+  torch::Tensor operator()(torch::Tensor x, const torch::Tensor& activated = {}) const;
 };
 
 /// Doubles height and width by the nearest neighbour, or takes them to `size`, and convolves.

@@ -8,6 +8,8 @@ namespace diffreward {
 namespace {
 
 constexpr double kTransformerEpsilon = 1e-6;  // of its group normalisation, whatever norm_eps says
+constexpr std::int64_t kGatedRows =
+    1024;  // that GEGLU takes at a time: its product is 8 channels wide for one
 
 std::vector<std::string> block_types(ComponentConfig& config, const char* key,
                                      const std::vector<std::string>& fallback, const std::string& plain,
@@ -106,10 +108,17 @@ Unet2dConditionModel::TextBlock::TextBlock(Parameters& parameters, const std::st
 
 torch::Tensor Unet2dConditionModel::TextBlock::operator()(torch::Tensor x, const torch::Tensor& text) const {
   const torch::Tensor own = norm1(x);
-  x = x + attn1(own, own);
-  x = x + attn2(norm2(x), text);
+  x = add_over(x, attn1(own, own));
+  x = add_over(x, attn2(norm2(x), text));
+  if (!is_spent(x)) return x + geglu(x);
+  for (torch::Tensor& rows : x.view({-1, x.size(2)}).split(kGatedRows)) rows.add_(geglu(rows));
+  return x;
+}
+
+torch::Tensor Unet2dConditionModel::TextBlock::geglu(const torch::Tensor& x) const {
   const std::vector<torch::Tensor> halves = gated(norm3(x)).chunk(2, -1);
-  return x + out(halves[0] * torch::gelu(halves[1]));
+  if (is_spent(halves[1])) return out(torch::gelu(halves[1]).mul_(halves[0]));
+  return out(halves[0] * torch::gelu(halves[1]));
 }
 
 Unet2dConditionModel::TextTransformer::TextTransformer(Parameters& parameters, const std::string& name,
@@ -130,17 +139,12 @@ Unet2dConditionModel::TextTransformer::TextTransformer(Parameters& parameters, c
 
 torch::Tensor Unet2dConditionModel::TextTransformer::operator()(const torch::Tensor& x,
                                                                 const torch::Tensor& text) const {
-  const bool convolves =
-      in_weight.dim() == 4;  // as diffusers does, for its very numbers; the cost is the same
-  torch::Tensor h = norm(x);
-  if (convolves) h = torch::conv2d(h, in_weight, in_bias);
-  h = h.flatten(2).transpose(1, 2).contiguous();  // [n, h w, channels]
-  if (!convolves) h = torch::linear(h, in_weight, in_bias);
-  for (const TextBlock& block : blocks) h = block(h, text);
-  if (!convolves) h = torch::linear(h, out_weight, out_bias);
-  h = h.transpose(1, 2).contiguous().view(x.sizes());
-  if (convolves) h = torch::conv2d(h, out_weight, out_bias);
-  return h + x;
+  // a convolution of 1 x 1 is a product with each position's channels, which lie together in memory
+  torch::Tensor h = norm(x).permute({0, 2, 3, 1}).flatten(1, 2);  // [n, h w, channels]
+  h = torch::linear(h, in_weight.flatten(1), in_bias);
+  for (const TextBlock& block : blocks) h = block(std::move(h), text);
+  h = torch::linear(h, out_weight.flatten(1), out_bias);
+  return add_over(h.view({x.size(0), x.size(2), x.size(3), -1}).permute({0, 3, 1, 2}), x);
 }
 
 ResnetBlock2d Unet2dConditionModel::resnet(const std::string& name, std::int64_t in, std::int64_t out) {
@@ -192,7 +196,9 @@ Unet2dConditionModel::Unet2dConditionModel(const Unet2dConditionConfig& config, 
       skips.pop_back();
       now = channels[at];
     }
-    if (at > 0) level.up.emplace(parameters, name + ".upsamplers.0", now);
+    if (at == 0) continue;
+    level.up.emplace(parameters, name + ".upsamplers.0", now);
+    level.up->conv.filtered = true;
   }
   norm_out_.emplace(parameters, "conv_norm_out", now, config.norm_num_groups, config.norm_eps);
   conv_out_.emplace(parameters, "conv_out", now, config.out_channels, 3, 1, 1);
@@ -217,7 +223,10 @@ torch::Tensor Unet2dConditionModel::forward(const torch::Tensor& x, const torch:
   const torch::Tensor embedding = time_embedding(t.expand({x.size(0)}));
   seen("time_embedding", embedding);
   const torch::Tensor time = torch::silu(embedding);  // once for all blocks
-  torch::Tensor h = conv_in_(x);
+  // packed weights want channels last; the kernels of a training, and their gradients, are faster without
+  const bool learns = torch::GradMode::is_enabled() && conv_in_.weight.requires_grad();
+  torch::Tensor h =
+      conv_in_(x.contiguous(learns ? torch::MemoryFormat::Contiguous : torch::MemoryFormat::ChannelsLast));
   std::vector<torch::Tensor> skips = {h};
   for (std::size_t i = 0; i < downs_.size(); ++i) {
     const Level& level = downs_[i];
@@ -242,7 +251,7 @@ torch::Tensor Unet2dConditionModel::forward(const torch::Tensor& x, const torch:
     if (level.up) h = (*level.up)(h, {skips.back().size(2), skips.back().size(3)});
     seen(concat("up_blocks.", i), h);
   }
-  return (*conv_out_)(torch::silu((*norm_out_)(h)));
+  return (*conv_out_)(silu_over((*norm_out_)(h))).contiguous();
 }
 
 }  // namespace diffreward

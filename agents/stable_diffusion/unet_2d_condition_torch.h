@@ -65,6 +65,8 @@ class Unet2dConditionModel {
     Linear gated, out;
     TextBlock(Parameters& parameters, const std::string& name, std::int64_t channels, std::int64_t text,
               std::int64_t heads);
+    torch::Tensor geglu(const torch::Tensor& x) const;
+    /// x is written over where no derivative is asked for.
     torch::Tensor operator()(torch::Tensor x, const torch::Tensor& text) const;
   };
   struct TextTransformer {  // diffusers' Transformer2DModel
