@@ -190,9 +190,13 @@ std::string overview(const std::string& group = "") {
        << ": rewards from diffusion models, and back into environments\n\n"
        << "usage: diffreward " << prefix << "<command> [options]     (diffreward " << prefix
        << "<command> --help lists them)\n\n";
+  std::size_t longest = 0;
+  for (const Command& command : commands())
+    if (command.name.starts_with(prefix)) longest = std::max(longest, command.name.size());
   for (const Command& command : commands())
     if (command.name.starts_with(prefix))
-      text << "  " << command.name << std::string(12 - command.name.size(), ' ') << command.summary << "\n";
+      text << "  " << command.name << std::string(longest + 2 - command.name.size(), ' ') << command.summary
+           << "\n";
   text << "\nEvery option is also a key of a config file (--config run.toml). --json prints the result for "
           "programs,\n"
           "--quiet hides progress bars. Exit codes: 0 done, 1 failed, 2 wrong use.\n";

@@ -128,7 +128,7 @@ TEST_F(CommandTest, ConfigFilesWithUnknownKeysOrBadSyntaxAreWrongUse) {
   const Outcome syntax = run({"train", "--config", path("b.toml")});
   EXPECT_EQ(syntax.code, 2);
   EXPECT_THAT(syntax.err, HasSubstr("b.toml:2:"));
-  write_file(path("c.toml"), "sede = 4\n");
+  write_file(path("c.toml"), "sead = 4\n");
   EXPECT_THAT(run({"train", "--config", path("c.toml")}).err, HasSubstr("did you mean 'seed'"));
 }
 
