@@ -12,11 +12,11 @@ set(dr_open
   datasets/dataset.h datasets/collect.h datasets/check.h datasets/windows.h datasets/normalizer.h
   datasets/image_set.h datasets/scenes/scenes.h
   agents/agent.h agents/catalog.h agents/device.h agents/planner.h agents/diffusion/diffusion_model.h
-  agents/stable_diffusion/stable_diffusion.h agents/stable_diffusion/prompted_denoiser.h
+  agents/stable_diffusion/stable_diffusion.h agents/stable_diffusion/prompted_denoiser.h agents/stable_diffusion/pipeline_trainer.h
   rewards/reward_model.h rewards/catalog.h rewards/rewarded_env.h rewards/transitions.h rewards/discriminator/discriminator.h
   rewards/relative/sample_source.h rewards/evaluate/evaluate.h rewards/evaluate/maze_task.h rewards/evaluate/steering.h
   rewards/recipes/recipes.h
-  rewards/nearest/nearest.h rewards/image/evaluate/evaluate_images.h rewards/image/judge/judge.h
+  rewards/nearest/nearest.h rewards/image/evaluate/evaluate_images.h rewards/image/image_reward.h rewards/image/picture_latents.h
   report/page.h leaderboard/results.h
   core/format.h core/interrupt.h core/progress.h core/safetensors.h envs/linear_quadratic/linear_quadratic.h)
 set(dr_headers "")
