@@ -248,6 +248,22 @@ TEST_F(StageTest, ALongerRunContinuesAFinishedOne) {
   EXPECT_EQ(steps_seen({{"steps", 5}, {"lr", 2}}).at("seen"), "none") << "a shorter one";
 }
 
+TEST_F(StageTest, AStageMayGrowByAFieldWithinAGroup) {
+  const auto steps_seen = [&](int steps, int batch) {
+    StageSpec stage = spec({{"denoiser", {{"steps", steps}, {"batch", batch}}}});
+    stage.extends = {"denoiser.steps"};
+    stage.continues_from = {"checkpoint"};
+    return run_stage(stage, [&](const fs::path& folder) {
+      const std::string seen = fs::exists(folder / "checkpoint") ? bytes_of(folder / "checkpoint") : "none";
+      write_file(folder / "checkpoint", concat(steps));
+      return Json{{"seen", seen}};
+    });
+  };
+  EXPECT_EQ(steps_seen(10, 8).at("seen"), "none");
+  EXPECT_EQ(steps_seen(20, 8).at("seen"), "10");
+  EXPECT_EQ(steps_seen(30, 16).at("seen"), "none") << "another making";
+}
+
 TEST_F(StageTest, ReuseWantsTheProductsThereAndWhole) {
   EXPECT_EQ(run(spec()), 1);
   fs::remove(out() / "product");
