@@ -88,7 +88,7 @@ Json scores_json(const ImageScoreConfig& config, bool ranked) {
   const Scored scored = score_pictures(config.images, *reward, model);
   const double threshold = threshold_of(config, *reward, model);
   std::vector<std::size_t> order(scored.reward.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::iota(order.begin(), order.end(), std::size_t{0});
   if (ranked) std::ranges::stable_sort(order, {}, [&](std::size_t i) { return scored.reward[i]; });
   Json pictures = Json::array();
   for (const std::size_t i : order)
@@ -151,19 +151,19 @@ Json run_image_report(const ImageReportConfig& config) {
     const auto reward = open_reward(config.score.reward, config.score.model.device);
     const StableDiffusion model = load_model(config.score.model, config.run.threads);
     const Scored scored = score_pictures(config.score.images, *reward, model);
-    std::map<std::string, std::pair<bool, std::string>> labels;
+    std::map<std::string, bool> labels;
     if (!config.labels.empty())
       for (const CsvRow& row : read_csv(read_file(config.labels), config.labels, {"file_name", "label"})) {
         if (row.cells[1] != "0" && row.cells[1] != "1")
           throw Error(concat(row.where, ": label: expected 0 or 1, found ", row.cells[1]));
-        labels[row.cells[0]] = {row.cells[1] == "1", ""};
+        labels[row.cells[0]] = row.cells[1] == "1";
       }
     ImagesScored told;
     for (std::size_t i = 0; i < scored.paths.size(); ++i) {
       const std::string name = scored.paths[i].filename().string();
       if (!config.labels.empty() && !labels.contains(name))
         throw Error(concat(config.labels, ": expected a line of ", name, ", found none"));
-      told.rows.push_back({.name = name, .score = -scored.reward[i], .positive = labels[name].first});
+      told.rows.push_back({.name = name, .score = -scored.reward[i], .positive = labels[name]});
       told.images.push_back(scored.images[i]);
     }
     Json result = {

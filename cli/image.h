@@ -34,7 +34,7 @@ struct ImageScoreConfig {
 
 struct ImageReportConfig {
   ImageScoreConfig score;
-  std::string labels;  // .csv: file_name, label (0 or 1) and, for a table by category, category
+  std::string labels;  // .csv: file_name, label (0 or 1)
   ImageEvaluationConfig evaluation;
   RunConfig run;
 

@@ -341,7 +341,7 @@ std::vector<Reference> references_of(const JobStep& step, const std::vector<std:
       throw UsageError(
           concat(input.option, ": expected an earlier step, got ", input.path, ", which is not"));
     std::error_code ignored;
-    if (!fs::exists(stage_folder(input.path), ignored))
+    if (!input.or_text && !fs::exists(stage_folder(input.path), ignored))
       throw UsageError(concat(input.option, ": ", unknown_name("earlier step", input.path, earlier),
                               " (and no file has this name)"));
   }

@@ -46,7 +46,7 @@ bool names_image_set(const std::string& given) {
 std::vector<StageInput> prompt_inputs(const std::string& given) {
   if (names_image_set(given)) return {{"prompts", given, "data"}};
   if (is_prompt_file(given)) return {{"prompts", given, ""}};
-  return {};
+  return {{.option = "prompts", .path = given, .product = "data", .name = {}, .or_text = true}};
 }
 
 std::vector<std::string> read_prompts(const std::string& given) {

@@ -13,7 +13,8 @@ namespace diffreward::cli {
 /// slash or the ending .txt or .csv.
 bool is_prompt_file(const std::string& given);
 
-/// What a stage reads of prompts: a file, an image set (datasets/image_set.h), or nothing of a text.
+/// What a stage reads of prompts: a file or an image set (datasets/image_set.h); of a text nothing, unless it is the name
+/// of a job's step.
 std::vector<StageInput> prompt_inputs(const std::string& given);
 
 /// The prompts of a file, of an image set those that are not empty, or the text itself as the only one. Throws Error naming the file and the line for what is

@@ -203,7 +203,7 @@ class Stage {
     Json inputs = Json::object(), config = spec.config;
     for (const char* place : {"out", "threads", "reuse"}) config.erase(place);
     for (const StageInput& input : spec.inputs) {
-      if (input.path.empty()) continue;
+      if (input.path.empty() || input.or_text) continue;
       const Input found = resolve(input);
       if (contains(folder_, found.file))
         throw Error(concat("--out: expected a folder without inputs, found ", folder_.string(), " to hold ",

@@ -24,6 +24,7 @@ struct StageInput {
   std::string path;       // as given; "" for an input that is not used
   std::string product;    // "model.safetensors"; "data" for a data set, see find_data_file()
   std::string name = {};  // of one among several of an option
+  bool or_text = false;   // what was given is a text: an input only where it names an earlier step of a job
 };
 
 struct StageSpec {

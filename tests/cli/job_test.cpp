@@ -201,6 +201,20 @@ TEST_F(JobTest, EveryBuiltInJobIsSound) {
   }
 }
 
+TEST_F(JobTest, PromptsAreAStepsWhereTheyNameOne) {
+  const Job job = plan_job(load_job("images"), path("out"), {});
+  for (const auto& [name, prompts] : {std::pair{"reward", "prompts"}, {"samples_base", "test_prompts"}}) {
+    const JobStep& reader = step(job.runs[0], name);
+    EXPECT_THAT(reader.needs, testing::UnorderedElementsAre("pipeline", prompts)) << name;
+    EXPECT_EQ(reader.config.at("prompts"), step(job.runs[0], prompts).folder.string()) << name;
+  }
+  write_file(
+      path("text.toml"),
+      "[[steps]]\nname = \"pictures\"\ncommand = \"sd sample\"\nmodel = \".\"\nprompts = \"castle\"\n");
+  const Job text = plan_job(load_job(path("text.toml")), path("out"), {});
+  EXPECT_EQ(step(text.runs[0], "pictures").config.at("prompts"), "castle") << "a text stays one";
+}
+
 TEST_F(JobTest, TheRecipeGivesTheSettingsOfTheFourMazes) {
   const auto model = [&](const char* maze, const char* name) {
     const Job job = plan_job(load_job(concat("maze2d-", maze)), path("out"), {});
