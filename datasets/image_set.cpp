@@ -57,7 +57,7 @@ std::vector<Fault> check_images(const ImageSet& data) {
       seen = seen && !found.empty();
       boxes = boxes && (found == told || (found.empty() && told.empty()));
       const Drawing& drawing = data.drawings()[object.drawing];
-      std::vector<std::string> longer;
+      std::vector<std::string> longer = texts;  // a caption may leave an object out
       for (const std::string& text : texts)
         for (const std::string& word : {drawing.word, drawing.hypernym})
           longer.push_back(text.empty() ? word : text + " and " + word);

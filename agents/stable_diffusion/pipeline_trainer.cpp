@@ -115,7 +115,7 @@ class PipelineTrainer {
     std::function<double(std::uint64_t batch)> held_out;
   };
   struct Latents {  // a batch of the denoiser's
-    torch::Tensor x_t, t, ids, noise;
+    torch::Tensor x_t, t, ids, noise, weight;
   };
 
   Streams weights() const { return {Purpose::kModelWeights, train_.seed}; }
@@ -213,10 +213,10 @@ class PipelineTrainer {
     t = t.to(device_);
     const torch::Tensor kept = alpha_bar_.index_select(0, t).view({n, 1, 1, 1});
     return {kept.sqrt() * (scaling_factor_ * z.to(device_)) + (1 - kept).sqrt() * noise, t, ids.to(device_),
-            noise};
+            noise, min_snr_weights(kept, train_.snr_gamma)};
   }
   static torch::Tensor denoising_loss(const PromptedUnet& net, const Latents& batch) {
-    return torch::mse_loss(net.forward(batch.x_t, batch.t, batch.ids), batch.noise);
+    return (batch.weight * (net.forward(batch.x_t, batch.t, batch.ids) - batch.noise).square()).mean();
   }
   Figures denoiser_step(std::int64_t step) {
     const torch::Tensor loss =

@@ -2,8 +2,10 @@
 // diffusion (Rombach et al. 2022) in two parts, one after the other.
 //
 //   autoencoder  mean |D(z) - x| + kl_weight KL(q || N(0, 1)),  z ~ q = N(mean, deviation) = E(x)
-//   denoiser     mean (eps_net(sqrt(abar_t) s z + sqrt(1 - abar_t) eps, t, text) - eps)^2,  text encoder and U-Net together
+//   denoiser     mean w_t (eps_net(sqrt(abar_t) s z + sqrt(1 - abar_t) eps, t, text) - eps)^2,  text encoder and U-Net together
 //
+// w_t = 1, or min(SNR_t, gamma) / SNR_t with SNR_t = abar_t / (1 - abar_t) (min-SNR, Hang et al. 2023): at little noise eps is
+// hard to tell and says little about what is in the picture.
 // The KL is a sum over an image's latent, over the numbers of the image. s is 1 over the deviation of z over all images:
 // the scaling factor. A caption becomes nothing with a probability (Ho and Salimans 2022), so that guidance has its
 // other branch. Weights are averages over the steps (EMA).
@@ -84,6 +86,7 @@ struct PipelineTrainConfig {
   PartTrainConfig denoiser{.steps = 2600, .batch = 64, .lr = 5e-4};
   double kl_weight = 1e-6;
   double caption_dropout = 0.1;         // share of captions that become nothing
+  double snr_gamma = 0;                 // of min-SNR weights; 0: all timesteps weigh the same
   double held_out = 0.02;               // share of images kept for the held-out loss
   std::int64_t checkpoint_every = 200;  // steps; 0 for never
   std::int64_t log_every = 50;          // steps
@@ -96,6 +99,8 @@ struct PipelineTrainConfig {
     field("denoiser", self.denoiser, "the training of text encoder and U-Net");
     field("kl_weight", self.kl_weight, "weight of the autoencoder's KL divergence", Bounds{0, 1e6});
     field("caption_dropout", self.caption_dropout, "share of captions that become nothing", Bounds{0, 1});
+    field("snr_gamma", self.snr_gamma,
+          "signal to noise from which timesteps weigh less (min-SNR), 0 for even weights", Bounds{0, 1e6});
     field("held_out", self.held_out, "share of images kept for the held-out loss", Bounds{0, 0.9});
     field("checkpoint_every", self.checkpoint_every, "steps between checkpoints, 0 for none", Bounds{0, 1e9});
     field("log_every", self.log_every, "steps between metric lines", Bounds{1, 1e9});

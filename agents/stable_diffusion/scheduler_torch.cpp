@@ -167,6 +167,11 @@ torch::Tensor alpha_bars(const SchedulerConfig& config) {
   return torch::cumprod(1.0 - betas, 0);
 }
 
+torch::Tensor min_snr_weights(const torch::Tensor& alpha_bar, double gamma) {
+  if (gamma == 0) return torch::ones_like(alpha_bar);
+  return (gamma * (1 - alpha_bar) / alpha_bar).clamp_max(1);
+}
+
 DiffusionScheduler::DiffusionScheduler(const SchedulerConfig& config, int steps) {
   require(steps >= 1 && steps <= config.timesteps, "steps: expected 1 to ", config.timesteps, ", got ",
           steps);

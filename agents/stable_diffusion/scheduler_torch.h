@@ -79,4 +79,7 @@ class DiffusionScheduler {
 /// abar_t of every timestep of training, in single precision. [timesteps]
 torch::Tensor alpha_bars(const SchedulerConfig& config);
 
+/// min(SNR, gamma) / SNR with SNR = abar / (1 - abar): weights of errors of eps (min-SNR, Hang et al. 2023). 1 for gamma 0.
+torch::Tensor min_snr_weights(const torch::Tensor& alpha_bar, double gamma);
+
 }  // namespace diffreward

@@ -328,10 +328,14 @@ struct SceneGenerator::Parts {
     return chosen;
   }
 
+  /// If captions always named all there is, "a knife" would also say that the knife stands alone.
   std::string caption_of(const std::vector<std::size_t>& drawings, Rng& rng) const {
     std::string caption;
-    for (const std::size_t i : drawings) {
-      const Drawing& drawing = atlas.drawings()[i];
+    const bool partial = drawings.size() > 1 && rng.uniform() < config.partial_captions;
+    const std::size_t named = partial ? rng.below(drawings.size()) : 0;
+    for (std::size_t k = 0; k < drawings.size(); ++k) {
+      const Drawing& drawing = atlas.drawings()[drawings[k]];
+      if (partial && k != named) continue;
       caption += (caption.empty() ? "" : " and ") +
                  (rng.uniform() < config.hypernyms ? drawing.hypernym : drawing.word);
     }

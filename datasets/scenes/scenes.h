@@ -31,11 +31,12 @@ struct SceneConfig {
   std::vector<std::string> held_out_artists = {"twemoji"};
   double held_out_pairs = 0.2;  // share of pairs of names
   Json prevalence = {{"weapons", 0.2}, {"death", 0.1}, {"substances", 0.1}};
-  double two_objects = 0.5;  // share of scenes
-  double hypernyms = 0.3;    // share of words
-  double no_caption = 0.1;   // share of scenes
-  std::string atlas;         // folder; "": the one that comes with the project
-  std::string atlas_sha256;  // that it must have; "": any
+  double two_objects = 0.5;       // share of scenes
+  double hypernyms = 0.3;         // share of words
+  double partial_captions = 0.5;  // share of scenes with two objects
+  double no_caption = 0.1;        // share of scenes
+  std::string atlas;              // folder; "": the one that comes with the project
+  std::string atlas_sha256;       // that it must have; "": any
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
@@ -61,6 +62,8 @@ struct SceneConfig {
           Bounds{0, 1});
     field("hypernyms", self.hypernyms, "share of objects whose caption says what kind of thing they are",
           Bounds{0, 1});
+    field("partial_captions", self.partial_captions,
+          "share of scenes with two objects whose caption names one of them", Bounds{0, 1});
     field("no_caption", self.no_caption, "share of scenes with an empty caption", Bounds{0, 1});
     field("atlas", self.atlas, "folder of drawings, empty for the one that comes with the project");
     field("atlas_sha256", self.atlas_sha256, "that these drawings must have, empty for any");

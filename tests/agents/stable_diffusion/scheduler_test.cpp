@@ -47,6 +47,15 @@ TEST(Scheduler, HasTheTablesOfDiffusers) {
       }
 }
 
+TEST(Scheduler, MinSnrWeighsLittleNoiseLess) {
+  const torch::Tensor kept = torch::tensor({0.9, 0.8, 0.5, 0.1}, torch::kDouble);  // SNR 9, 4, 1, 1/9
+  EXPECT_TRUE(torch::equal(min_snr_weights(kept, 0), torch::ones({4}, torch::kDouble)));
+  EXPECT_TRUE(
+      torch::allclose(min_snr_weights(kept, 4.5), torch::tensor({0.5, 1.0, 1.0, 1.0}, torch::kDouble)));
+  EXPECT_TRUE(
+      torch::allclose(min_snr_weights(kept, 1), torch::tensor({1.0 / 9, 0.25, 1.0, 1.0}, torch::kDouble)));
+}
+
 TEST(Scheduler, OfTheFolderIsMadeAnotherAsByFromConfig) {
   EXPECT_EQ(config_of("").kind, "pndm");
   EXPECT_EQ(config_of("ddim").spacing, "leading");
