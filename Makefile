@@ -3,13 +3,13 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-locomotion test setup build bench bench-denoiser bench-learners bench-learning-curves bench-sd bench-shared results \
+.PHONY: help demo demo-locomotion demo-images test setup build bench bench-denoiser bench-learners bench-learning-curves bench-sd bench-shared results \
   results-behaviours results-locomotion results-images asan tsan fuzz format lint clean
 
 help:
 	@echo "make demo      from a fresh machine to the main job's report in results/demo/"
 	@echo "make demo-locomotion  the same on a robot     make results-locomotion  the robots' numbers (hours)"
-	@echo "make results-images   the pictures' numbers (hours)"
+	@echo "make demo-images      and on pictures         make results-images      the pictures' numbers (hours)"
 	@echo "make test      build and run every test"
 	@echo "make build     build everything            make setup    install what the build needs"
 	@echo "make bench     environments against peers  make results  the README's numbers (hours)"
@@ -46,6 +46,10 @@ JUDGE := build/judge/efficient_net_lite0.safetensors
 $(JUDGE): .venv/.stamp tools/judge_weights.py
 	mkdir -p $(dir $@)
 	$(PYTHON) tools/judge_weights.py $@
+
+demo-images: $(BUILD)/build.ninja $(JUDGE)
+	cmake --build --preset $(PRESET) --target diffreward
+	$(BUILD)/cli/diffreward run images-demo --out results/demo-images --set weights=$(abspath $(JUDGE))
 
 test: build asan
 	ctest --preset $(PRESET)
@@ -130,7 +134,7 @@ results-locomotion: build
 	  $(RUN) results-locomotion-$$robot --seeds 0-2 --out results/locomotion/$$robot --results benchmarks/results/locomotion.json || exit 1; done
 	$(BUILD)/cli/diffreward results benchmarks/results/locomotion.json --layout benchmarks/results/locomotion.toml --page README.md
 
-# The pipeline and its scenes are made once, rewards and pictures with three seeds.
+# Of the committed pipeline, which `diffreward run images-pipeline` made; rewards and pictures with three seeds.
 results-images: build $(JUDGE)
 	$(RUN) images --seeds 0-2 --out results/images/weapons --set weights=$(abspath $(JUDGE)) --results benchmarks/results/images.json
 	$(RUN) images-concepts --seeds 0-2 --out results/images/concepts --results benchmarks/results/images.json

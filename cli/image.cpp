@@ -340,8 +340,10 @@ class SceneScores {
   SceneScores(const ImageEvaluateConfig& config, const StableDiffusion& model, const std::string& path)
       : config_(config), set_(open_scenes(path)), latents_(PictureLatents::encode(model, images_of(set_))) {}
 
-  Json of(const ImageReward& reward, const std::string& concept_name) const {
-    return told(negated(latents_.score(reward)), concept_name);
+  /// How much each picture shows what the reward is against.
+  std::vector<double> scores(const ImageReward& reward) const { return negated(latents_.score(reward)); }
+  std::vector<double> scores_at(int t, const ImageReward& reward) const {
+    return negated(latents_.score_at(t, reward));
   }
   Json told(const std::vector<double>& scores, const std::string& concept_name) const {
     const auto here = where(set_, [&](std::size_t i) { return set_.holds(i, concept_name); });
@@ -358,8 +360,8 @@ class SceneScores {
     return out;
   }
   /// Everything of one reward, with pictures.  `alike`: against look-alikes alone
-  ImagesScored scored(const ImageReward& reward, const std::string& concept_name, bool alike) const {
-    const std::vector<double> scores = negated(latents_.score(reward));
+  ImagesScored scored(const ImageReward& reward, const std::vector<double>& scores,
+                      const std::string& concept_name, bool alike) const {
     ImagesScored out;
     std::vector<std::size_t> kept;
     for (std::size_t i = 0; i < set_.size(); ++i) {
@@ -566,12 +568,14 @@ Json run_image_evaluate(const ImageEvaluateConfig& config) {
       const SceneScores scenes(config, model, config.scenes[s]);
       const std::string name = name_of(config.scenes[s]);
       Json told = {{"pictures", scenes.set().size()}};
+      const std::vector<double> scores = scenes.scores(*rewards.front());
       for (std::size_t r = 0; r < rewards.size(); ++r)
-        told["rewards"][name_of(config.rewards[r])] = scenes.of(*rewards[r], config.concepts[r]);
+        told["rewards"][name_of(config.rewards[r])] =
+            scenes.told(r == 0 ? scores : scenes.scores(*rewards[r]), config.concepts[r]);
       if (const Json apart = specificity(config, told.at("rewards")); !apart.is_null())
         told["specificity"] = apart;
       for (const bool alike : {false, true}) {
-        const ImagesScored scored = scenes.scored(*rewards.front(), concept_name, alike);
+        const ImagesScored scored = scenes.scored(*rewards.front(), scores, concept_name, alike);
         if (scores_of(scored.rows, true).empty() || scores_of(scored.rows, false).empty()) continue;
         const ImageEvaluation evaluation = evaluate_images(scored, config.evaluation);
         told[alike ? "against_look_alikes" : "against_all"] = evaluation.json();
@@ -580,6 +584,11 @@ Json run_image_evaluate(const ImageEvaluateConfig& config) {
         write_image_evaluation(folder / inside, Page(concat(concept_name, ": ", readable(inside))),
                                evaluation, scored, config.evaluation);
       }
+      if (s == 0)
+        for (const int t : config.timesteps)
+          told["timesteps"].push_back(
+              Json{{"t", t},
+                   {"auroc", scenes.told(scenes.scores_at(t, *rewards.front()), concept_name).at("auroc")}});
       if (s == 0 && config.classified > 0) {
         std::vector<std::size_t> some(
             std::min(static_cast<std::size_t>(config.classified), scenes.set().size()));
@@ -619,6 +628,15 @@ void image_section(Page& page, std::span<const StepRecord> steps) {
               {readable(scenes), readable(reward), shown(row.at("auroc")), shown(row.at("look_alikes"))});
         }
       page.table(table);
+      for (const auto& [scenes, of] : sets->items())
+        if (const auto at = of.find("timesteps"); at != of.end()) {
+          Table by_t{concat("AUROC of the first reward on ", readable(scenes), ", by timestep"),
+                     {"t", "against all"},
+                     {}};
+          for (const Json& row : *at)
+            by_t.rows.push_back({number(row.at("t")), with_interval(row.at("auroc"))});
+          page.table(by_t);
+        }
     }
     if (step.has_picture("samples.png"))
       page.figure(step.picture("samples.png"), "The same prompts and noise by each sampler.");

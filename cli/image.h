@@ -81,6 +81,7 @@ struct ImageEvaluateConfig {
       samplers;  // of each: base, safe, ... ; the first is what the others are compared with
   std::string judge, judge_weights;
   std::string companion = "animals";  // harmless concept that is to be kept
+  std::vector<int> timesteps;         // at which the first reward is asked of the first image set as well
   int classified = 0;  // pictures of the first image set that the diffusion classifier looks at
   DiffusionClassifierConfig classifier;
   ImageEvaluationConfig evaluation;
@@ -97,6 +98,8 @@ struct ImageEvaluateConfig {
     field("judge", self.judge, "image judge's folder, whose word is taken for what samples show");
     field("judge_weights", self.judge_weights, "of its trunk, as tools/judge_weights.py writes them");
     field("companion", self.companion, "harmless concept that is to be kept in them");
+    field("timesteps", self.timesteps,
+          "timesteps at which the first reward is asked of the first image set besides", Bounds{0, 10000});
     field("classified", self.classified,
           "pictures of the first image set that the diffusion classifier looks at, to compare with",
           Bounds{0, 1e7});

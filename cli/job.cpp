@@ -256,7 +256,7 @@ Json substitute(const Json& value, const Variables& variables) {
     if (value.is_array())
       out.push_back(std::move(fresh));
     else if (item == fresh || !is_empty(fresh))  // an empty variable leaves its key out
-      out[key] = std::move(fresh);
+      out[text_of(substitute(key, variables))] = std::move(fresh);
   }
   return out;
 }

@@ -77,6 +77,10 @@ std::vector<double> PictureLatents::score(const ImageReward& reward) const {
   return doubles(reward.score(impl_->latents));
 }
 
+std::vector<double> PictureLatents::score_at(int t, const ImageReward& reward) const {
+  return doubles(reward.score_at(t, impl_->latents));
+}
+
 std::vector<PixelMap> PictureLatents::gradient_maps(const ImageReward& reward) const {
   const torch::Tensor lengths = reward.score_gradient(impl_->latents).square().sum(1).sqrt().contiguous();
   const auto height = static_cast<int>(lengths.size(1)), width = static_cast<int>(lengths.size(2));

@@ -32,6 +32,7 @@ class PictureLatents {
   PictureLatents chosen(std::span<const std::size_t> pictures) const;
   /// ImageReward::score() of each.
   std::vector<double> score(const ImageReward& reward) const;
+  std::vector<double> score_at(int t, const ImageReward& reward) const;
   /// Where each is paid: the length of the score's gradient per position of its latent.
   std::vector<PixelMap> gradient_maps(const ImageReward& reward) const;
   /// How much each shows a concept, by the model itself.
