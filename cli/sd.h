@@ -94,9 +94,10 @@ struct SdDecodeConfig {
 };
 
 struct SdTrainConfig {
-  std::string images;     // image set, or folder of pictures with metadata.csv
-  std::string tokenizer;  // folder; empty: learned from the captions
-  int merges = 8192;      // of a learned one, at most
+  std::string images;      // image set, or folder of pictures with metadata.csv
+  std::string tokenizer;   // folder; empty: learned from the captions
+  int merges = 8192;       // of a learned one, at most
+  std::string pretrained;  // pipeline to go on from; empty: fresh weights
   PipelineConfig pipeline;
   PipelineTrainConfig train;
   RunConfig run;
@@ -108,6 +109,9 @@ struct SdTrainConfig {
     field("tokenizer", self.tokenizer,
           "folder of CLIP's tokenizer or of a pipeline's; empty for one that is learned from the captions");
     field("merges", self.merges, "of a learned tokenizer, at most", Bounds{0, 1e5});
+    field("pretrained", self.pretrained,
+          "pipeline of these sizes to go on from, with its tokenizer where none is given; empty for fresh "
+          "weights");
     field("pipeline", self.pipeline, "sizes of the nets");
     PipelineTrainConfig::visit(self.train, field);
     RunConfig::visit(self.run, field);

@@ -1,5 +1,6 @@
 // diffreward sd train: a small Stable Diffusion pipeline from captioned pictures.
 #include <algorithm>
+#include <optional>
 
 #include "agents/device.h"
 #include "agents/stable_diffusion/clip_tokenizer.h"
@@ -28,6 +29,10 @@ StageSpec stage_of(const SdTrainConfig& config) {
     for (const char* file : {"vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"})
       if (fs::exists(fs::path(config.tokenizer) / file))
         stage.inputs.push_back({"tokenizer", (fs::path(config.tokenizer) / file).string(), "", file});
+  for (StageInput input : model_inputs({.model = config.pretrained})) {
+    input.option = "pretrained";
+    stage.inputs.push_back(std::move(input));
+  }
   return stage;
 }
 
@@ -36,11 +41,17 @@ Json run_sd_train(const SdTrainConfig& config) {
     check_device(config.train.device);
     set_torch_threads(config.run.threads);
     const CaptionedPictures data = read_captioned(config.images, config.pipeline.image_size);
+    const std::optional<StableDiffusion> pretrained =
+        config.pretrained.empty()
+            ? std::nullopt
+            : std::optional(load_model({.model = config.pretrained, .device = config.train.device},
+                                       config.run.threads));
     const ClipTokenizer tokenizer =
-        config.tokenizer.empty()
-            ? ClipTokenizer::learn(data.captions, config.merges, config.pipeline.text_length)
-            : ClipTokenizer::load(config.tokenizer);
-    const StableDiffusion model = train_pipeline(data, tokenizer, config.pipeline, config.train, folder);
+        !config.tokenizer.empty() ? ClipTokenizer::load(config.tokenizer)
+        : pretrained ? ClipTokenizer::load(pipeline_of({.model = config.pretrained}) / "tokenizer")
+                     : ClipTokenizer::learn(data.captions, config.merges, config.pipeline.text_length);
+    const StableDiffusion model = train_pipeline(data, tokenizer, config.pipeline, config.train, folder,
+                                                 pretrained ? &*pretrained : nullptr);
     return Json{{"pipeline", "pipeline/model_index.json"},
                 {"parameters", model.parameters()},
                 {"vocabulary", tokenizer.vocabulary()},

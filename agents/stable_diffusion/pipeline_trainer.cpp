@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <numeric>
 #include <optional>
 
@@ -22,6 +23,7 @@
 #include "agents/nets/training_log.h"
 #include "agents/nets/training_run.h"
 #include "agents/stable_diffusion/pipeline_torch.h"
+#include "agents/stable_diffusion/stable_diffusion_torch.h"
 #include "core/error.h"
 #include "core/progress.h"
 
@@ -44,6 +46,22 @@ std::uint32_t checksum(const torch::Tensor& tensor) {
   return crc32c({static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});
 }
 
+/// Copies the weights of a net onto those of one that is made alike.
+void take_over(const Parameters& from, Parameters& to, const std::string& part) {
+  const torch::NoGradGuard no_grad;
+  std::map<std::string, torch::Tensor> found;
+  for (const auto& [name, tensor] : from.named()) found[name] = tensor;
+  require(found.size() == to.named().size(), "pretrained: ", part, ": expected ", to.named().size(),
+          " tensors as the pipeline's sizes have it, found ", found.size());
+  for (const auto& [name, tensor] : to.named()) {
+    const auto source = found.find(name);
+    require(source != found.end() && source->second.sizes().equals(tensor.sizes()), "pretrained: ", part,
+            ": ", name, ": expected ", tensor.sizes(), " as the pipeline's sizes have it, found ",
+            source == found.end() ? std::string("none") : concat(source->second.sizes()));
+    tensor.copy_(source->second);
+  }
+}
+
 /// [n, side, side, 3] uint8
 torch::Tensor checked_images(const CaptionedPictures& data, const PipelineConfig& config) {
   require(data.side == config.image_size, "pictures: expected ", config.image_size, " pixels a side, got ",
@@ -61,7 +79,7 @@ torch::Tensor checked_images(const CaptionedPictures& data, const PipelineConfig
 class PipelineTrainer {
  public:
   PipelineTrainer(const CaptionedPictures& data, const ClipTokenizer& tokenizer, const PipelineConfig& config,
-                  const PipelineTrainConfig& train, fs::path folder)
+                  const PipelineTrainConfig& train, fs::path folder, const StableDiffusion* pretrained)
       : config_(config),
         train_(train),
         folder_(std::move(folder)),
@@ -84,6 +102,7 @@ class PipelineTrainer {
              {"pixels", checksum(images_)},
              {"captions", checksum(ids_)},
              {"vocabulary", tokenizer.vocabulary()}};
+    if (pretrained != nullptr) begin_with(pretrained->impl());
   }
 
   void run() {
@@ -117,6 +136,18 @@ class PipelineTrainer {
   struct Latents {  // a batch of the denoiser's
     torch::Tensor x_t, t, ids, noise, weight;
   };
+
+  void begin_with(const StableDiffusion::Impl& model) {
+    for (AutoencoderKl* net : {&vae_, &vae_average_})
+      take_over(model.vae.parameters, net->parameters, "autoencoder");
+    for (PromptedUnet* net : {&net_, &average_}) {
+      take_over(model.text.parameters, net->text.parameters, "text encoder");
+      take_over(model.unet.parameters, net->unet.parameters, "U-Net");
+    }
+    scaling_factor_ = model.vae.config().scaling_factor;
+    data_["pretrained"] = {checksum(average_.parameters.flatten().to(torch::kCPU)),
+                           checksum(vae_average_.parameters.flatten().to(torch::kCPU))};
+  }
 
   Streams weights() const { return {Purpose::kModelWeights, train_.seed}; }
   Rng batch_rng(Use use, std::uint64_t index) const {
@@ -191,6 +222,7 @@ class PipelineTrainer {
       sum += moments[0].sum(torch::kDouble).item<double>();
       squares += (moments[0].square() + deviation.square()).sum(torch::kDouble).item<double>();
     }
+    if (train_.autoencoder.steps == 0) return;  // the pretrained one's factor
     const auto numbers = static_cast<double>(mean_.numel());
     scaling_factor_ = 1 / std::sqrt(squares / numbers - (sum / numbers) * (sum / numbers));
     if (!std::isfinite(scaling_factor_))
@@ -375,11 +407,14 @@ class PipelineTrainer {
 
 StableDiffusion train_pipeline(const CaptionedPictures& data, const ClipTokenizer& tokenizer,
                                const PipelineConfig& config, const PipelineTrainConfig& train,
-                               const fs::path& folder) {
+                               const fs::path& folder, const StableDiffusion* pretrained) {
   check_pipeline(config);
   validate(train);
+  require(train.denoiser.steps > 0, "denoiser.steps: expected at least 1, got 0");
+  require(train.autoencoder.steps > 0 || pretrained != nullptr,
+          "autoencoder.steps: expected at least 1, or a pretrained pipeline, got 0");
   check_device(train.device);
-  PipelineTrainer(data, tokenizer, config, train, folder).run();
+  PipelineTrainer(data, tokenizer, config, train, folder, pretrained).run();
   return StableDiffusion::load(folder / "pipeline", train.device);
 }
 

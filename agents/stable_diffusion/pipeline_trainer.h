@@ -69,7 +69,8 @@ struct PartTrainConfig {
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("steps", self.steps, "optimiser steps", Bounds{1, 1e9});
+    field("steps", self.steps, "optimiser steps; 0, of a pretrained autoencoder, to leave it as it is",
+          Bounds{0, 1e9});
     field("batch", self.batch, "images per step", Bounds{1, 1 << 16});
     field("lr", self.lr, "learning rate of AdamW, after the warm-up", Bounds{0, 1});
     field("warmup", self.warmup, "steps over which it rises from 0, in even parts", Bounds{0, 1e9});
@@ -121,8 +122,12 @@ struct CaptionedPictures {
 /// bit. The tokenizer is cut to text_length. Between the parts all pictures become latents, 8 latent_channels bytes for
 /// each of their positions. Throws InvalidArgument for settings, pictures and captions that do not fit each other, Error
 /// naming a file that is damaged or another run's, Error when a loss is not finite or diverges, Interrupted.
+///
+/// `pretrained`: a pipeline of these sizes and vocabulary whose weights training goes on from (fine-tuning), with fresh moments
+/// of the optimiser. It keeps its scaling factor where its autoencoder is left as it is.
 StableDiffusion train_pipeline(const CaptionedPictures& data, const ClipTokenizer& tokenizer,
                                const PipelineConfig& config, const PipelineTrainConfig& train,
-                               const std::filesystem::path& folder);
+                               const std::filesystem::path& folder,
+                               const StableDiffusion* pretrained = nullptr);
 
 }  // namespace diffreward

@@ -121,6 +121,34 @@ TEST_F(PipelineTraining, WhatIsWrittenIsTheAverage) {
   EXPECT_TRUE(torch::equal(torch::cat(parts), vae));
 }
 
+TEST_F(PipelineTraining, GoesOnFromAPipeline) {
+  const StableDiffusion first = train(toy_training(30, 30), folder_ / "first");
+  PipelineTrainConfig with = toy_training(0, 3);
+  with.denoiser.lr = 0;
+  const auto go_on = [&](const std::string& out, const PipelineConfig& config = toy_pipeline()) {
+    return train_pipeline(scenes_, tokenizer_, config, with, folder_ / out, &first);
+  };
+  const StableDiffusion same = go_on("same");
+  const at::Tensor x = first.noise(2, {}), t = torch::tensor({500}),
+                   text = first.embed({"a red disc", "a blue bar"});
+  EXPECT_TRUE(torch::allclose(same.embed({"a red disc", "a blue bar"}), text, 0, 1e-6));
+  EXPECT_TRUE(torch::allclose(same.eps(x, t, text), first.eps(x, t, text), 0, 1e-5));
+  EXPECT_TRUE(torch::equal(same.decode(x), first.decode(x))) << "autoencoder and scaling factor stay";
+
+  with.denoiser = toy_training(0, 60).denoiser;
+  go_on("longer");
+  const auto loss = [&](const std::string& out) {
+    return lines(folder_ / out / "metrics.jsonl").back().at("held_out_loss").get<double>();
+  };
+  EXPECT_LT(loss("longer"), 0.95 * loss("first"));
+
+  PipelineConfig wider = toy_pipeline();
+  wider.unet_channels = {8, 24};
+  EXPECT_THAT(message([&] { go_on("wider", wider); }), HasSubstr("pretrained: U-Net: "));
+  EXPECT_EQ(message([&] { train(toy_training(0, 3), folder_ / "fresh"); }),
+            "autoencoder.steps: expected at least 1, or a pretrained pipeline, got 0");
+}
+
 TEST_F(PipelineTraining, ARunStoppedAtEveryStepEndsBitEqual) {
   const PipelineTrainConfig with = toy_training(6, 6);
   train(with, folder_ / "straight");
