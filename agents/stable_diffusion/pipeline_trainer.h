@@ -69,7 +69,7 @@ struct PartTrainConfig {
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("steps", self.steps, "optimiser steps; 0, of a pretrained autoencoder, to leave it as it is",
+    field("steps", self.steps, "optimiser steps; 0 leaves a pretrained autoencoder as it is",
           Bounds{0, 1e9});
     field("batch", self.batch, "images per step", Bounds{1, 1 << 16});
     field("lr", self.lr, "learning rate of AdamW, after the warm-up", Bounds{0, 1});
