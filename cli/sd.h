@@ -120,10 +120,12 @@ struct SdTrainConfig {
 
 struct SdExtractConfig {
   SdModelConfig model;
-  std::string prompts;   // a file of them, or an image set's captions
-  int most = 0;          // prompts; 0: all
-  int shard = 16;        // chains sampled at a time, and in a file
-  std::string recorded;  // sd extract's folder, whose chains are learned from; empty: chains are sampled
+  std::string prompts;    // a file of them, or an image set's captions
+  int most = 0;           // prompts; 0: all
+  std::string pictures;   // captioned ones, as of sd train, that are noised beside; empty: none
+  int most_pictures = 0;  // 0: all
+  int shard = 16;         // chains sampled at a time, and in a file
+  std::string recorded;   // sd extract's folder, whose chains are learned from; empty: chains are sampled
   TrajectoryConfig chains;
   ImageExtractConfig extract;
   RunConfig run;
@@ -135,6 +137,10 @@ struct SdExtractConfig {
           "a file of prompts: one a line, a .csv table with a column named prompt, or an image set, for its "
           "captions");
     field("most", self.most, "prompts, the first ones; 0 for all", Bounds{0, 1e7});
+    field("pictures", self.pictures,
+          "captioned pictures as sd train takes them, which are noised as further points to learn from; "
+          "empty for none");
+    field("most_pictures", self.most_pictures, "of those, the first ones; 0 for all", Bounds{0, 1e7});
     field("shard", self.shard, "chains sampled at a time, and in a file", Bounds{1, 1024});
     field("recorded", self.recorded,
           "sd extract's folder, whose chains are learned from in place of new ones of a model and prompts");

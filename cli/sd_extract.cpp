@@ -1,10 +1,12 @@
 // diffreward sd extract: the relative reward of Safe Latent Diffusion over the Stable Diffusion that it guides.
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "agents/device.h"
 #include "agents/stable_diffusion/picture_files.h"
 #include "agents/stable_diffusion/pipeline_folder.h"
+#include "cli/captioned_pictures.h"
 #include "cli/command.h"
 #include "cli/prompts.h"
 #include "cli/sd.h"
@@ -19,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kReward = "reward.safetensors";
+constexpr const char* kPictures = "pictures";  // noised ones, beside chains that follow base and safe
 
 /// The chains of one side that one file holds.
 struct Shard {
@@ -31,12 +34,12 @@ struct Shard {
   }
 };
 
-std::vector<Shard> shards_of(const SdExtractConfig& config, std::size_t prompts) {
+std::vector<Shard> shards_of(const SdExtractConfig& config, std::size_t prompts, std::size_t pictures) {
   std::vector<Shard> shards;
   const auto most = static_cast<std::size_t>(config.shard);
-  for (const char* follow : {"base", "safe"})
-    for (std::size_t begin = 0; begin < prompts; begin += most)
-      shards.push_back({follow, begin, std::min(most, prompts - begin)});
+  for (const auto& [follow, count] : {std::pair{"base", prompts}, {"safe", prompts}, {kPictures, pictures}})
+    for (std::size_t begin = 0; begin < count; begin += most)
+      shards.push_back({follow, begin, std::min(most, count - begin)});
   return shards;
 }
 
@@ -56,10 +59,23 @@ void tell_cost(const StableDiffusion& model, const SdExtractConfig& config, std:
              " minutes"));
 }
 
-/// Samples the chains that are not there yet.
+/// What noised pictures are made of; of no pictures where there are none.
+CaptionedPictures pictures_of(const StableDiffusion& model, const SdExtractConfig& config) {
+  if (config.pictures.empty()) return {};
+  const int width = config.chains.width > 0 ? config.chains.width : model.size(),
+            height = config.chains.height > 0 ? config.chains.height : model.size();
+  require(width == height, "--pictures: expected chains of square pictures, got ", width, " x ", height);
+  CaptionedPictures pictures = read_captioned(config.pictures, width);
+  if (config.most_pictures > 0 && pictures.captions.size() > static_cast<std::size_t>(config.most_pictures))
+    pictures.captions.resize(static_cast<std::size_t>(config.most_pictures));
+  return pictures;
+}
+
+/// Samples the chains that are not there yet, and noises the pictures.
 void sample_chains(const StableDiffusion& model, const SdExtractConfig& config,
                    const std::vector<std::string>& prompts, const fs::path& folder) {
-  std::vector<Shard> left = shards_of(config, prompts.size());
+  const CaptionedPictures pictures = pictures_of(model, config);
+  std::vector<Shard> left = shards_of(config, prompts.size(), pictures.captions.size());
   std::erase_if(left, [&](const Shard& shard) { return fs::exists(folder / shard.name()); });
   if (left.empty()) return;
   fs::create_directories(folder / "chains");
@@ -68,24 +84,35 @@ void sample_chains(const StableDiffusion& model, const SdExtractConfig& config,
   for (const Shard& shard : left) chains += static_cast<std::int64_t>(shard.count);
   tell_cost(model, config, chains, calls);
   Progress progress("sample chains", chains * calls, "steps");
-  for (const Shard& shard : left)
+  for (const Shard& shard : left) {
+    if (shard.follow == kPictures) {
+      record_noised_pictures(model, pictures, shard.begin, shard.count, config.chains, folder / shard.name());
+      progress.advance(static_cast<std::int64_t>(shard.count) * calls, concat("pictures ", shard.begin));
+      continue;
+    }
     record_trajectories(
         model, std::span(prompts).subspan(shard.begin, shard.count), config.chains.seed + shard.begin,
         config.chains, shard.follow, folder / shard.name(), [&](const DenoisingStep&) {
           progress.advance(static_cast<std::int64_t>(shard.count), concat(shard.follow, " ", shard.begin));
         });
+  }
 }
 
-/// The chains of one side in a folder, in order.
+/// The chains of one side in a folder, in order; none where there are none.
 std::vector<fs::path> files_of(const fs::path& folder, const std::string& follow) {
   std::vector<fs::path> files;
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder / "chains", ignored))
     if (entry.path().filename().string().starts_with(follow + "-")) files.push_back(entry.path());
-  if (files.empty())
-    throw Error(concat((folder / "chains").string(), ": expected chains of ", follow, ", found none"));
   std::ranges::sort(files);
   return files;
+}
+
+Trajectories chains_of(const fs::path& folder, const std::string& follow) {
+  const std::vector<fs::path> files = files_of(folder, follow);
+  if (files.empty())
+    throw Error(concat((folder / "chains").string(), ": expected chains of ", follow, ", found none"));
+  return Trajectories::open(files);
 }
 
 }  // namespace
@@ -99,6 +126,11 @@ StageSpec stage_of(const SdExtractConfig& config) {
                   .products = {kReward, "metrics.jsonl"},
                   .link = Link::kRewards};
   for (const StageInput& input : prompt_inputs(config.prompts)) stage.inputs.push_back(input);
+  if (!config.pictures.empty())
+    for (StageInput input : captioned_inputs(config.pictures)) {
+      input.option = "pictures";
+      stage.inputs.push_back(std::move(input));
+    }
   stage.inputs.push_back({"recorded", config.recorded, kReward});
   return stage;
 }
@@ -131,9 +163,12 @@ Json run_sd_extract(const SdExtractConfig& given) {
       files = ImageReward::load(recorded)->provenance().at("model");
     }
     const fs::path chains = fresh ? folder : product(config.recorded, kReward).parent_path();
-    const Trajectories safe = Trajectories::open(files_of(chains, "safe")),
-                       base = Trajectories::open(files_of(chains, "base"));
-    const auto reward = extract_image_reward(safe, base, config.extract, folder);
+    const Trajectories safe = chains_of(chains, "safe"), base = chains_of(chains, "base");
+    const std::vector<fs::path> noised = files_of(chains, kPictures);
+    const std::optional<Trajectories> pictures =
+        noised.empty() ? std::nullopt : std::optional(Trajectories::open(noised));
+    const auto reward =
+        extract_image_reward(safe, base, config.extract, folder, pictures ? &*pictures : nullptr);
     reward->provenance()["model"] = files;
     reward->save(folder / kReward);
     Json field = Json::array();
@@ -144,6 +179,7 @@ Json run_sd_extract(const SdExtractConfig& given) {
     Json result = {
         {"reward", kReward},
         {"chains", safe.count() + base.count()},
+        {"pictures", pictures ? pictures->count() : 0},
         {"separates_samplers", auroc(doubles(reward->safe_scores()), doubles(reward->base_scores()))}};
     if (!field.empty()) result["field"] = field;
     return result;

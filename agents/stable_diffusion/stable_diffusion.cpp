@@ -311,6 +311,10 @@ at::Tensor StableDiffusion::bytes(const at::Tensor& images) {
       .contiguous();
 }
 
+int StableDiffusion::size() const {
+  return static_cast<int>(impl_->unet.config().sample_size) * factor();
+}
+
 int StableDiffusion::factor() const {
   return static_cast<int>(impl_->vae.config().factor());
 }

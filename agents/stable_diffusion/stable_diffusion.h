@@ -109,6 +109,7 @@ class StableDiffusion {
   static at::Tensor bytes(const at::Tensor& images);
 
   int factor() const;                     ///< pixels per position of a latent, along each side
+  int size() const;  ///< pixels of a picture's sides where nothing else is asked for
   const NoiseSchedule& schedule() const;  ///< of training
   const std::string& device() const;
   std::int64_t parameters() const;                   ///< number of weights, of all nets

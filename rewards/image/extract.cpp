@@ -19,8 +19,14 @@ constexpr std::int64_t kKeptScores = 1024;
 /// Points on recorded chains: mu_safe - mu_base = -c0_t sqrt(1 - abar_t) / sqrt(abar_t) (eps_safe - eps_base).
 class RecordedField final : public DifferenceField {
  public:
-  RecordedField(const Trajectories& safe, const Trajectories& base, const ExtractConfig& config)
-      : safe_(safe), base_(base), config_(config), device_(config.device) {
+  RecordedField(const Trajectories& safe, const Trajectories& base, const Trajectories* pictures,
+                double picture_share, const ExtractConfig& config)
+      : safe_(safe),
+        base_(base),
+        pictures_(pictures),
+        picture_share_(pictures != nullptr ? picture_share : 0),
+        config_(config),
+        device_(config.device) {
     std::vector<int> all = base.timesteps();
     std::ranges::sort(all);
     all.erase(std::unique(all.begin(), all.end()), all.end());
@@ -54,34 +60,51 @@ class RecordedField final : public DifferenceField {
                 "prompts: expected chains of both sides in each part of the split, found none ",
                 part == Part::kTrain ? "to train on" : "held out", " of ", from.follows());
     }
+    if (pictures_ == nullptr) return;
+    require(pictures_->count() > 1, "pictures: expected at least 2, of which some are held out, found ",
+            pictures_->count());
+    const auto kept = std::clamp<std::int64_t>(
+        std::llround((1 - config.held_out) * static_cast<double>(pictures_->count())), 1,
+        pictures_->count() - 1);
+    for (std::int64_t i = 0; i < pictures_->count(); ++i) of_pictures_[i >= kept].push_back(i);
   }
 
   const NoiseSchedule& schedule() const override { return base_.schedule(); }
   std::vector<int> timesteps() const override { return timesteps_; }
 
   FieldPoints draw(int n, Part part, Draw stream, std::uint64_t index, std::optional<int> t) const override {
-    return labelled(n, part, stream, index, t).first;
+    return drawn(n, part, stream, index, t, static_cast<int>(std::lround(n * picture_share_))).first;
   }
-  /// And [n] 1 for points on chains of the safe sampler.
+  /// Of chains alone, and [n] 1 for points on those of the safe sampler.
   std::pair<FieldPoints, torch::Tensor> labelled(int n, Part part, Draw stream, std::uint64_t index,
                                                  std::optional<int> fixed) const {
+    return drawn(n, part, stream, index, fixed, 0);
+  }
+
+  std::vector<std::int64_t> held_out(Side side) const { return rows_[side == Side::kBase][1]; }
+
+ private:
+  /// The first `noised` points are of pictures.
+  std::pair<FieldPoints, torch::Tensor> drawn(int n, Part part, Draw stream, std::uint64_t index,
+                                              std::optional<int> fixed, int noised) const {
     Rng rng(Streams(Purpose::kExtraction, config_.seed, static_cast<std::uint64_t>(stream))[index]);
     std::vector<torch::Tensor> x, difference;
     std::vector<std::int64_t> t;
     std::vector<float> label;
     const std::vector<int>& steps = base_.timesteps();
     for (int i = 0; i < n; ++i) {
-      const bool safe =
-          std::floor((i + 1) * config_.expert_share + 1e-9) > std::floor(i * config_.expert_share + 1e-9);
+      const int k = i - noised;
+      const bool safe = k >= 0 && std::floor((k + 1) * config_.expert_share + 1e-9) >
+                                      std::floor(k * config_.expert_share + 1e-9);
       const Side side = safe ? Side::kExpert : Side::kBase;
-      const std::vector<std::int64_t>& of = rows(side, part);
+      const Trajectories& from = k < 0 ? *pictures_ : chains(side);
+      const std::vector<std::int64_t>& of = k < 0 ? of_pictures_[part == Part::kHeldOut] : rows(side, part);
       const std::int64_t chain = of[rng.below(of.size())];
       auto step = static_cast<std::int64_t>(rng.below(steps.size()));
       if (fixed) step = std::ranges::find(steps, *fixed) - steps.begin();
       const int at = steps.at(static_cast<std::size_t>(step));
-      x.push_back(chains(side).x(chain, step));
-      difference.push_back(chains(side).difference(chain, step) *
-                           mean_of_noise_[static_cast<std::size_t>(at)]);
+      x.push_back(from.x(chain, step));
+      difference.push_back(from.difference(chain, step) * mean_of_noise_[static_cast<std::size_t>(at)]);
       t.push_back(at);
       label.push_back(safe ? 1.0f : 0.0f);
     }
@@ -92,9 +115,6 @@ class RecordedField final : public DifferenceField {
             torch::tensor(label).to(device_)};
   }
 
-  std::vector<std::int64_t> held_out(Side side) const { return rows_[side == Side::kBase][1]; }
-
- private:
   const Trajectories& chains(Side side) const { return side == Side::kExpert ? safe_ : base_; }
   const std::vector<std::int64_t>& rows(Side side, Part part) const {
     return rows_[side == Side::kBase][part == Part::kHeldOut];
@@ -104,11 +124,14 @@ class RecordedField final : public DifferenceField {
   }
 
   const Trajectories &safe_, &base_;
+  const Trajectories* pictures_;
+  double picture_share_;
   const ExtractConfig& config_;
   torch::Device device_;
   std::vector<int> timesteps_;
   std::vector<double> mean_of_noise_;     // [timesteps]
   std::vector<std::int64_t> rows_[2][2];  // chains by side and part
+  std::vector<std::int64_t> of_pictures_[2];
 };
 
 ExtractConfig matching_config(const ImageExtractConfig& config) {
@@ -129,16 +152,23 @@ ExtractConfig matching_config(const ImageExtractConfig& config) {
   return out;
 }
 
-void check_sides(const Trajectories& safe, const Trajectories& base) {
+void check_sides(const Trajectories& safe, const Trajectories& base, const Trajectories* pictures) {
   require(safe.follows() == "safe", "safe: expected chains that follow safe, found ", safe.follows());
   require(base.follows() == "base", "base: expected chains that follow base, found ", base.follows());
-  const auto same = [](const char* name, const auto& of_base, const auto& of_safe) {
-    require(of_base == of_safe, "safe: ", name, ": expected those of the base's chains, found others");
-  };
-  same("settings", base.settings(), safe.settings());
-  same("latents", base.shape(), safe.shape());
-  same("timesteps", base.timesteps(), safe.timesteps());
-  same("schedule", base.schedule(), safe.schedule());
+  require(pictures == nullptr || pictures->follows() == "pictures",
+          "pictures: expected noised pictures, found chains that follow ",
+          pictures == nullptr ? "" : pictures->follows());
+  for (const Trajectories* other : {&safe, pictures}) {
+    if (other == nullptr) continue;
+    const auto same = [&](const char* name, const auto& of_base, const auto& found) {
+      require(of_base == found, other->follows(), ": ", name,
+              ": expected those of the base's chains, found others");
+    };
+    same("settings", base.settings(), other->settings());
+    same("latents", base.shape(), other->shape());
+    same("timesteps", base.timesteps(), other->timesteps());
+    same("schedule", base.schedule(), other->schedule());
+  }
 }
 
 void discriminate(const RecordedField& field, const ExtractConfig& config, Learner& logit,
@@ -171,12 +201,13 @@ std::vector<float> scores_of(const ImageReward& reward, const Trajectories& chai
 
 std::shared_ptr<ImageReward> extract_image_reward(const Trajectories& safe, const Trajectories& base,
                                                   const ImageExtractConfig& config,
-                                                  const std::filesystem::path& folder) {
+                                                  const std::filesystem::path& folder,
+                                                  const Trajectories* pictures) {
   validate(config);
   check_device(config.device);
-  check_sides(safe, base);
+  check_sides(safe, base, pictures);
   const ExtractConfig matching = matching_config(config);
-  const RecordedField field(safe, base, matching);
+  const RecordedField field(safe, base, pictures, config.picture_share, matching);
   auto impl = std::make_unique<ImageReward::Impl>(config, base.shape(), base.schedule(),
                                                   initial_parameters(matching));
   const auto make = [&](Head head) { return impl->make(head, initial_parameters(matching)); };

@@ -32,6 +32,7 @@ struct ImageExtractConfig {
   bool normalize_targets = true;
   std::string t_weight = "uniform";
   double expert_share = 0.5;
+  double picture_share = 0.7;
   std::string null = "none";
   std::int64_t steps = 2000;
   int batch = 64;
@@ -56,7 +57,10 @@ struct ImageExtractConfig {
           "makes of noise, "
           "as the paper's latents have it",
           Choices{"uniform", "snr", "variance", "paper"});
-    field("expert_share", self.expert_share, "share of points on chains of the safe sampler", Bounds{0, 1});
+    field("expert_share", self.expert_share, "share of the chains' points on those of the safe sampler",
+          Bounds{0, 1});
+    field("picture_share", self.picture_share, "share of points on noised pictures, where there are",
+          Bounds{0, 1});
     field("null", self.null,
           "a reward to compare with: a net as it was drawn, or one that learned each point's target from "
           "another",
@@ -116,12 +120,14 @@ class ImageReward final : public Guide {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Learns from chains of both sides, which are split by prompt. With `folder` it writes metrics.jsonl and
+/// Learns from chains of both sides, which are split by prompt, and from noised pictures where they are given; a
+/// discriminator from the chains alone. With `folder` it writes metrics.jsonl and
 /// reward.safetensors there. Throws InvalidArgument for sides that do not fit each other, Error naming the step at which a
 /// number was not finite.
 std::shared_ptr<ImageReward> extract_image_reward(const Trajectories& safe, const Trajectories& base,
                                                   const ImageExtractConfig& config = {},
-                                                  const std::filesystem::path& folder = {});
+                                                  const std::filesystem::path& folder = {},
+                                                  const Trajectories* pictures = nullptr);
 
 /// nats_per_unit(t) rho, the estimate of log p_t^safe - log p_t^base up to a constant per t, as a guide (rewards/guides.h).
 std::shared_ptr<const Guide> log_ratio_guide(std::shared_ptr<const ImageReward> reward);

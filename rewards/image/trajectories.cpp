@@ -8,8 +8,11 @@
 #include <utility>
 
 #include "agents/nets/tensor_file_torch.h"
+#include "agents/stable_diffusion/safe_latent_diffusion_torch.h"
+#include "agents/stable_diffusion/scheduler_torch.h"
 #include "agents/stable_diffusion/stable_diffusion_torch.h"
 #include "core/error.h"
+#include "core/interrupt.h"
 
 namespace diffreward {
 namespace {
@@ -17,6 +20,26 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kKind = "diffreward-trajectories-1";
+
+void write_trajectories(const fs::path& file, const std::string& follows,
+                        const std::vector<std::string>& prompts, const std::vector<std::int64_t>& seeds,
+                        const std::vector<std::int64_t>& timesteps, const std::vector<torch::Tensor>& x,
+                        const std::vector<torch::Tensor>& difference, const torch::Tensor& latents,
+                        const TrajectoryConfig& config, const NoiseSchedule& schedule) {
+  Json settings = to_json(config);
+  settings.erase("seed");
+  save_tensors(file,
+               {{"x", torch::stack(x, 1)},
+                {"difference", torch::stack(difference, 1)},
+                {"timesteps", torch::tensor(timesteps, torch::kLong)},
+                {"latents", latents.to(torch::kFloat)}},
+               {{"kind", kKind},
+                {"follows", follows},
+                {"prompts", Json(prompts).dump()},
+                {"seeds", Json(seeds).dump()},
+                {"settings", settings.dump()},
+                {"schedule", schedule.json().dump()}});
+}
 
 }  // namespace
 
@@ -62,19 +85,55 @@ void record_trajectories(const StableDiffusion& model, std::span<const std::stri
         difference.push_back((step.eps_safe - step.eps_base).to(torch::kCPU, torch::kHalf));
         if (on_step) on_step(step);
       });
-  Json settings = to_json(config);
-  settings.erase("seed");
-  save_tensors(file,
-               {{"x", torch::stack(x, 1)},
-                {"difference", torch::stack(difference, 1)},
-                {"timesteps", torch::tensor(timesteps, torch::kLong)},
-                {"latents", latents.to(torch::kFloat)}},
-               {{"kind", kKind},
-                {"follows", follow},
-                {"prompts", Json(std::vector<std::string>(prompts.begin(), prompts.end())).dump()},
-                {"seeds", Json(seeds).dump()},
-                {"settings", settings.dump()},
-                {"schedule", model.schedule().json().dump()}});
+  write_trajectories(file, follow, {prompts.begin(), prompts.end()}, seeds, timesteps, x, difference, latents,
+                     config, model.schedule());
+}
+
+void record_noised_pictures(const StableDiffusion& model, const CaptionedPictures& pictures,
+                            std::size_t first, std::size_t count, const TrajectoryConfig& config,
+                            const fs::path& file) {
+  const torch::NoGradGuard no_grad;
+  validate(config);
+  const std::vector<std::string> prompts(
+      pictures.captions.begin() + static_cast<std::ptrdiff_t>(first),
+      pictures.captions.begin() + static_cast<std::ptrdiff_t>(first + count));
+  const auto n = static_cast<std::int64_t>(count), side = static_cast<std::int64_t>(pictures.side);
+  const torch::Tensor pixels = torch::from_blob(
+      const_cast<std::uint8_t*>(pictures.pixels.data()) + static_cast<std::int64_t>(first) * side * side * 3,
+      {n, side, side, 3}, torch::kByte);
+  const torch::Tensor latents = model.encode(pixels.permute({0, 3, 1, 2}).to(torch::kFloat) / 255);
+  const ImageSampleConfig sample = config.sample("base");
+  const SafetyConfig safety = sample.safety.resolved();
+  const std::vector<double> all =
+      DiffusionScheduler(model.impl().scheduler(config.scheduler), config.steps).timesteps();
+  const auto steps = static_cast<std::int64_t>(all.size());
+  std::vector<torch::Tensor> noise;
+  std::vector<std::int64_t> timesteps, seeds;
+  for (std::size_t i = first; i < first + count; ++i) {
+    seeds.push_back(static_cast<std::int64_t>(config.seed + i));
+    std::vector<std::int64_t> shape = {steps};
+    for (const std::int64_t size : latents.sizes().slice(1)) shape.push_back(size);
+    noise.push_back(seeded_normal(config.seed + i, shape, torch::kFloat));
+  }
+  const torch::Tensor noises = torch::stack(noise, 1).to(latents.device(), latents.scalar_type()),
+                      text = torch::cat({model.embed({""}).expand({n, -1, -1}), model.embed(prompts),
+                                         model.embed({config.unsafe}).expand({n, -1, -1})});
+  std::vector<torch::Tensor> x, difference;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    check_interrupt();
+    timesteps.push_back(std::llround(all[static_cast<std::size_t>(step)]));
+    const double kept = model.schedule().alpha_bar[static_cast<std::size_t>(timesteps.back())];
+    const torch::Tensor noised = std::sqrt(kept) * latents + std::sqrt(1 - kept) * noises[step];
+    const torch::Tensor t =
+        torch::full({1}, timesteps.back(), torch::dtype(torch::kLong).device(noised.device()));
+    const std::vector<torch::Tensor> eps = model.eps(noised.repeat({3, 1, 1, 1}), t, text).chunk(3);
+    const SldStep parted =
+        sld_combine(eps[0], eps[1], eps[2], {}, static_cast<int>(step), config.guidance_scale, safety);
+    x.push_back(noised.to(torch::kCPU, torch::kHalf));
+    difference.push_back((parted.eps_safe - parted.eps_base).to(torch::kCPU, torch::kHalf));
+  }
+  write_trajectories(file, "pictures", prompts, seeds, timesteps, x, difference, latents, config,
+                     model.schedule());
 }
 
 double seconds_per_step(const StableDiffusion& model, const TrajectoryConfig& config) {

@@ -1,11 +1,13 @@
 // Where two guided samplers part: chains of Stable Diffusion whose every step has the noise predicted without and with
 // Safe Latent Diffusion, from the same latents. The reward of safe over unsafe pictures learns from them (image_reward.h).
 //
-// A file holds the chains of some prompts, which follow one of the two:
+// Beside chains stand noised pictures, at the same timesteps: where rewards are read, which guided chains stray from.
+//
+// A file holds the chains of some prompts, which follow one of the two, or pictures with their captions as prompts:
 //   x           [n, steps, channels, h, w]  float16  the U-Net's input x_t
 //   difference  the same                             eps_safe - eps_base
 //   timesteps   [steps]                     int64    of training
-//   latents     [n, channels, h, w]         float32  where the chains end
+//   latents     [n, channels, h, w]         float32  where the chains end, or the pictures'
 // and in its metadata prompts, seeds, settings and the noise schedule.
 #pragma once
 
@@ -15,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/stable_diffusion/pipeline_trainer.h"
 #include "agents/stable_diffusion/stable_diffusion.h"
 #include "agents/tensor.h"
 #include "core/config.h"
@@ -58,6 +61,11 @@ void record_trajectories(const StableDiffusion& model, std::span<const std::stri
                          std::uint64_t first_seed, const TrajectoryConfig& config, const std::string& follow,
                          const std::filesystem::path& file, const StableDiffusion::OnStep& on_step = {});
 
+/// Writes pictures [first, first + count), each noised afresh at every timestep of a chain, with the noise of seed + its number.
+void record_noised_pictures(const StableDiffusion& model, const CaptionedPictures& pictures,
+                            std::size_t first, std::size_t count, const TrajectoryConfig& config,
+                            const std::filesystem::path& file);
+
 /// What one step of one chain takes, measured, seconds.
 double seconds_per_step(const StableDiffusion& model, const TrajectoryConfig& config);
 
@@ -78,7 +86,7 @@ class Trajectories {
   const NoiseSchedule& schedule() const;
   /// What both sides of a pair have in common, as JSON.
   const Json& settings() const;
-  const std::string& follows() const;
+  const std::string& follows() const;  ///< base, safe, or pictures
   // [channels, h, w] float32
   at::Tensor x(std::int64_t chain, std::int64_t step) const;
   at::Tensor difference(std::int64_t chain, std::int64_t step) const;
