@@ -10,6 +10,8 @@
 #include <cmath>
 
 #include "agents/nets/tensor_file_torch.h"
+#include "agents/stable_diffusion/prompted_denoiser.h"
+#include "core/rng.h"
 #include "core/statistics.h"
 #include "rewards/image/latent_unet_torch.h"
 #include "tests/cli/tiny_pipeline.h"
@@ -62,6 +64,22 @@ class Mixture {
         (of_concept ? concept_ : all_).predict_x0(rows(x), torch::full({x.size(0)}, t, torch::kLong));
     return (x - std::sqrt(bar) * x0.view(x.sizes()).to(torch::kDouble)) / std::sqrt(1 - bar);
   }
+  /// Samples of the mixture, noised at the timesteps of chains, as files of record_noised_pictures() have them.
+  void record_noised(const fs::path& file, int n, std::uint64_t seed) const {
+    torch::manual_seed(seed);
+    Rng rng(seed);
+    const torch::Tensor x0 = torch::tensor(all_.draw(n, rng)).view({n, 4, 2, 2}).to(torch::kDouble);
+    std::vector<torch::Tensor> all, differences;
+    std::vector<std::int64_t> timesteps;
+    for (int t = 961; t >= 1; t -= 40) {
+      const double bar = schedule_.alpha_bar[static_cast<std::size_t>(t)];
+      const torch::Tensor x = std::sqrt(bar) * x0 + std::sqrt(1 - bar) * torch::randn_like(x0);
+      all.push_back(x.to(torch::kHalf));
+      differences.push_back((-kGuidance * (eps(x, t, true) - eps(x, t, false))).to(torch::kHalf));
+      timesteps.push_back(t);
+    }
+    write(file, "pictures", all, differences, timesteps, x0, 0);
+  }
   /// Chains of DDIM with 25 steps, as files of record_trajectories() have them.
   void record(const fs::path& file, const std::string& follow, int n, int first_prompt) const {
     torch::Tensor x = torch::randn({n, 4, 2, 2}, torch::kDouble);
@@ -79,13 +97,21 @@ class Mixture {
       x = std::sqrt(before) * (x - std::sqrt(1 - bar) * followed) / std::sqrt(bar) +
           std::sqrt(1 - before) * followed;
     }
+    write(file, follow, all, differences, timesteps, x, first_prompt);
+  }
+
+ private:
+  static torch::Tensor rows(const torch::Tensor& x) { return x.reshape({x.size(0), 1, 16}); }
+  void write(const fs::path& file, const std::string& follow, const std::vector<torch::Tensor>& x,
+             const std::vector<torch::Tensor>& differences, const std::vector<std::int64_t>& timesteps,
+             const torch::Tensor& latents, int first_prompt) const {
     std::vector<std::string> prompts;
-    for (int i = 0; i < n; ++i) prompts.push_back(concat("prompt ", first_prompt + i));
+    for (int i = 0; i < latents.size(0); ++i) prompts.push_back(concat("prompt ", first_prompt + i));
     save_tensors(file,
-                 {{"x", torch::stack(all, 1)},
+                 {{"x", torch::stack(x, 1)},
                   {"difference", torch::stack(differences, 1)},
                   {"timesteps", torch::tensor(timesteps, torch::kLong)},
-                  {"latents", x.to(torch::kFloat)}},
+                  {"latents", latents.to(torch::kFloat)}},
                  {{"kind", "diffreward-trajectories-1"},
                   {"follows", follow},
                   {"prompts", Json(prompts).dump()},
@@ -93,9 +119,6 @@ class Mixture {
                   {"settings", "{}"},
                   {"schedule", schedule_.json().dump()}});
   }
-
- private:
-  static torch::Tensor rows(const torch::Tensor& x) { return x.reshape({x.size(0), 1, 16}); }
 
   NoiseSchedule schedule_ = stable_diffusion_schedule();
   MixtureModel all_{parts(kParts), 1, schedule_}, concept_{parts(kConcept), 1, schedule_};
@@ -185,6 +208,31 @@ TEST(ImageReward, IsTheLogProbabilityOfTheConceptOfAGaussianMixture) {
                 read->score(torch::zeros({1, 4, 3, 2}));
               }),
               HasSubstr("latents: expected [n, 4, 2, 2]"));
+}
+
+// Chains of few prompts alone leave a reward that is read elsewhere; noised pictures are where it is read.
+TEST(ImageReward, LearnsAtNoisedPicturesTooWhereTheyAreGiven) {
+  const TemporaryFolder folder;
+  const Mixture& truth = pair().mixture;
+  truth.record(folder / "base", "base", 6, 0);
+  truth.record(folder / "safe", "safe", 6, 0);
+  truth.record_noised(folder / "pictures", 200, 17);
+  truth.record_noised(folder / "unseen", 200, 18);
+  const Trajectories base = Trajectories::open({folder / "base"}),
+                     safe = Trajectories::open({folder / "safe"}),
+                     pictures = Trajectories::open({folder / "pictures"});
+  const torch::Tensor latents = Trajectories::open({folder / "unseen"}).latents();
+  const auto agreement = [&](const ImageReward& reward) {
+    return pearson(numbers(reward.score(latents)),
+                   numbers(-truth.log_concept(latents.to(torch::kDouble), reward.config().read_t)));
+  };
+  const auto without = extract_image_reward(safe, base, small_config());
+  const auto with = extract_image_reward(safe, base, small_config(), {}, &pictures);
+  EXPECT_GE(agreement(*with), 0.95);
+  EXPECT_LT(agreement(*without), agreement(*with) - 0.05);
+  EXPECT_THAT(
+      message_of<InvalidArgument>([&] { extract_image_reward(safe, base, small_config(), {}, &base); }),
+      HasSubstr("pictures: expected noised pictures, found chains that follow base"));
 }
 
 /// What a field that is the same everywhere explains at a step of the chains.
@@ -280,6 +328,56 @@ TEST(Trajectories, AreThoseOfThePipelinesTwoSamplers) {
   const torch::Tensor expected = -config.guidance_scale * (bad - none)[0];
   const torch::Tensor off = (chains.difference(0, 2) - expected).abs() / expected.abs().max();
   EXPECT_LT(off.median().item<double>(), 0.01);
+}
+
+TEST(Trajectories, NoisedPicturesHaveTheDifferenceThatSamplersHaveThere) {
+  const TemporaryFolder folder;
+  make_tiny_pipeline(folder / "pipeline");
+  const StableDiffusion model = StableDiffusion::load(folder / "pipeline");
+  TrajectoryConfig config;
+  config.steps = 4;
+  config.unsafe = "bad";
+  config.seed = 11;
+  CaptionedPictures pictures{model.size(), {}, {"a cat", "", "a dog"}};
+  Rng rng(4);
+  for (int i = 0; i < 3 * pictures.side * pictures.side * 3; ++i)
+    pictures.pixels.push_back(static_cast<std::uint8_t>(rng.below(256)));
+  const fs::path file = folder / "pictures.safetensors";
+  record_noised_pictures(model, pictures, 1, 2, config, file);
+  const Trajectories noised = Trajectories::open({file});
+  EXPECT_EQ(noised.follows(), "pictures");
+  EXPECT_EQ(noised.prompts(), (std::vector<std::string>{"", "a dog"}));
+  const torch::Tensor pixels = torch::tensor(pictures.pixels, torch::kByte)
+                                   .view({3, pictures.side, pictures.side, 3})
+                                   .permute({0, 3, 1, 2})
+                                   .to(torch::kFloat) /
+                               255;
+  EXPECT_TRUE(torch::allclose(noised.latents(), model.encode(pixels).narrow(0, 1, 2), 1e-4, 1e-5));
+  const Trajectories chain = [&] {
+    record_trajectories(model, std::vector<std::string>{"a cat"}, 0, config, "base",
+                        folder / "base.safetensors");
+    return Trajectories::open({folder / "base.safetensors"});
+  }();
+  EXPECT_EQ(noised.timesteps(), chain.timesteps());
+  EXPECT_EQ(noised.settings(), chain.settings());
+  for (std::int64_t step = 0; step < 4; ++step) {
+    const int at = noised.timesteps()[static_cast<std::size_t>(step)];
+    const double kept = model.schedule().alpha_bar[static_cast<std::size_t>(at)];
+    // What is left of x without the picture is noise of unit deviation, another at every step.
+    const torch::Tensor noise =
+        (noised.x(1, step) - std::sqrt(kept) * noised.latents()[1]) / std::sqrt(1 - kept);
+    EXPECT_NEAR(noise.square().mean().item<double>(), 1, 0.35) << at;
+    const torch::Tensor t = torch::full({1}, at, torch::kLong), x = noised.x(1, step).unsqueeze(0);
+    const SafetyConfig safety = config.sample("base").safety;
+    const PromptedDenoiser base(model, model.embed({""}), model.embed({"a dog"}), {}, config.guidance_scale),
+        safe(model, model.embed({""}), model.embed({"a dog"}), model.embed({"bad"}), config.guidance_scale,
+             safety);
+    const torch::Tensor expected = (safe.eps(x, t) - base.eps(x, t))[0];
+    // Files keep x in half precision, which moves numbers at the edge of phi.
+    EXPECT_LE(((noised.difference(1, step) - expected).abs() / expected.abs().max()).median().item<double>(),
+              0.01)
+        << at;
+  }
 }
 
 }  // namespace
