@@ -58,7 +58,6 @@ Json json_of(const AutoencoderKlConfig& config, double scaling_factor, std::int6
 Json json_of(const Unet2dConditionConfig& config) {
   Json out = {{"_class_name", "UNet2DConditionModel"},
               {"_diffusers_version", kDiffusers},
-              {kOwnPipelineKey, DIFFREWARD_VERSION},
               {"act_fn", "silu"},
               {"addition_embed_type_num_heads", 64},
               {"attention_head_dim", config.heads},
@@ -143,6 +142,7 @@ Json scheduler_json(const std::string& kind) {
 Json index_json(const std::string& kind) {
   Json out = {{"_class_name", "StableDiffusionPipeline"},
               {"_diffusers_version", kDiffusers},
+              {kOwnPipelineKey, DIFFREWARD_VERSION},
               {"requires_safety_checker", false}};
   using Names = std::vector<std::string>;
   for (const char* none : {"feature_extractor", "image_encoder", "safety_checker"})

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "agents/nets/tensor_file_torch.h"
+#include "agents/stable_diffusion/pipeline_folder.h"
 #include "agents/stable_diffusion/pipeline_torch.h"
 #include "agents/stable_diffusion/stable_diffusion_torch.h"
 #include "core/error.h"
@@ -83,6 +84,7 @@ TEST_F(PipelineTraining, EachLossFallsOnHeldOutImagesToo) {
 TEST_F(PipelineTraining, ItsFolderIsAPipelineThatSamples) {
   const StableDiffusion model = train(toy_training(30, 8), folder_);
   EXPECT_TRUE(model.warnings().empty());
+  EXPECT_TRUE(is_own_pipeline(folder_ / "pipeline")) << "else its pictures would be blurred";
   EXPECT_EQ(model.factor(), 2);
   const torch::NoGradGuard no_grad;
   const AutoencoderKl& vae = model.impl().vae;
