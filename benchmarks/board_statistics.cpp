@@ -4,7 +4,7 @@
 // usage: board_statistics RESULTS.json [PAGE.md] [REPETITIONS]
 //
 // Figures go into the results file; PAGE's lines between <!-- coverage:begin --> and end, and family:begin and
-// end, are replaced. 4,000 repetitions take a quarter of an hour on one core.
+// end, are replaced. 2,000 repetitions take a quarter of an hour on one core.
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -130,7 +130,7 @@ void measure_speed(Figures& figures) {
 int main(int argc, char** argv) {
   try {
     require(argc >= 2 && argc <= 4, "usage: board_statistics RESULTS.json [PAGE.md] [REPETITIONS]");
-    const int repetitions = argc > 3 ? std::stoi(argv[3]) : 4000;
+    const int repetitions = argc > 3 ? std::stoi(argv[3]) : 2000;
     Figures figures(repetitions);
     measure_speed(figures);
     const std::string family = family_table(std::max(1, repetitions / 4), figures);

@@ -327,19 +327,20 @@ BoardEstimate without_interval(double value) {
   return {estimate, estimate, estimate};
 }
 
-/// Where all resamples are equal, every run of one side beats every run of the other. With chance q or less
-/// that happens for probabilities below q^(1 / n), n the number of disjoint pairs of runs: pair the runs one
-/// by one, each won independently; of several tasks the product of chances is largest where all are equal.
-void widen_complete(Estimate& estimate, double pairs, double confidence) {
-  if (estimate.low != estimate.high) return;
-  const double bound = std::pow((1 - confidence) / 2, 1 / pairs);
-  if (estimate.value >= 1) estimate.low = std::min(estimate.low, bound);
-  if (estimate.value <= 0) estimate.high = std::max(estimate.high, 1 - bound);
-}
-
-void clip_to_probability(Estimate& estimate) {
-  estimate.low = std::clamp(estimate.low, 0.0, 1.0);
-  estimate.high = std::clamp(estimate.high, 0.0, 1.0);
+/// The interval of a probability, symmetric in its logit, so that it stays within (0, 1). At 0 or 1, where every run
+/// of one side beats every run of the other, with chance q: that happens for probabilities below q^(1 / n), n
+/// the number of disjoint pairs of runs (pair the runs one by one, each won independently; of several tasks
+/// the product of the chances is largest where all are equal), as Clopper and Pearson's bound.
+Estimate probability_interval(const BoardEstimate& of, double error, double pairs, double confidence,
+                              double degrees) {
+  const double value = of.estimate.value;
+  if (value <= 0 || value >= 1) {
+    const double bound = std::pow((1 - confidence) / 2, 1 / pairs);
+    return value >= 1 ? Estimate{value, bound, 1} : Estimate{value, 0, 1 - bound};
+  }
+  const double half = student_t_quantile((1 + confidence) / 2, degrees) * error / (value * (1 - value));
+  const auto inverse = [&](double shift) { return 1 / (1 + (1 - value) / value * std::exp(-shift)); };
+  return {value, inverse(-half), inverse(half)};
 }
 
 /// About how many more runs of each task a difference of that size needs: its standard error shrinks with the
@@ -623,15 +624,16 @@ Comparison compare(const MethodScores& first, const MethodScores& second, const 
   const double difference = a.value - b.value;
   const ResampledSpread spread = spread_of(a, &b, groups);
   out.difference = board_estimate(difference, spread, draws_of(a, &b), out.confidence);
-  out.improvement = board_estimate(won.value, spread_of(won, nullptr, groups), won.draws, out.confidence);
+  const ResampledSpread won_spread = spread_of(won, nullptr, groups);
+  out.improvement = board_estimate(won.value, won_spread, won.draws, out.confidence);
   double pairs = 0, inverse = 0;  // inverse: sum of 1 / n, of the harmonic mean
   for (std::size_t task = 0; task < out.tasks.size(); ++task) {
     const double n = double(drawn[0].scores[task].size()), m = double(drawn[1].scores[task].size());
     pairs += std::min(n, m);
     inverse += 1 / n + 1 / m;
   }
-  clip_to_probability(out.improvement.estimate);
-  widen_complete(out.improvement.estimate, pairs, out.confidence);
+  out.improvement.estimate = probability_interval(out.improvement, won_spread.expanded.standard_error, pairs,
+                                                  out.confidence, won_spread.expanded.degrees);
 
   const double error = spread.expanded.standard_error;
   const double t = error > 0 ? std::abs(difference) / error : difference == 0 ? 0 : kUnbounded;
