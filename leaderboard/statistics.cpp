@@ -293,12 +293,12 @@ ResampledStatistic aggregate_statistic(Aggregate which, double target, const Dra
   return out;
 }
 
-Estimate percentiles(double value, std::vector<double> draws, double below) {
-  std::sort(draws.begin(), draws.end());
-  const auto at = [&](double q) {  // linear between order statistics, as quantile()
-    const double position = q * double(draws.size() - 1);
-    const auto left = std::min(static_cast<std::size_t>(position), draws.size() - 1);
-    return std::lerp(draws[left], draws[std::min(left + 1, draws.size() - 1)], position - double(left));
+/// Between quantiles of sorted draws, linear between order statistics as quantile().
+Estimate percentiles(double value, const std::vector<double>& sorted, double below) {
+  const auto at = [&](double q) {
+    const double position = q * double(sorted.size() - 1);
+    const auto left = std::min(static_cast<std::size_t>(position), sorted.size() - 1);
+    return std::lerp(sorted[left], sorted[std::min(left + 1, sorted.size() - 1)], position - double(left));
   };
   return {value, at(below), at(1 - below)};
 }
@@ -311,9 +311,10 @@ std::vector<double> draws_of(const ResampledStatistic& a, const ResampledStatist
   return out;
 }
 
-BoardEstimate board_estimate(double value, const ResampledSpread& spread, const std::vector<double>& draws,
+BoardEstimate board_estimate(double value, const ResampledSpread& spread, std::vector<double> draws,
                              double confidence) {
   BoardEstimate out;
+  std::sort(draws.begin(), draws.end());
   out.estimate = spread.expanded.interval(value, confidence);
   const double t = student_t_quantile((1 + confidence) / 2, spread.expanded.degrees);
   const double below = boost::math::cdf(kNormal, -t * std::sqrt(spread.expanded.expansion));
@@ -494,18 +495,47 @@ std::vector<Estimate> profile_with_intervals(const MethodScores& method, std::sp
     for (const double value : values) out.push_back({value, -kUnbounded, kUnbounded});
     return out;
   }
-  std::vector<ResampledStatistic> statistics;
-  for (const double threshold : thresholds) {
-    ScoresByTask above = drawn.scores;
-    for (std::vector<double>& task : above)
-      for (double& score : task) score = score > threshold ? 1 : 0;
-    DrawnMethod indicator = drawn;
-    indicator.scores = std::move(above);
-    statistics.push_back(aggregate_statistic(Aggregate::kMean, config.target, indicator, groups));
+  // A run counts at every threshold below its score: at the first so many, once they are sorted.
+  std::vector<std::size_t> order(thresholds.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return thresholds[a] < thresholds[b]; });
+  struct Counted {
+    std::size_t at, thresholds;
+    double weight;
+  };
+  std::vector<Counted> counted;
+  for (std::size_t task = 0; task < drawn.scores.size(); ++task)
+    for (std::size_t run = 0; run < drawn.scores[task].size(); ++run) {
+      const double score = drawn.scores[task][run];
+      const auto first_above =
+          std::find_if(order.begin(), order.end(), [&](std::size_t i) { return thresholds[i] >= score; });
+      counted.push_back({drawn.at[task][run], std::size_t(first_above - order.begin()),
+                         1 / (double(drawn.scores.size()) * double(drawn.scores[task].size()))});
+    }
+  std::vector<std::vector<double>> draws(thresholds.size(),
+                                         std::vector<double>(std::size_t(config.resamples)));
+  const auto body = [&](std::size_t begin, std::size_t end) {
+    std::vector<double> counts(groups.runs()), share(thresholds.size() + 1);
+    for (std::size_t draw = begin; draw < end; ++draw) {
+      groups.draw(config.seed, draw, counts);
+      std::fill(share.begin(), share.end(), 0.0);
+      for (const Counted& run : counted) share[run.thresholds] += counts[run.at] * run.weight;
+      double above = 0;
+      for (std::size_t i = order.size(); i-- > 0;) {
+        above += share[i + 1];
+        draws[order[i]][draw] = above;
+      }
+    }
+  };
+  if (pool != nullptr)
+    pool->parallel_for(std::size_t(config.resamples), body);
+  else
+    body(0, std::size_t(config.resamples));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::sort(draws[i].begin(), draws[i].end());
+    out.push_back(percentiles(values[i], draws[i], (1 - config.confidence) / 2));
   }
-  resample(statistics, groups, config.resamples, config.seed, pool);
-  for (std::size_t i = 0; i < values.size(); ++i)
-    out.push_back(percentiles(values[i], std::move(statistics[i].draws), (1 - config.confidence) / 2));
   return out;
 }
 
