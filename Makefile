@@ -105,7 +105,7 @@ bench-sd: build build/peers-diffusers/.stamp build/peers-tokenizer/.stamp
 	build/peers-diffusers/bin/python benchmarks/compare/stable_diffusion.py $(BUILD) --slow build/peers-tokenizer/bin/python \
 	  --readme README.md docs/agents/stable-diffusion.md $(ARGS)
 
-# Coverage of the board's intervals and errors of its tests; a quarter of an hour on a quiet core.
+# Coverage of the board's intervals and errors of its tests; ten minutes of a core.
 REPETITIONS ?= 2000
 bench-board-statistics: build
 	$(BUILD)/benchmarks/board_statistics benchmarks/results/board_statistics.json docs/board-statistics.md $(REPETITIONS)

@@ -4,7 +4,7 @@
 // usage: board_statistics RESULTS.json [PAGE.md] [REPETITIONS]
 //
 // Figures go into the results file; PAGE's lines between <!-- coverage:begin --> and end, and family:begin and
-// end, are replaced. 2,000 repetitions take a quarter of an hour on one core.
+// end, are replaced. 2,000 repetitions take ten minutes of a core.
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -21,7 +21,7 @@ using namespace diffreward;
 
 namespace {
 
-constexpr int kResamples = 1000;
+constexpr int kResamples = 500;
 constexpr RunKind kKinds[] = {kNormalRuns, kSkewedRuns, kSuccessRates};
 constexpr std::size_t kTasks[] = {1, 6, 20}, kRuns[] = {3, 5, 10, 20};
 
@@ -133,7 +133,7 @@ int main(int argc, char** argv) {
     const int repetitions = argc > 3 ? std::stoi(argv[3]) : 2000;
     Figures figures(repetitions);
     measure_speed(figures);
-    const std::string family = family_table(std::max(1, repetitions / 4), figures);
+    const std::string family = family_table(std::max(1, repetitions / 2), figures);
     const std::string coverage = coverage_table(repetitions, figures);
     save_results(argv[1], merge_results(load_results(argv[1]), figures.results()));
     if (argc > 2)
