@@ -86,7 +86,7 @@ def main() -> int:
                 width = bounds[1] - bounds[0]
                 error = max(abs(ours[name]["low"] - bounds[0]), abs(ours[name]["high"] - bounds[1])) / width
                 widest = max(widest, error)
-                if not error <= 0.06:
+                if not error <= 0.08:  # five standard errors of 2,000 draws
                     print(f"{name}, {shape}: expected {bounds}, found {ours[name]}")
                     wrong = True
     print(f"{len(found)} cases: values differ by {largest:.1e} at most, percentile intervals by {widest:.3f} of their width")
