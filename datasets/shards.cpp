@@ -1,5 +1,6 @@
 #include "datasets/shards.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <set>
 
@@ -408,11 +410,11 @@ ShardFolder::Status ShardFolder::status() const {
   std::error_code failed;
   for (std::uint64_t block = 0; block * kInFolder < plan_.shards; ++block) {
     check_interrupt();
-    for (fs::directory_iterator entry(folder_ / "shards" / concat(block), failed), end;
-         !failed && entry != end; entry.increment(failed)) {
-      const std::string& name = entry->path().native();
-      const std::string_view file = std::string_view(name).substr(name.rfind('/') + 1);
+    const fs::path folder = folder_ / "shards" / concat(block);
+    const std::unique_ptr<DIR, int (*)(DIR*)> names(::opendir(folder.c_str()), ::closedir);
+    while (const dirent* entry = names ? ::readdir(names.get()) : nullptr) {  // a path each would take longer
       constexpr std::string_view kBegin = "shard-", kEnd = ".json";
+      const std::string_view file = entry->d_name;
       if (!file.starts_with(kBegin) || !file.ends_with(kEnd)) continue;
       std::uint64_t index = 0;
       const char *from = file.data() + kBegin.size(), *to = file.data() + file.size() - kEnd.size();

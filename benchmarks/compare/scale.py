@@ -24,9 +24,9 @@ import results
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "benchmarks" / "results" / "scale.json"
-WORKLOADS = {  # two shards of 512 MiB of the first, which writes fastest
-    "Maze2D": ("--steps", "12800000", "--count", "1024"),
-    "HalfCheetah": ("--env", "HalfCheetah-v4", "--policy", "random", "--steps", "400000", "--count", "400", "--episode-steps", "0"),
+WORKLOADS = {  # shards of 120 MiB and of 30 MiB, a quarter of what a plan chooses: of larger ones the cost is a smaller share
+    "Maze2D": ("--steps", "3276800", "--count", "1024"),
+    "HalfCheetah": ("--env", "HalfCheetah-v4", "--policy", "random", "--steps", "128000", "--count", "128", "--episode-steps", "0"),
 }
 SHARDS = 2
 
@@ -82,20 +82,23 @@ def status(run: Timer, folder: pathlib.Path) -> list[results.Figure]:
             if index % 100_000 != 7:  # ten are missing
                 os.close(os.open(names / f"shard-{index}.json", os.O_CREAT | os.O_WRONLY))
                 os.close(os.open(names / f"{index}.h5", os.O_CREAT | os.O_WRONLY))
-    times, memory = [], 0.0
+    times, walls, memory = [], [], 0.0
     for _ in range(3):
         start = time.monotonic()
         process = subprocess.Popen([run.program, "shard", "status", str(plan), "--json"], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        found = json.loads(process.stdout.read())
+        with process.stdout:
+            found = json.loads(process.stdout.read())
         _, code, used = os.wait4(process.pid, 0)
         process.returncode = code
-        times.append(time.monotonic() - start)
+        walls.append(time.monotonic() - start)
+        times.append(used.ru_utime + used.ru_stime)
         memory = max(memory, used.ru_maxrss / 1024)
         assert code == 0 and found["missing"] == 10 and found["done"] == count - 10, found
     empty = subprocess.Popen([run.program, "--version"], stdout=subprocess.DEVNULL)
     _, _, used = os.wait4(empty.pid, 0)
-    note = f"of a million simulated shards, ten of which are missing; three times, {min(times):.2f} to {max(times):.2f} s"
+    note = (f"processor time, of a million simulated shards, ten of which are missing; three times, {min(times):.2f} to {max(times):.2f} s, "
+            f"by the clock {min(walls):.2f} to {max(walls):.2f} s")
     return [
         ("status of a million shards", statistics.median(times), "s", "<= 5", note),
         ("status of a million shards, memory", memory, "MB", "<= 200", f"the program without work: {used.ru_maxrss / 1024:.0f} MB"),
