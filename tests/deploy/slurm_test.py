@@ -159,6 +159,11 @@ def main(root):
                 print(name, (root / name).read_text()[-2000:], sep="\n", file=sys.stderr)
         raise
     finally:
+        subprocess.run(["scancel", "--user=root"], capture_output=True)  # of this configuration's cluster: after a failure
+        try:
+            until("an empty queue", lambda: not sh("squeue", "--noheader"), 30)
+        except (AssertionError, subprocess.CalledProcessError):
+            pass
         for daemon in reversed(daemons):
             daemon.terminate()
             daemon.wait(30)
