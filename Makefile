@@ -4,7 +4,7 @@ BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
 .PHONY: help demo demo-locomotion demo-images test setup build bench bench-denoiser bench-learners bench-learning-curves \
-  bench-sd bench-board-statistics bench-shared results \
+  bench-sd bench-board-statistics bench-shared bench-scale test-slurm results \
   results-behaviours results-locomotion results-images asan tsan fuzz format lint clean
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make bench-learning-curves  SAC beside SB3's, 5 seeds each (hours)"
 	@echo "make bench-sd  Stable Diffusion against diffusers"
 	@echo "make bench-board-statistics  coverage of the board's intervals"
+	@echo "make bench-scale     what shards cost       make test-slurm  shards on a real Slurm (as root)"
 	@echo "make format    clang-format the sources    make lint     clang-tidy"
 	@echo "make asan      memory errors (in test)     make tsan     data races"
 	@echo "make fuzz      100,000 damaged files for each reader (hours; a few hundred in test)"
@@ -117,6 +118,13 @@ bench-board-statistics: build
 
 bench-shared: build
 	$(PYTHON) benchmarks/compare/shared.py $(BUILD)
+
+bench-scale: build
+	$(PYTHON) benchmarks/compare/scale.py $(BUILD) $(ARGS)
+
+# Debian's slurmctld, slurmd and slurm-client on this machine, some five minutes.
+test-slurm: build
+	ctest --preset $(PRESET) -C slurm -L slurm
 
 # Folders of earlier runs are reused: it can be stopped and started again.
 RUN := $(BUILD)/cli/diffreward run

@@ -58,7 +58,8 @@ std::unique_ptr<LearningAgent> make_learner(const std::string& algorithm, const 
 }
 
 std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& env, const Streams& streams,
-                                  const ActingConfig& acting, const std::string& device) {
+                                  const ActingConfig& acting, const std::string& device,
+                                  std::uint64_t first_instance) {
   const std::string kind = Safetensors::open(path).metadata_at("kind");
   std::unique_ptr<LearningAgent> policy;
   const LearningAgents defaults;
@@ -66,7 +67,7 @@ std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& 
     if (policy == nullptr && kind == kind_of(config)) policy = load_agent(config, path, env, device);
   });
   if (policy != nullptr) {
-    if (acting.stochastic) policy->act_stochastically(streams);
+    if (acting.stochastic) policy->act_stochastically(streams.skip(first_instance));
     return policy;
   }
   if (kind != DiffusionModel::kKind) {
@@ -90,7 +91,9 @@ std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& 
                             .steps = acting.sample.steps,
                             .clip = acting.sample.clip,
                             .seed = Rng(streams[0]).bits64()};
-  return std::make_unique<Planner>(model, sample, acting.planner);
+  auto planner = std::make_unique<Planner>(model, sample, acting.planner);
+  planner->number_instances(first_instance);
+  return planner;
 }
 
 }  // namespace diffreward

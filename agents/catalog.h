@@ -5,6 +5,7 @@
 // agent of the command line, of jobs and of Python. Of those whose files are of one kind the first one loads them.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -108,9 +109,10 @@ std::unique_ptr<LearningAgent> make_learner(const std::string& algorithm, const 
                                             VectorEnv& env, std::uint64_t seed, const std::string& device);
 
 /// A saved agent that acts in `env`, which must outlive it, by the kind of its file: a policy that was learned, or a
-/// diffusion model, which plans. What it draws at random comes from `streams`. Throws Error naming the file, what was
-/// expected and found.
+/// diffusion model, which plans. What instance i draws at random comes from stream first_instance + i, the number that it has
+/// where `env` is a part of more. Throws Error naming the file, what was expected and found.
 std::unique_ptr<Agent> load_agent(const std::filesystem::path& path, VectorEnv& env, const Streams& streams,
-                                  const ActingConfig& acting = {}, const std::string& device = "cpu");
+                                  const ActingConfig& acting = {}, const std::string& device = "cpu",
+                                  std::uint64_t first_instance = 0);
 
 }  // namespace diffreward

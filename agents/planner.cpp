@@ -66,10 +66,16 @@ void Planner::number_episodes(std::span<const std::uint64_t> numbers) {
   numbers_.assign(numbers.begin(), numbers.end());
 }
 
+void Planner::number_instances(std::uint64_t first) {
+  require(age_.empty(),
+          "number_instances: expected a planner before its first act(), got one that has acted");
+  first_ = first;
+}
+
 void Planner::begin(std::size_t i) {
   age_[i] = -1;
   next_plan_[i] = 0;
-  noise_[i] = numbers_.empty() ? Streams(Purpose::kPlanning, sample_.seed, i)[episodes_[i]++]
+  noise_[i] = numbers_.empty() ? Streams(Purpose::kPlanning, sample_.seed, first_ + i)[episodes_[i]++]
                                : Streams(Purpose::kPlanning, sample_.seed, kNumberedEpisodes)[numbers_[i]];
 }
 

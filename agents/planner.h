@@ -76,6 +76,8 @@ class Planner final : public Agent {
   /// Reads observations and resets of the view.
   void act(const StepView& view, std::span<double> actions) override;
   void number_episodes(std::span<const std::uint64_t> numbers) override;
+  /// The number of the first instance where these are a part of more, whose noise is named by their numbers in the whole.
+  void number_instances(std::uint64_t first);
   /// Fixed rows besides the first, as a goal at the last; see WindowModel::sample. Holds from the next
   /// plan on.
   void set_conditions(std::vector<Condition> conditions);
@@ -105,6 +107,7 @@ class Planner final : public Agent {
       numbers_;  // [n] of the episodes that begin with the next act(); empty: none given
   std::vector<std::uint64_t> episodes_;  // [most instances so far] begun
   std::int64_t planned_ = 0;
+  std::uint64_t first_ = 0;  // number of instance 0
 };
 
 }  // namespace diffreward

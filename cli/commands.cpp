@@ -6,6 +6,7 @@
 #include "cli/results.h"
 #include "cli/run.h"
 #include "cli/sd.h"
+#include "cli/shard.h"
 #include "cli/stages.h"
 
 namespace diffreward::cli {
@@ -33,6 +34,29 @@ const std::vector<Command>& commands() {
           "data. With them every episode does that task: expert data. --policy takes a saved agent, too.\n"
           "--env EmojiScenes-64 draws pictures with captions instead, of which --scenes... tells.",
           {"out"}, generate_section),
+      make_command<ShardPlanConfig, run_shard_plan>(
+          "shard plan", "divide a recording of generate into shards for many machines",
+          "diffreward shard plan --env Hopper-v4 --policy random --steps 1000000000 --count 100000 --out "
+          "plan\n"
+          "Options are generate's; the plan is one file, and names no machine.",
+          {}, {"out"}, print_result),
+      make_command<ShardRunConfig, run_shard_run>(
+          "shard run", "make shards of a plan: any of them, by anyone, in any order",
+          "diffreward shard run plan --index 0-9\n"
+          "diffreward shard run plan --task $SLURM_ARRAY_TASK_ID --tasks 1000\n"
+          "Those that are there are kept, damaged ones made again; killed runs are run again.",
+          {"plan"}, {"plan"}, print_result),
+      make_command<ShardStatusConfig, run_shard_status>("shard status", "which shards of a plan are there",
+                                                        "", {"plan"}, {"plan"}, print_result),
+      make_command<ShardVerifyConfig, run_shard_verify>(
+          "shard verify", "compare all bytes with the records; name what is missing or damaged",
+          "The exit code is 1 where anything is.", {"plan"}, {"plan"}, print_result,
+          exit_code_of_shard_verify),
+      make_command<ShardMergeConfig, run_shard_merge>(
+          "shard merge", "all shards as one data set, with the bytes of one run of generate",
+          "diffreward shard merge plan --out data\n"
+          "A plan's folder is a data set without it: --data plan.",
+          {"plan"}, {"plan", "out"}, print_result),
       make_stage_command<JoinConfig, run_join>(
           "join", "several data sets as one, or a part of them",
           "diffreward join --data medium,expert --out medium_expert\n"

@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <numeric>
 
+#include "agents/arithmetic.h"
 #include "agents/device.h"
 #include "agents/trained.h"
 #include "cli/command.h"
+#include "cli/recording.h"
 #include "cli/section.h"
 #include "cli/stages.h"
 #include "core/file.h"
@@ -154,6 +156,8 @@ Json agent_settings(const GenerateConfig& config, const EnvConfig& env) {
 
 namespace {
 
+constexpr std::size_t kProbedScenes = 16;  // whose pixels tell a machine's arithmetic of drawing
+
 bool draws_scenes(const GenerateConfig& config) {
   return config.env.id == kEmojiScenes;
 }
@@ -183,9 +187,9 @@ SceneGenerator scene_generator(const GenerateConfig& config) {
   return {Atlas::open(config.scenes.atlas), config.scenes, config.seed};
 }
 
-Json run_scenes(const GenerateConfig& config, const std::filesystem::path& folder) {
-  const SceneGenerator generator = scene_generator(config);
-  const ImageSet data = record_scenes(generator, folder / "data.hdf5", config.run.threads);
+/// What is told of scenes in a stage's folder.
+Json describe_scenes(const GenerateConfig& config, const ImageSet& data,
+                     const std::filesystem::path& folder) {
   const Json card = card_of(data);
   write_file(folder / "card.md", image_card_markdown(card));
   write_png(folder / "pictures.png", picture_sheet(data, 0, 64));
@@ -198,6 +202,77 @@ Json run_scenes(const GenerateConfig& config, const std::filesystem::path& folde
           {"captions", card.at("captions")},
           {"concepts", card.at("concepts")},
           {"look_alikes", card.at("look_alikes")}};
+}
+
+/// What a whole recording of somebody who acts and its shards have in common.
+struct RecordingSetup {
+  EnvConfig env;
+  bool scripted;
+  CollectInfo info;
+
+  explicit RecordingSetup(const GenerateConfig& config)
+      : env(with_texts(config.env)), scripted(is_scripted(config.policy)) {
+    const bool expert = is_expert(config);
+    if (!expert) env.options = undirected_options(env);
+    info = {.behaviour = concat(scripted ? config.policy : "saved agent",
+                                expert ? " with one task" : " with any task"),
+            .seed = config.seed,
+            .recording = expert ? (config.held_out ? Recording::kHeldOutExpert : Recording::kExpert)
+                                : (config.held_out ? Recording::kHeldOutBase : Recording::kBase),
+            .env_options = env.options,
+            .extra = {{"agent", agent_settings(config, env)},
+                      {"episode_steps", config.episode_steps},
+                      {"engine", engine_versions()}},
+            .log_probabilities = config.log_probabilities};
+  }
+
+  std::unique_ptr<VectorEnv> instances(const GenerateConfig& config, int count) const {
+    return make_vector(env, {.count = count,
+                             .threads = config.run.threads,
+                             .autoreset = "same_step",
+                             .max_steps = config.episode_steps > 0 ? config.episode_steps : -1});
+  }
+};
+
+/// Records instances [first, first + count), each for so many steps.
+void record_instances(const GenerateConfig& config, std::uint64_t first, int count, std::size_t steps,
+                      const std::filesystem::path& file, bool shard) {
+  RecordingSetup setup(config);
+  setup.info.first_instance = first;
+  setup.info.shard = shard;
+  const auto envs = setup.instances(config, count);
+  const Streams noise = streams_of(setup.info.recording, config.seed, Purpose::kController);
+  std::unique_ptr<Agent> agent;
+  if (setup.scripted) {
+    agent = make_agent(config.policy, config.agents, *envs, noise.skip(first));
+  } else {
+    check_device(config.device);
+    set_torch_threads(config.run.threads);
+    agent = load_agent(product(config.policy, agent_product(config.policy)), *envs, noise, config.acting,
+                       config.device, first);
+  }
+  collect(*envs, *agent, static_cast<std::size_t>(count) * steps, setup.info, file);
+}
+
+/// Steps of each instance.
+std::size_t length_of(const RecordingSize& size) {
+  const auto count = static_cast<std::size_t>(size.count);
+  return (size.steps + count - 1) / count;
+}
+
+/// The result of a stage that has recorded, whoever did; writes what else it makes.
+Json finish_recording(const GenerateConfig& config, const std::filesystem::path& folder) {
+  if (draws_scenes(config)) return describe_scenes(config, ImageSet::open(folder / "data.hdf5"), folder);
+  const Dataset data = Dataset::open(folder / "data.hdf5");
+  Json result = describe_recording(data, folder);
+  if (data.size() != static_cast<std::size_t>(config.steps))
+    result["rounded"] = concat(config.steps, " steps were asked for, ", data.size(),
+                               config.whole_episodes ? " are whole episodes" : " are as many an instance");
+  if (config.format == "minari") {
+    data.write_minari(folder, minari_id(config));
+    result["minari"] = minari_id(config) + "/data/main_data.hdf5";
+  }
+  return result;
 }
 
 }  // namespace
@@ -232,52 +307,62 @@ StageSpec stage_of(const GenerateConfig& config) {
 
 Json run_generate(const GenerateConfig& config) {
   check_options(config);
-  if (draws_scenes(config))
-    return run_stage(stage_of(config),
-                     [&](const std::filesystem::path& folder) { return run_scenes(config, folder); });
-  check_policy(config.policy);
+  if (!draws_scenes(config)) check_policy(config.policy);
   return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
-    const RecordingSize size = size_of(config);
-    const bool expert = is_expert(config);
-    EnvConfig env = with_texts(config.env);
-    if (!expert) env.options = undirected_options(env);
-    const auto envs = make_vector(env, {.count = size.count,
-                                        .threads = config.run.threads,
-                                        .autoreset = "same_step",
-                                        .max_steps = config.episode_steps > 0 ? config.episode_steps : -1});
-    const Recording recorded = expert ? (config.held_out ? Recording::kHeldOutExpert : Recording::kExpert)
-                                      : (config.held_out ? Recording::kHeldOutBase : Recording::kBase);
-    const Streams noise = streams_of(recorded, config.seed, Purpose::kController);
-    const bool scripted = is_scripted(config.policy);
-    std::unique_ptr<Agent> agent;
-    if (scripted) {
-      agent = make_agent(config.policy, config.agents, *envs, noise);
+    const std::filesystem::path file = folder / "data.hdf5";
+    if (draws_scenes(config)) {
+      record_scenes(scene_generator(config), file, config.run.threads);
     } else {
-      check_device(config.device);
-      set_torch_threads(config.run.threads);
-      agent = load_agent(product(config.policy, agent_product(config.policy)), *envs, noise, config.acting,
-                         config.device);
+      const RecordingSize size = size_of(config);
+      record_instances(config, 0, size.count, length_of(size), file, false);
     }
-    const CollectInfo info{.behaviour = concat(scripted ? config.policy : "saved agent",
-                                               expert ? " with one task" : " with any task"),
-                           .seed = config.seed,
-                           .recording = recorded,
-                           .env_options = env.options,
-                           .extra = {{"agent", agent_settings(config, env)},
-                                     {"episode_steps", config.episode_steps},
-                                     {"engine", engine_versions()}},
-                           .log_probabilities = config.log_probabilities};
-    const Dataset data = collect(*envs, *agent, size.steps, info, folder / "data.hdf5");
-    Json result = describe_recording(data, folder);
-    if (data.size() != static_cast<std::size_t>(config.steps))
-      result["rounded"] = concat(config.steps, " steps were asked for, ", data.size(),
-                                 config.whole_episodes ? " are whole episodes" : " are as many an instance");
-    if (config.format == "minari") {
-      data.write_minari(folder, minari_id(config));
-      result["minari"] = minari_id(config) + "/data/main_data.hdf5";
-    }
-    return result;
+    return finish_recording(config, folder);
   });
+}
+
+StreamSize stream_size(const GenerateConfig& config) {
+  check_options(config);
+  if (draws_scenes(config)) {
+    const SceneConfig scenes = scene_generator(config).config();
+    const auto pixels = static_cast<std::size_t>(scenes.size) * static_cast<std::size_t>(scenes.size);
+    return {static_cast<std::uint64_t>(scenes.count), 1,
+            pixels * 4 + ImageSet::kLongestText + ImageSet::kMostObjects * 5 * sizeof(float)};
+  }
+  check_policy(config.policy);
+  const RecordingSize size = size_of(config);
+  const RecordingSetup setup(config);
+  const auto envs = setup.instances(config, 1);
+  return {static_cast<std::uint64_t>(size.count), length_of(size), recorded_row_bytes(*envs, setup.info)};
+}
+
+std::vector<std::pair<std::string, std::string>> arithmetic_of(const GenerateConfig& config) {
+  if (draws_scenes(config)) {
+    const ImageSet::Columns drawn = scene_generator(config).make(0, kProbedScenes);
+    return {{"scenes", sha256({reinterpret_cast<const char*>(drawn.images.data()), drawn.images.size()})}};
+  }
+  if (is_scripted(config.policy)) return {};
+  return {{"libtorch", tensor_arithmetic()}};
+}
+
+void record_streams(const GenerateConfig& config, const StreamRange& streams,
+                    const std::filesystem::path& file) {
+  if (draws_scenes(config))
+    return record_scenes(scene_generator(config), streams.begin, streams.size(), file, config.run.threads);
+  record_instances(config, streams.begin, static_cast<int>(streams.size()), length_of(size_of(config)), file,
+                   true);
+}
+
+Json merge_recording(const GenerateConfig& config, const ShardFolder& shards,
+                     const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "data.hdf5";
+  if (draws_scenes(config)) {
+    merge_scenes(scene_generator(config), shards, file);
+  } else {
+    const RecordingSetup setup(config);
+    const auto envs = setup.instances(config, 1);
+    merge_recordings(*envs, setup.info, shards, file);
+  }
+  return finish_recording(config, folder);
 }
 
 StageSpec stage_of(const JoinConfig& config) {

@@ -18,6 +18,7 @@
 #include "core/hash.h"
 #include "core/provenance.h"
 #include "datasets/dataset.h"
+#include "datasets/shards.h"
 
 namespace diffreward::cli {
 namespace {
@@ -161,34 +162,29 @@ void expect_finished(const fs::path& folder) {
         concat(folder.string(), ": expected a finished stage, found an unfinished one; run it again"));
 }
 
-/// What an input path stands for.
-struct Input {
-  fs::path file;
-  std::string hash;
-};
-
-Input resolve(const StageInput& input) {
-  Input found;
+/// SHA-256 of what an input path stands for.
+std::string hash_of_input(const StageInput& input) {
   try {
-    found.file = product(input.path, input.product);
-    found.hash = sha256_of(found.file);
-    const fs::path folder = found.file.parent_path().empty() ? "." : found.file.parent_path();
+    const fs::path file = product(input.path, input.product);
+    std::string hash = sha256_of(file);
+    const fs::path folder = file.parent_path().empty() ? "." : file.parent_path();
     // A record of ours beside it must be its record.
     if (const auto record = Record::read(folder)) {
-      const auto listed = record->products.find(found.file.filename().string());
-      if (listed != record->products.end() && listed->second.sha256 != found.hash)
-        throw Error(concat(found.file.string(), ": expected the file that ", kRecord,
+      const auto listed = record->products.find(file.filename().string());
+      if (listed != record->products.end() && listed->second.sha256 != hash)
+        throw Error(concat(file.string(), ": expected the file that ", kRecord,
                            " beside it records, found a changed one; make the stage again"));
     }
+    if (input.product == kData && ShardFolder::is_plan(file))  // which stands for what its shards hold
+      hash += "+" + ShardFolder(file).content_hash();
     std::error_code ignored;
     const fs::path description = folder / "metadata.json";  // of Minari: where the data come from
-    if (input.product == kData && found.file.filename() == "main_data.hdf5" &&
-        fs::exists(description, ignored))
-      found.hash += "+" + sha256_of(description);
+    if (input.product == kData && file.filename() == "main_data.hdf5" && fs::exists(description, ignored))
+      hash += "+" + sha256_of(description);
+    return hash;
   } catch (const Error& error) {
     throw Error(concat(flag_of(input.option), ": ", error.what()));
   }
-  return found;
 }
 
 bool contains(const fs::path& folder, const fs::path& file) {
@@ -200,15 +196,15 @@ class Stage {
  public:
   explicit Stage(const StageSpec& spec) : spec_(spec), folder_(spec.folder), work_(folder_ / kUnfinished) {
     if (spec.folder.empty()) throw UsageError(concat(spec.command, ": --out is missing"));
-    Json inputs = Json::object(), config = spec.config;
+    const Json inputs = input_hashes(spec);
+    Json config = spec.config;
     for (const char* place : {"out", "threads", "reuse"}) config.erase(place);
     for (const StageInput& input : spec.inputs) {
       if (input.path.empty() || input.or_text) continue;
-      const Input found = resolve(input);
-      if (contains(folder_, found.file))
+      const fs::path file = product(input.path, input.product);
+      if (contains(folder_, file))
         throw Error(concat("--out: expected a folder without inputs, found ", folder_.string(), " to hold ",
-                           flag_of(input.option), " ", found.file.string()));
-      inputs[input.name.empty() ? input.option : input.option + "." + input.name] = found.hash;
+                           flag_of(input.option), " ", file.string()));
       erase(config, input.option);
     }
     key_ = {{"command", spec.command},
@@ -411,6 +407,14 @@ class Stage {
 };
 
 }  // namespace
+
+Json input_hashes(const StageSpec& stage) {
+  Json hashes = Json::object();
+  for (const StageInput& input : stage.inputs)
+    if (!input.path.empty() && !input.or_text)
+      hashes[input.name.empty() ? input.option : input.option + "." + input.name] = hash_of_input(input);
+  return hashes;
+}
 
 Json run_stage(const StageSpec& stage, const std::function<Json(const fs::path&)>& work) {
   try {

@@ -49,6 +49,10 @@ struct StageSpec {
 /// in the places of products that no record lists; and where another run is writing there.
 Json run_stage(const StageSpec& stage, const std::function<Json(const std::filesystem::path& folder)>& work);
 
+/// SHA-256 of what a stage reads, by the options that name it: "policy", "env.options.map". Throws Error, naming the
+/// option, where an input is missing, unfinished or not what its record says.
+Json input_hashes(const StageSpec& stage);
+
 /// What is known of a stage before it is run.
 struct StageStatus {
   enum class State {

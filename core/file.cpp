@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/shared_file.h"
 
 namespace diffreward {
 namespace fs = std::filesystem;
@@ -164,10 +165,7 @@ void AtomicFile::commit() {
   fs::rename(temporary_, target_, failed);
   if (failed) throw Error(concat(target_.string(), ": cannot write: ", failed.message()));
   committed_ = true;
-  const int folder = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return;  // it may be written to but not read
-  ::fsync(folder);
-  ::close(folder);
+  sync_folder(folder_of(target_));
 }
 
 void remove_stale_temporaries(const fs::path& folder) {

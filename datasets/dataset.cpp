@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/interrupt.h"
+#include "datasets/shards.h"
 #include "datasets/storage/d4rl_writer.h"
 #include "datasets/storage/storage.h"
 
@@ -60,7 +61,7 @@ int Provenance::episode_steps() const {
 fs::path find_data_file(const fs::path& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) return path;
-  for (const char* inside : {"data.hdf5", "main_data.hdf5", "data/main_data.hdf5"})
+  for (const char* inside : {"data.hdf5", "main_data.hdf5", "data/main_data.hdf5", ShardFolder::kPlan})
     if (fs::exists(path / inside, ignored)) return path / inside;
   const std::vector<fs::path> found = search(path);
   if (found.size() == 1) return found[0];
@@ -75,7 +76,8 @@ fs::path find_data_file(const fs::path& path) {
 }
 
 Dataset Dataset::open(const fs::path& path) {
-  return Dataset(open_storage(find_data_file(path)));
+  const fs::path file = find_data_file(path);
+  return Dataset(ShardFolder::is_plan(file) ? open_shards(file) : open_storage(file));
 }
 
 Dataset Dataset::from_columns(Columns columns, Provenance provenance) {

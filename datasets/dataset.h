@@ -38,14 +38,15 @@ struct Episode {
   std::size_t size() const { return end - begin; }
 };
 
-/// The HDF5 file that a path stands for: a file itself; of a folder data.hdf5 (a stage's), main_data.hdf5,
-/// data/main_data.hdf5 (a Minari data set's), or else the only *.hdf5 or *.h5 in it or Minari data set below
+/// The file that a path stands for: a file itself; of a folder data.hdf5 (a stage's), main_data.hdf5,
+/// data/main_data.hdf5 (a Minari data set's), plan.json (of shards), or else the only *.hdf5 or *.h5 in it or Minari data set below
 /// it. Throws Error where a folder holds none, or several, and lists them.
 std::filesystem::path find_data_file(const std::filesystem::path& path);
 
 class Dataset {
  public:
-  /// Opens a D4RL HDF5 file or a Minari data set, as find_data_file finds it. HDF5 reads it in a child
+  /// Opens a D4RL HDF5 file, a Minari data set, or all shards of a plan as one (datasets/shards.h), as find_data_file
+  /// finds it. HDF5 reads it in a child
   /// process; what is not mapped from the file itself is mapped from a temporary one, so that neither takes
   /// memory. Throws Error naming the file and what is wrong: missing, truncated, foreign, wrong shape or
   /// type.

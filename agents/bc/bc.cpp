@@ -212,13 +212,15 @@ void Bc::act(const StepView& view, std::span<double> out) {
   const torch::InferenceMode inference;
   const torch::Tensor observation = floats(view.obs, count);
   m.units.normalizer.normalize(numbers(observation), numbers(observation));
-  const torch::Tensor mean = m.policy.mean(observation.to(m.units.device)).to(torch::kCPU).contiguous(),
+  const torch::Tensor mean = m.policy.unbounded_mean_of_each(observation.to(m.units.device)).to(torch::kCPU),
                       log_std = m.policy.bounded_log_std().to(torch::kCPU);
   const std::span<const float> deviations(log_std.const_data_ptr<float>(), m.act_dim);
   std::vector<double> action(m.act_dim);
   const double box = m.units.scale.log_volume();
   for (std::size_t i = 0; i < count; ++i) {
-    std::copy_n(mean.const_data_ptr<float>() + i * m.act_dim, m.act_dim, action.begin());
+    std::transform(mean.const_data_ptr<float>() + i * m.act_dim,
+                   mean.const_data_ptr<float>() + (i + 1) * m.act_dim, action.begin(),
+                   [](float u) { return double{std::tanh(u)}; });
     if (noise_) log_probabilities_[i] = draw_gaussian(action, deviations, (*noise_)[i]) - box;
     for (std::size_t j = 0; j < m.act_dim; ++j) out[i * m.act_dim + j] = m.units.scale.to_task(j, action[j]);
   }

@@ -21,6 +21,10 @@ namespace diffreward {
 struct BcPolicy {
   BcPolicy(const BcConfig& config, std::int64_t obs_dim, std::int64_t act_dim, Parameters of);
   torch::Tensor mean(const torch::Tensor& observation) const { return mlp(observation)[0].tanh(); }
+  /// What acts: before the tanh, by Mlp::each_row.
+  torch::Tensor unbounded_mean_of_each(const torch::Tensor& observation) const {
+    return mlp.each_row(observation)[0];
+  }
   torch::Tensor bounded_log_std() const { return log_std.clamp(-5, 2); }
   /// -log pi(a|s), dimension by dimension: [n, act_dim].
   torch::Tensor costs(const torch::Tensor& observation, const torch::Tensor& action) const;

@@ -244,6 +244,61 @@ struct Mlp::Node : torch::autograd::Function<Mlp::Node> {
   }
 };
 
+torch::Tensor Mlp::each_row(const torch::Tensor& x) const {
+  const torch::Tensor& first = nets_.front().front().weight;
+  const bool plain = kernels_enabled() && x.is_cpu() && first.is_cpu() && x.scalar_type() == torch::kFloat &&
+                     first.scalar_type() == torch::kFloat && x.dim() == 2;
+  // Norms want widths of eights.
+  if (!fused(x) && (!plain || shape_.layer_norm)) return by_aten(x, false);
+  constexpr std::int64_t kRows = 64;  // of a task
+  // Activations take whole vectors: what is left over is computed otherwise. So many numbers are some.
+  constexpr std::size_t kVectors = 64;
+  const torch::NoGradGuard constant;
+  const auto& k = kernels::kernels<float>();
+  const torch::Tensor input = x.detach().contiguous();
+  const std::int64_t n = x.size(0), parts = (n + kRows - 1) / kRows;
+  torch::Tensor y = torch::empty({std::int64_t(nets_.size()), n, shape_.out}, x.options());
+  std::vector<std::vector<std::vector<float>>> packed(nets_.size());  // of each net's layers
+  int widest = 0;
+  for (std::size_t net = 0; net < nets_.size(); ++net)
+    for (const Layer& layer : nets_[net]) {
+      const int in = int(layer.weight.size(1)), out = int(layer.weight.size(0));
+      const torch::Tensor weight = layer.weight.detach().contiguous();
+      packed[net].emplace_back(k.packed_size(in, out, 1));
+      k.pack(weight.const_data_ptr<float>(), {in, 1, 0}, in, out, 1, packed[net].back().data());
+      widest = std::max(widest, out);
+    }
+  // A convolution with one tap over one row sums each output in the order of its inputs.
+  parallel_each(nets_.size() * static_cast<std::size_t>(parts), [&](std::size_t task) {
+    const std::size_t net = task / static_cast<std::size_t>(parts);
+    const std::int64_t begin = std::int64_t(task % static_cast<std::size_t>(parts)) * kRows,
+                       count = std::min(kRows, n - begin);
+    const std::size_t room = static_cast<std::size_t>(count * widest) + kVectors;
+    std::vector<float> from(room), to(room);
+    const float* h = input.const_data_ptr<float>() + begin * input.size(1);
+    for (std::size_t l = 0; l < nets_[net].size(); ++l) {
+      const Layer& layer = nets_[net][l];
+      const int in = int(layer.weight.size(1)), out = int(layer.weight.size(0));
+      const bool last = l + 1 == nets_[net].size();
+      float* u = last ? y.mutable_data_ptr<float>() + (std::int64_t(net) * n + begin) * out : to.data();
+      k.conv({in, out, 1, 1, 0, 1, 1}, int(count), h, in, packed[net][l].data(),
+             layer.bias.const_data_ptr<float>(), false, u, out);
+      if (last) return;
+      if (layer.scale.defined()) {
+        k.channel_norm(count, out, u, layer.scale.const_data_ptr<float>(),
+                       layer.shift.const_data_ptr<float>(), from.data());
+        std::swap(from, to);
+      }
+      const std::size_t size = static_cast<std::size_t>(count) * static_cast<std::size_t>(out);
+      (shape_.activation == MlpShape::Activation::kTanh ? k.tanh : k.relu)(
+          (size + kVectors - 1) / kVectors * kVectors, to.data(), to.data());
+      std::swap(from, to);
+      h = from.data();
+    }
+  });
+  return y;
+}
+
 torch::Tensor Mlp::operator()(const torch::Tensor& x, bool trained) const {
   if (!fused(x)) return by_aten(x, trained);
   if (!torch::GradMode::is_enabled() || (!trained && !x.requires_grad()))

@@ -35,6 +35,11 @@ class Mlp {
   /// x: [n, in] -> [nets, n, out]. Not `trained`: the parameters are constants, only x has a gradient.
   torch::Tensor operator()(const torch::Tensor& x, bool trained = true) const;
 
+  /// The same without gradients, each row's numbers from that row alone: no bit depends on how many rows there are, where
+  /// among them one stands, or threads, so that a part of a batch of instances acts as it does in the whole. On a CPU with the
+  /// kernels; elsewhere it is operator(), which promises no such thing.
+  torch::Tensor each_row(const torch::Tensor& x) const;
+
  private:
   struct Layer {
     torch::Tensor weight, bias;  // [out, in], [out]

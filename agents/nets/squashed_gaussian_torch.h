@@ -3,10 +3,12 @@
 
 #include <torch/torch.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "agents/nets/mlp_torch.h"
+#include "core/rng.h"
 
 namespace diffreward {
 
@@ -23,6 +25,8 @@ class SquashedGaussian {
     torch::Tensor mean, log_std;  // [n, action_dim], of u; the latter clamped to [-20, 2]
   };
   Distribution operator()(const torch::Tensor& observation) const;
+  /// The same by Mlp::each_row: for acting.
+  Distribution each_row(const torch::Tensor& observation) const;
 
   struct Draw {
     torch::Tensor action;           // [n, action_dim]
@@ -35,5 +39,9 @@ class SquashedGaussian {
   Mlp mlp_;
   std::int64_t action_dim_;
 };
+
+/// One action in place of its mean [action_dim]: the mode, or a draw from `rng` with its log density in nats. Number by number,
+/// so that it is the same wherever in a batch the row stands, which vectorised functions do not promise.
+double draw_squashed(std::span<float> mean, std::span<const float> log_std, Rng* rng);
 
 }  // namespace diffreward

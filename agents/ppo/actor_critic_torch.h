@@ -26,6 +26,10 @@ struct ActorCritic {
 
   /// Mean action, [n, action_dim], of normalised observations [n, observation_dim].
   torch::Tensor mean(const torch::Tensor& observation) const { return policy(observation)[0]; }
+  /// The same by Mlp::each_row: for acting.
+  torch::Tensor mean_of_each(const torch::Tensor& observation) const {
+    return policy.each_row(observation)[0];
+  }
   /// State value, [n].
   torch::Tensor value(const torch::Tensor& observation) const { return critic(observation).view({-1}); }
 

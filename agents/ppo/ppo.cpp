@@ -310,7 +310,7 @@ void Ppo::act(const StepView& view, std::span<double> actions) {
     const torch::Tensor observation =
         torch::empty({static_cast<std::int64_t>(count), static_cast<std::int64_t>(m.obs_dim)});
     m.normalize(view.obs, observation.data_ptr<float>());
-    const torch::Tensor mean = m.net.mean(observation.to(m.device)).to(torch::kCPU);
+    const torch::Tensor mean = m.net.mean_of_each(observation.to(m.device)).to(torch::kCPU);
     const float* mean_of = mean.const_data_ptr<float>();
     const torch::Tensor log_std = m.net.log_std.to(torch::kCPU);
     const std::span<const float> deviations(log_std.const_data_ptr<float>(), m.act_dim);

@@ -288,25 +288,17 @@ void Sac::act(const StepView& view, std::span<double> out) {
   Impl& m = *impl_;
   const std::size_t count = begin_act(view, out, m.obs_dim, m.act_dim);
   const torch::InferenceMode inference;
-  const auto distribution = m.actor.policy(floats(view.obs, count).to(m.device));
-  torch::Tensor action;
-  if (noise_) {
-    const torch::Tensor noise =
-        torch::empty({static_cast<std::int64_t>(count), static_cast<std::int64_t>(m.act_dim)});
-    for (std::size_t k = 0; k < count * m.act_dim; ++k)
-      noise.data_ptr<float>()[k] = static_cast<float>((*noise_)[k / m.act_dim].normal());
-    const auto draw = SquashedGaussian::draw(distribution, noise.to(m.device));
-    action = draw.action;
-    const torch::Tensor density = draw.log_probability.to(torch::kCPU);
-    const double box = m.scale.log_volume();
-    for (std::size_t i = 0; i < count; ++i)
-      log_probabilities_[i] = double{density.const_data_ptr<float>()[i]} - box;
-  } else {
-    action = distribution.mean.tanh();
+  const auto distribution = m.actor.policy.each_row(floats(view.obs, count).to(m.device));
+  const torch::Tensor action = distribution.mean.to(torch::kCPU).contiguous(),
+                      log_std = distribution.log_std.to(torch::kCPU).contiguous();
+  const double box = m.scale.log_volume();
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::span<float> row(action.mutable_data_ptr<float>() + i * m.act_dim, m.act_dim);
+    const double density = draw_squashed(row, {log_std.const_data_ptr<float>() + i * m.act_dim, m.act_dim},
+                                         noise_ ? &(*noise_)[i] : nullptr);
+    if (noise_) log_probabilities_[i] = density - box;
+    for (std::size_t j = 0; j < m.act_dim; ++j) out[i * m.act_dim + j] = m.scale.to_task(j, double{row[j]});
   }
-  action = action.to(torch::kCPU).contiguous();
-  for (std::size_t k = 0; k < out.size(); ++k)
-    out[k] = m.scale.to_task(k % m.act_dim, double{action.const_data_ptr<float>()[k]});
 }
 
 void Sac::value(std::span<const double> obs, std::span<const double> actions, std::span<double> out) const {

@@ -13,6 +13,7 @@
 #include "core/hash.h"
 #include "core/progress.h"
 #include "core/thread_pool.h"
+#include "datasets/shards.h"
 #include "datasets/storage/image_set.h"
 
 #ifndef DIFFREWARD_VERSION
@@ -428,15 +429,15 @@ ImageSet::Columns empty_columns(int side, std::size_t count) {
 
 /// Calls done(first, columns) for blocks that make up all scenes, in any order, from several threads.
 template <class Done>
-void in_blocks(const SceneGenerator& generator, int threads, const Done& done) {
+void in_blocks(const SceneGenerator& generator, std::size_t first, std::size_t count, int threads,
+               const Done& done) {
   ThreadPool pool(threads);
-  const auto count = static_cast<std::size_t>(generator.config().count);
   const std::size_t turn = kBlock * static_cast<std::size_t>(pool.threads());
   Progress progress("draw scenes", static_cast<std::int64_t>(count), "scenes");
   for (std::size_t begin = 0; begin < count; begin += turn) {
     const std::size_t wanted = std::min(turn, count - begin);
     pool.parallel_for(wanted, [&](std::size_t from, std::size_t upto) {
-      done(begin + from, generator.make(begin + from, upto - from));
+      done(begin + from, generator.make(first + begin + from, upto - from));
     });
     progress.advance(static_cast<std::int64_t>(wanted));
   }
@@ -472,7 +473,8 @@ ImageSet make_scenes(const SceneGenerator& generator, int threads) {
   ImageSet::Columns all =
       empty_columns(generator.config().size, static_cast<std::size_t>(generator.config().count));
   const auto pixels = static_cast<std::size_t>(all.side) * static_cast<std::size_t>(all.side);
-  in_blocks(generator, threads, [&](std::size_t first, const ImageSet::Columns& block) {
+  const auto count = static_cast<std::size_t>(generator.config().count);
+  in_blocks(generator, 0, count, threads, [&](std::size_t first, const ImageSet::Columns& block) {
     const auto at = [&](std::size_t width) { return static_cast<std::ptrdiff_t>(first * width); };
     std::ranges::copy(block.images, all.images.begin() + at(pixels * 3));
     std::ranges::copy(block.masks, all.masks.begin() + at(pixels));
@@ -483,13 +485,35 @@ ImageSet make_scenes(const SceneGenerator& generator, int threads) {
   return ImageSet::from_columns(std::move(all), generator.provenance());
 }
 
+namespace {
+
+void record(const SceneGenerator& generator, std::size_t first, std::size_t count,
+            const std::filesystem::path& path, int threads, std::size_t alignment) {
+  ImageSetWriter writer(path, count, generator.config().size, generator.atlas().drawings(),
+                        generator.provenance(), alignment);
+  in_blocks(generator, first, count, threads,
+            [&](std::size_t row, const ImageSet::Columns& block) { writer.write(row, block); });
+  writer.commit();
+}
+
+}  // namespace
+
 ImageSet record_scenes(const SceneGenerator& generator, const std::filesystem::path& path, int threads) {
+  record(generator, 0, static_cast<std::size_t>(generator.config().count), path, threads, kColumnAlignment);
+  return ImageSet::open(path);
+}
+
+void record_scenes(const SceneGenerator& generator, std::size_t first, std::size_t count,
+                   const std::filesystem::path& path, int threads) {
+  record(generator, first, count, path, threads, kPageAlignment);
+}
+
+void merge_scenes(const SceneGenerator& generator, const ShardFolder& shards,
+                  const std::filesystem::path& path) {
   ImageSetWriter writer(path, static_cast<std::size_t>(generator.config().count), generator.config().size,
                         generator.atlas().drawings(), generator.provenance());
-  in_blocks(generator, threads,
-            [&](std::size_t first, const ImageSet::Columns& block) { writer.write(first, block); });
+  shards.concatenate(writer.file());
   writer.commit();
-  return ImageSet::open(path);
 }
 
 }  // namespace diffreward

@@ -18,6 +18,8 @@
 
 namespace diffreward {
 
+class ShardFolder;
+
 /// The name of scenes where environments are named, and of data sets of them.
 inline constexpr const char* kEmojiScenes = "EmojiScenes-64";
 
@@ -98,5 +100,12 @@ ImageSet make_scenes(const SceneGenerator& generator, int threads = 0);
 
 /// The same as an HDF5 file, which appears under its name only when complete, and opens it.
 ImageSet record_scenes(const SceneGenerator& generator, const std::filesystem::path& path, int threads = 0);
+
+/// A shard of that file: scenes [first, first + count) alone.
+void record_scenes(const SceneGenerator& generator, std::size_t first, std::size_t count,
+                   const std::filesystem::path& path, int threads = 0);
+/// Such shards together as the one file.
+void merge_scenes(const SceneGenerator& generator, const ShardFolder& shards,
+                  const std::filesystem::path& path);
 
 }  // namespace diffreward

@@ -35,14 +35,15 @@ Type type_of(ColumnLayout::Item item) {
 }  // namespace
 
 ColumnFile::ColumnFile(const std::filesystem::path& path, const std::vector<ColumnLayout>& columns,
-                       const std::vector<std::string>& groups, const Provenance& provenance)
+                       const std::vector<std::string>& groups, const Provenance& provenance,
+                       std::size_t alignment)
     : path_(path), file_(path) {
   require(!columns.empty() && columns[0].shape[0] > 0, path.string(), ": expected rows to write, got none");
   const Hdf5Lock lock;
   const hdf5::Quiet quiet;
   const hdf5::Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose),
       create(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
-  H5Pset_alignment(access.get(), 1024, 64);  // columns start on cache lines, so that readers can map them
+  H5Pset_alignment(access.get(), 1024, alignment);
   H5Pset_obj_track_times(create.get(), false);
   {
     const hdf5::Handle file(H5Fcreate(file_.path().c_str(), H5F_ACC_TRUNC, create.get(), access.get()),
@@ -107,6 +108,16 @@ void ColumnFile::write(const std::string& column, std::size_t row, std::span<con
 
 void ColumnFile::write(const std::string& column, std::size_t row, std::span<const std::uint8_t> values) {
   write_bytes(column, row, values.data(), values.size_bytes());
+}
+
+void ColumnFile::write(const std::string& column, std::size_t row, std::span<const std::byte> values) {
+  write_bytes(column, row, values.data(), values.size_bytes());
+}
+
+std::map<std::string, std::size_t> ColumnFile::row_bytes() const {
+  std::map<std::string, std::size_t> bytes;
+  for (const auto& [name, column] : columns_) bytes[name] = column.row_bytes;
+  return bytes;
 }
 
 void ColumnFile::write_bytes(const std::string& column, std::size_t row, const void* bytes,

@@ -222,7 +222,9 @@ std::vector<ColumnLayout> layout_of(std::size_t rows, std::size_t observation_di
 
 D4rlWriter::D4rlWriter(const std::filesystem::path& path, std::size_t rows, std::size_t observation_dim,
                        std::size_t action_dim, const std::vector<InfoField>& infos,
-                       const std::vector<InfoField>& doubles, const Provenance& provenance)
-    : ColumnFile(path, layout_of(rows, observation_dim, action_dim, infos, doubles), {"infos"}, provenance) {}
+                       const std::vector<InfoField>& doubles, const Provenance& provenance,
+                       std::size_t alignment)
+    : ColumnFile(path, layout_of(rows, observation_dim, action_dim, infos, doubles), {"infos"}, provenance,
+                 alignment) {}
 
 }  // namespace diffreward

@@ -14,7 +14,8 @@ class D4rlWriter : public ColumnFile {
   /// Lays out a file for `rows` rows; `doubles`: infos of double precision. Throws Error when the disk refuses.
   D4rlWriter(const std::filesystem::path& path, std::size_t rows, std::size_t observation_dim,
              std::size_t action_dim, const std::vector<InfoField>& infos,
-             const std::vector<InfoField>& doubles, const Provenance& provenance);
+             const std::vector<InfoField>& doubles, const Provenance& provenance,
+             std::size_t alignment = kColumnAlignment);
 };
 
 }  // namespace diffreward

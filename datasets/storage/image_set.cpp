@@ -297,8 +297,9 @@ std::size_t width_of(const std::vector<Drawing>& drawings) {
 }  // namespace
 
 ImageSetWriter::ImageSetWriter(const std::filesystem::path& path, std::size_t size, int side,
-                               const std::vector<Drawing>& drawings, const Provenance& provenance)
-    : file_(path, layout_of(size, side, drawings.size(), width_of(drawings)), {}, provenance) {
+                               const std::vector<Drawing>& drawings, const Provenance& provenance,
+                               std::size_t alignment)
+    : file_(path, layout_of(size, side, drawings.size(), width_of(drawings)), {}, provenance, alignment) {
   std::size_t width = 0;
   file_.write("drawings", 0, std::span<const std::uint8_t>(texts_of(drawings, width)));
 }

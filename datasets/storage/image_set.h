@@ -33,10 +33,12 @@ class ImageSetWriter {
  public:
   /// Throws Error when the disk refuses.
   ImageSetWriter(const std::filesystem::path& path, std::size_t size, int side,
-                 const std::vector<Drawing>& drawings, const Provenance& provenance);
+                 const std::vector<Drawing>& drawings, const Provenance& provenance,
+                 std::size_t alignment = kColumnAlignment);
   /// Rows of `columns` (without drawings) from `row` on.
   void write(std::size_t row, const ImageSet::Columns& columns);
   void commit() { file_.commit(); }
+  ColumnFile& file() { return file_; }
 
  private:
   ColumnFile file_;

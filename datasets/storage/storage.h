@@ -53,6 +53,10 @@ struct Dataset::Storage {
 /// found.
 std::shared_ptr<const Dataset::Storage> open_storage(const std::filesystem::path& file);
 
+/// The same of the shards of a plan (datasets/shards.h), by its plan.json; their records tell where columns lie, so that
+/// HDF5 reads the first file alone.
+std::shared_ptr<const Dataset::Storage> open_shards(const std::filesystem::path& file);
+
 /// Work on the HDF5 file of a stranger in a child process (isolated.h).
 Json run_on_file(const RegularFile& file, const std::string& name, Spool* spool,
                  const std::function<Json(hdf5::File&)>& work);

@@ -80,6 +80,32 @@ TEST(Mlp, EqualsItsDefinitionWithGradients) {
     }
 }
 
+TEST(Mlp, EachRowDependsOnNoOther) {
+  for (const MlpShape& shape :
+       {MlpShape{17, {256, 256}, 12}, MlpShape{11, {64, 64}, 3, false, MlpShape::Activation::kTanh},
+        MlpShape{5, {16, 24}, 1, true}, MlpShape{4, {13}, 2, false, MlpShape::Activation::kTanh}})
+    for (const int nets : {1, 2}) {
+      Parameters parameters(Seed(3), torch::kCPU);
+      const Mlp mlp(parameters, "q", shape, nets);
+      torch::manual_seed(2);
+      const torch::Tensor x = torch::randn({300, shape.in}), whole = mlp.each_row(x);
+      expect_close(whole, mlp(x, false).detach(), "each row");
+      EXPECT_FALSE(whole.requires_grad());
+      for (const auto& [first, count] : {std::pair<std::int64_t, std::int64_t>{0, 1},
+                                         {17, 1},
+                                         {3, 2},
+                                         {60, 3},
+                                         {1, 9},
+                                         {7, 63},
+                                         {64, 64},
+                                         {130, 65},
+                                         {299, 1},
+                                         {5, 295}})
+        EXPECT_TRUE(torch::equal(mlp.each_row(x.narrow(0, first, count)), whole.narrow(1, first, count)))
+            << count << " rows from " << first << " on, " << shape.in << " in";
+    }
+}
+
 TEST(Mlp, SeesEveryStepOfItsOptimiser) {
   Parameters parameters(Seed(1), torch::kCPU);
   const Mlp mlp(parameters, "net", {3, {8}, 1});

@@ -1,0 +1,145 @@
+"""What shards cost: over one run, to ask a million of them, to open a thousand as one data set.
+Its rates are what docs/scale.md counts with.
+
+Sharded and whole recordings alternate; both sides' time is processor time, since machines are shared, and wall time stands in the
+notes. Files lie in TMPDIR.
+
+usage: python benchmarks/compare/scale.py build/release [--rounds 5] [--only overhead status open]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+
+import results
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FIGURES = ROOT / "benchmarks" / "results" / "scale.json"
+WORKLOADS = {  # shards of 120 MiB and of 30 MiB, a quarter of what a plan chooses: of larger ones the cost is a smaller share
+    "Maze2D": ("--steps", "3276800", "--count", "1024"),
+    "HalfCheetah": ("--env", "HalfCheetah-v4", "--policy", "random", "--steps", "128000", "--count", "128", "--episode-steps", "0"),
+}
+SHARDS = 2
+
+
+class Timer:
+    """Runs a command; its wall and processor seconds."""
+
+    def __init__(self, program: pathlib.Path) -> None:
+        self.program = program
+
+    def __call__(self, *args: str) -> tuple[float, float, dict]:
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        out = subprocess.run([self.program, *args, "--json", "--quiet"], check=True, capture_output=True, text=True).stdout
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (time.monotonic() - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, json.loads(out))
+
+
+def overhead(run: Timer, folder: pathlib.Path, rounds: int) -> list[results.Figure]:
+    figures: list[results.Figure] = []
+    for name, size in WORKLOADS.items():
+        ratios, walls, ours, merges, rate, size_of = [], [], [], [], [], 0
+        for number in range(rounds):
+            whole, plan, merged = folder / "whole", folder / "plan", folder / "merged"
+            sides = {
+                "whole": lambda: run("generate", "--out", str(whole), "--threads", "1", *size),
+                "shards": lambda: run("shard", "run", str(plan), "--threads", "1"),
+            }
+            run("shard", "plan", "--out", str(plan), "--shards", str(SHARDS), *size)
+            times = {side: sides[side]() for side in (sides if number % 2 else reversed(sides))}
+            ratios.append(times["shards"][1] / times["whole"][1])
+            walls.append(times["shards"][0] / times["whole"][0])
+            ours.append(times["shards"][1])
+            rate.append(times["shards"][2]["rows"] / times["shards"][1])
+            merges.append(run("shard", "merge", str(plan), "--out", str(merged))[1])
+            size_of = (whole / "data.hdf5").stat().st_size / times["shards"][2]["rows"]
+            for path in (whole, plan, merged):
+                shutil.rmtree(path)
+        note = (f"processor time, {rounds} rounds: ratios {min(ratios):.3f} to {max(ratios):.3f}, of wall time {statistics.median(walls):.3f}; "
+                f"{SHARDS} shards in {statistics.median(ours):.2f} s, merging {statistics.median(merges):.2f} s more; {size_of:.0f} bytes a row")
+        figures.append((f"{name}: shards / one run", statistics.median(ratios), "", "<= 1.05", note))
+        figures.append((f"{name}: rows of shards a core-second", statistics.median(rate), "rows/s", "", f"{size_of:.0f} bytes a row"))
+    return figures
+
+
+def status(run: Timer, folder: pathlib.Path) -> list[results.Figure]:
+    count = 1_000_000
+    plan = folder / "plan"
+    run("shard", "plan", "--out", str(plan), "--steps", str(count), "--count", str(count), "--episode-steps", "1", "--shards", str(count))
+    for block in range(count // 1000):
+        names = plan / "shards" / str(block)
+        names.mkdir(parents=True)
+        for index in range(block * 1000, block * 1000 + 1000):
+            if index % 100_000 != 7:  # ten are missing
+                os.close(os.open(names / f"shard-{index}.json", os.O_CREAT | os.O_WRONLY))
+                os.close(os.open(names / f"{index}.h5", os.O_CREAT | os.O_WRONLY))
+    times, walls, memory = [], [], 0.0
+    for _ in range(3):
+        start = time.monotonic()
+        process = subprocess.Popen([run.program, "shard", "status", str(plan), "--json"], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        with process.stdout:
+            found = json.loads(process.stdout.read())
+        _, code, used = os.wait4(process.pid, 0)
+        process.returncode = code
+        walls.append(time.monotonic() - start)
+        times.append(used.ru_utime + used.ru_stime)
+        memory = max(memory, used.ru_maxrss / 1024)
+        assert code == 0 and found["missing"] == 10 and found["done"] == count - 10, found
+    empty = subprocess.Popen([run.program, "--version"], stdout=subprocess.DEVNULL)
+    _, _, used = os.wait4(empty.pid, 0)
+    note = (f"processor time, of a million simulated shards, ten of which are missing; three times, {min(times):.2f} to {max(times):.2f} s, "
+            f"by the clock {min(walls):.2f} to {max(walls):.2f} s")
+    return [
+        ("status of a million shards", statistics.median(times), "s", "<= 5", note),
+        ("status of a million shards, memory", memory, "MB", "<= 200", f"the program without work: {used.ru_maxrss / 1024:.0f} MB"),
+    ]
+
+
+def opening(run: Timer, probe: pathlib.Path, folder: pathlib.Path) -> list[results.Figure]:
+    plan = folder / "plan"
+    run("shard", "plan", "--out", str(plan), "--steps", "4096000", "--count", "16000", "--episode-steps", "256", "--shards", "1000")
+    made = run("shard", "run", str(plan), "--threads", "1")[0]
+    found = [json.loads(subprocess.run([probe, plan], check=True, capture_output=True, text=True).stdout) for _ in range(5)]
+    assert all(one["rows"] == 4_096_000 for one in found)
+    times = [one["seconds"] for one in found]
+    note = (f"4,096 rows each, mapped where they lie; five times, {min(times):.2f} to {max(times):.2f} s; made in {made:.0f} s, "
+            f"that is {made:.0f} ms a shard")
+    return [
+        ("opening 1,000 shards", statistics.median(times), "s", "<= 1", note),
+        ("opening 1,000 shards, memory", max(one["resident_mb"] for one in found), "MB", "", "resident, of 4.1 M rows in 320 MB"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", default=["overhead", "status", "open"])
+    args = parser.parse_args()
+    run = Timer((args.build / "cli" / "diffreward").resolve())
+    commit = results.program_commit(args.build)
+    parts = {
+        "overhead": lambda folder: overhead(run, folder, args.rounds),
+        "status": lambda folder: status(run, folder),
+        "open": lambda folder: opening(run, (args.build / "benchmarks" / "open_data").resolve(), folder),
+    }
+    for name in args.only:
+        with tempfile.TemporaryDirectory() as folder:
+            figures = parts[name](pathlib.Path(folder))
+        results.save(FIGURES, figures, "make bench-scale", (), commit)
+        for figure, value, unit, bar, note in figures:
+            print(f"{figure}: {results.number(value)} {unit} {f'(bar {bar})' if bar else ''} {note}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Templates of deploy/: they call commands and options that there are, Kubernetes' API takes the job, shells take the scripts.
+
+usage: deploy_test.py DIFFREWARD_PROGRAM
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+import kubernetes_validate
+import yaml
+
+PROGRAM = sys.argv[1]
+DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
+CALL = re.compile(r'(?:diffreward|"\$program"|\}"|\{PROGRAM\}) ((?:shard )?(?:plan|run|status|verify|merge))\b([^\n;|#`]*(?:\\\n[^\n;|#`]*|\n +--[^\n;|#`]*)*)')
+
+
+def help_of(command):
+    return subprocess.run([PROGRAM, *command.split(), "--help"], check=True, capture_output=True, text=True).stdout
+
+
+def options_exist(path):
+    calls = 0
+    for command, rest in CALL.findall(path.read_text()):
+        calls += 1
+        known = help_of(command)
+        for option in re.findall(r"(?<![\w$-])--[a-z][a-z.-]*", rest):
+            if option not in ("--env-option", "--will-cite"):
+                assert option in known, (path, command, option)
+    return calls
+
+
+def kubernetes_takes(path):
+    for job in yaml.safe_load_all(path.read_text()):
+        version = kubernetes_validate.latest_version()
+        kubernetes_validate.validate(job, version, strict=True)
+        spec = job["spec"]
+        assert spec["completionMode"] == "Indexed" and "backoffLimitPerIndex" in spec
+        command = " ".join(spec["template"]["spec"]["containers"][0]["args"])
+        assert f"--tasks {spec['completions']} " in command, "completions and --tasks are one number"
+        damaged = {**job, "spec": {**spec, "backoffLimitPerIndices": 1}}
+        try:
+            kubernetes_validate.validate(damaged, version, strict=True)
+        except kubernetes_validate.ValidationError:
+            continue
+        raise AssertionError("a field that there is not was taken")
+
+
+checked = {str(path.relative_to(DEPLOY)): options_exist(path) for path in sorted(DEPLOY.rglob("*")) if path.is_file()}
+for name in ("slurm/array.sbatch", "parallel/run.sh", "kubernetes/job.yaml", "snakemake/Snakefile"):
+    assert checked[name] > 0, (name, checked)
+kubernetes_takes(DEPLOY / "kubernetes/job.yaml")
+for script in ("slurm/array.sbatch", "parallel/run.sh"):
+    subprocess.run(["bash", "-n", DEPLOY / script], check=True)
+print(f"{sum(checked.values())} calls in {len(checked)} files")
