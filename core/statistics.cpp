@@ -296,6 +296,32 @@ Estimate mean_of_runs(std::span<const double> runs, double confidence) {
   return {value, value - half, value + half};
 }
 
+Estimate ExpandedError::interval(double value, double confidence) const {
+  const double half = student_t_quantile((1 + confidence) / 2, degrees) * standard_error;
+  return {value, value - half, value + half};
+}
+
+ExpandedError expanded_error(double variance, std::span<const double> parts,
+                             std::span<const std::size_t> sizes) {
+  require(!parts.empty() && parts.size() == sizes.size(),
+          "expanded_error: expected one part and one size of each task, got ", parts.size(), " and ",
+          sizes.size());
+  double raw = 0, corrected = 0, weighted = 0, fewest = double(sizes[0]);
+  for (std::size_t task = 0; task < parts.size(); ++task) {
+    require(sizes[task] >= 2, "expanded_error: expected at least 2 runs of each task, got ", sizes[task],
+            " of task ", task);
+    const double n = double(sizes[task]), unbiased = parts[task] * n / (n - 1);
+    raw += parts[task];
+    corrected += unbiased;
+    weighted += unbiased * unbiased / (n - 1);
+    fewest = std::min(fewest, n);
+  }
+  // Without a linear part to tell the tasks apart: as if all of the variance were the smallest task's.
+  const double expansion = weighted > 0 ? corrected / raw : fewest / (fewest - 1);
+  const double degrees = weighted > 0 ? corrected * corrected / weighted : fewest - 1;
+  return {std::sqrt(variance * expansion), degrees, expansion};
+}
+
 Estimate expanded_bootstrap(const std::vector<std::vector<double>>& runs,
                             const std::function<double(std::span<const std::vector<double>>)>& statistic,
                             const BootstrapConfig& config) {
@@ -338,27 +364,19 @@ Estimate expanded_bootstrap(const std::vector<std::vector<double>>& runs,
   }
   const double variance = std::max(0.0, (squares - sum * sum / draws) / (draws - 1));
 
-  double raw = 0, corrected = 0, weighted = 0, fewest = double(runs[0].size());
+  std::vector<double> parts;
+  std::vector<std::size_t> sizes;
   for (std::size_t task = 0; task < runs.size(); ++task) {
     const double n = double(runs[task].size());
-    double share = -variance * (n - 1) / draws;  // a count's variance is (n - 1) / n
+    double part = -variance * (n - 1) / draws;  // a count's variance is (n - 1) / n
     for (std::size_t run = 0; run < runs[task].size(); ++run) {
       const double covariance = (products[task][run] - count_sums[task][run] * sum / draws) / draws;
-      share += covariance * covariance;
+      part += covariance * covariance;
     }
-    share = std::max(0.0, share);
-    const double unbiased = share * n / (n - 1);
-    raw += share;
-    corrected += unbiased;
-    weighted += unbiased * unbiased / (n - 1);
-    fewest = std::min(fewest, n);
+    parts.push_back(std::max(0.0, part));
+    sizes.push_back(runs[task].size());
   }
-  // Without a linear part to tell the tasks apart: as if all of the variance were the smallest task's.
-  const double expansion = weighted > 0 ? corrected / raw : fewest / (fewest - 1);
-  const double degrees = weighted > 0 ? corrected * corrected / weighted : fewest - 1;
-  const double half =
-      student_t_quantile((1 + config.confidence) / 2, degrees) * std::sqrt(variance * expansion);
-  return {value, value - half, value + half};
+  return expanded_error(variance, parts, sizes).interval(value, config.confidence);
 }
 
 }  // namespace diffreward

@@ -108,14 +108,28 @@ double student_t_quantile(double p, double degrees);
 /// 0.25, by 0.94; sigma 0.5, by 0.91 to 0.93.
 Estimate mean_of_runs(std::span<const double> runs, double confidence = 0.95);
 
+/// A standard error from a bootstrap of few runs, and the degrees of freedom that it has.
+struct ExpandedError {
+  double standard_error = 0, degrees = 1;
+  double expansion = 1;  ///< its square over the bootstrap's variance
+  /// value +- t_degrees standard_error.
+  Estimate interval(double value, double confidence) const;
+};
+
+/// The bootstrap's variance of a statistic is too small by (n - 1) / n where it comes from n runs (Hesterberg
+/// 2015, "What Teachers Should Know About the Bootstrap"). Over several tasks, of n_k >= 2 runs, with v_k the
+/// part of the variance that task k has:
+///   S^2 = variance * (sum of u_k) / (sum of v_k), u_k = v_k n_k / (n_k - 1);
+///   d   = (sum of u_k)^2 / sum of (u_k^2 / (n_k - 1)) (Satterthwaite 1946).
+/// Where all parts are 0 the variance counts as the smallest task's.
+ExpandedError expanded_error(double variance, std::span<const double> parts,
+                             std::span<const std::size_t> sizes);
+
 /// A statistic over several tasks, each of its own n_k >= 2 independent runs, which need not be equally many.
-/// Runs are drawn with replacement within tasks (Agarwal et al. 2021). The interval is value +- t_d S, the t
-/// interval with the bootstrap's standard error (Hesterberg 2015, "What Teachers Should Know About the
-/// Bootstrap"), expanded for few runs:
-///   S^2 = the variance of the resampled statistic, its share v_k of task k times n_k / (n_k - 1);
+/// Runs are drawn with replacement within tasks (Agarwal et al. 2021). The interval is expanded_error()'s of
+/// the variance of the resampled statistic and
 ///   v_k = sum of squared covariances of the statistic and how often each run of the task was drawn (the
-///         infinitesimal jackknife, Efron 2014), less their Monte-Carlo bias (Wager et al. 2014);
-///   d   = (sum of u_k)^2 / sum of (u_k^2 / (n_k - 1)), u_k = v_k n_k / (n_k - 1) (Satterthwaite 1946).
+///         infinitesimal jackknife, Efron 2014), less their Monte-Carlo bias (Wager et al. 2014).
 /// Up to Monte-Carlo error it is mean_of_runs' interval for a mean (one task) or Welch's (several). Shifted
 /// or stretched percentiles, which keep the skewness of 3 runs, cover less. A trimmed statistic hides a task
 /// whose runs all lie in its tails: with one such task of 8, 20 times as noisy as the rest, 3 runs cover

@@ -109,13 +109,16 @@ struct BoardStatisticsConfig {
 
 constexpr std::size_t kFewestRuns = 3;  ///< of a task; below them there is no interval
 
-/// One value with both of its intervals.
+/// One value with its intervals. The first is the one to show; the others are what people may look for.
 struct BoardEstimate {
-  /// To be shown: expands the bootstrap for few runs; Student's t for one task.
+  /// value +- t_d S with the bootstrap's standard error, expanded for few runs (core/statistics.h,
+  /// expanded_error()); Student's t for a mean of one task, Welch's for the difference of two.
   Estimate estimate = {};
-  /// The bootstrap's plain percentiles, as rliable has them; too narrow for fewer than about 20 runs.
-  Estimate percentile = {};
-  Json json() const;  ///< {"value", "low", "high", "percentile": [low, high]}
+  /// Hesterberg's (2015) expanded percentiles: quantiles of the resamples at Phi(-t_d S / S_bootstrap). They
+  /// cannot reach beyond the resamples, and cover less with few runs of few tasks.
+  Estimate expanded_percentile = {};
+  Estimate percentile = {};  ///< the plain percentiles that rliable has
+  Json json() const;  ///< {"value", "low", "high", "expanded_percentile": [low, high], "percentile": ...}
 };
 
 /// The aggregate of one method's tasks. Throws InvalidArgument naming method and task for runs that are
@@ -158,7 +161,8 @@ struct Comparison {
 
 /// `level` replaces 1 - confidence in the verdict and in the interval: a look's (below). Throws
 /// InvalidArgument when no task is shared, for a score of a shared task that is not finite, for equal keys of
-/// two runs in one task of one method, and for a level outside [0, 1); level 0 decides nothing.
+/// two runs in one task of one method, for two methods of one name, and for a level outside [0, 1); level 0
+/// decides nothing.
 Comparison compare(const MethodScores& first, const MethodScores& second, const BoardStatisticsConfig& config,
                    std::optional<double> level = {}, ThreadPool* pool = nullptr);
 
@@ -187,7 +191,7 @@ struct PairStanding {
 
 struct Leaderboard {
   std::vector<std::string> tasks = {};   ///< of all methods together, in order of first appearance
-  std::vector<Standing> standings = {};  ///< best value first, then those unranked in the order given
+  std::vector<Standing> standings = {};  ///< best value first, then those unranked by name
   std::vector<PairStanding> pairs =
       {};  ///< of ranked methods, in the standings' order: (0, 1), (0, 2) ... (1, 2) ...
   BoardStatisticsConfig config = {};
@@ -202,8 +206,9 @@ struct Leaderboard {
 Leaderboard leaderboard(std::span<const MethodScores> methods, const BoardStatisticsConfig& config,
                         ThreadPool* pool = nullptr);
 
-/// The methods with each run that is not finite, and one run of each missing task, scored `score` on request:
-/// the task's score of doing nothing.
+/// The methods, complete on request: `score`, the task's score of doing nothing, in place of each run that is
+/// not finite, and for a task that one of the methods has and another lacks as many runs of it as the latter
+/// has of the task of which it has the fewest.
 std::vector<MethodScores> failures_as(std::vector<MethodScores> methods, double score);
 
 // Looks. Streams of episodes are sealed; who looks again and again, and stops when he likes what he sees,
