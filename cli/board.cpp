@@ -118,6 +118,12 @@ Json submit_candidate(Board& board, const BoardSubmitConfig& config, const Board
   return out;
 }
 
+/// Whether a kind's score is made from the file of this role; others are where it comes from.
+bool is_scored_from(const std::string& kind, const std::string& role) {
+  if (kind == "planner") return role == "model" || role == "expert" || role.starts_with("reward_");
+  return role == kind;  // agent, reward
+}
+
 /// The files that a run was scored from, and how far they are still what they were.
 struct FoundFiles {
   BoardSubject subject;
@@ -127,11 +133,9 @@ struct FoundFiles {
 
 FoundFiles files_of(const Board& board, const BoardEntry& entry, const BoardRun& run,
                     const std::string& given, const fs::path& scratch) {
-  FoundFiles found{.subject = {.kind = entry.kind, .config = run.config}};
+  FoundFiles found{.subject = {.kind = entry.kind, .config = run.config, .seed = run.train_seed}};
   for (const auto& [role, hash] : run.inputs) {
-    const bool file = role == "agent" || role == "model" || role == "expert" || role == "reward" ||
-                      role.starts_with("reward_");
-    if (!file || role.find('.') != std::string::npos) continue;
+    if (!is_scored_from(entry.kind, role)) continue;
     const auto differs = [&](const std::string& outcome, const std::string& where, const std::string& what) {
       found.outcome = outcome;
       found.difference = concat(role, ": expected the file of SHA-256 ", hash.substr(0, kHashDigits),
@@ -401,6 +405,13 @@ Json run_board_show(const BoardShowConfig& config) {
   result["checked"] = name_of(checked_of(entry, runs, verifications));
   result["runs"] = told;
   return result;
+}
+
+void print_board_show(const Json& result, std::ostream& out) {
+  Json told = result;
+  for (Json& run : told.at("runs"))
+    for (const char* part : {"config", "command"}) run.erase(part);  // long; --json has them
+  print_result(told, out);
 }
 
 Json run_board_verify(const BoardVerifyConfig& config) {

@@ -255,6 +255,7 @@ Json run_board_gc(const BoardGcConfig& config);
 void print_board_tasks(const Json& result, std::ostream& out);
 void print_board_list(const Json& result, std::ostream& out);
 void print_board_compare(const Json& result, std::ostream& out);
+void print_board_show(const Json& result, std::ostream& out);
 void print_board_verify(const Json& result, std::ostream& out);
 void print_board_export(const Json& result, std::ostream& out);
 void print_board_check(const Json& result, std::ostream& out);

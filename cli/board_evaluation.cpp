@@ -57,7 +57,7 @@ std::vector<BoardEpisode> of_agent(const BoardTask& task, const BoardSubject& su
                                 .threads = threads,
                                 .autoreset = "same_step",
                                 .max_steps = pool.episode_steps > 0 ? pool.episode_steps : -1});
-  const Streams noise(Purpose::kBehaviour, pool.seed);
+  const Streams noise(Purpose::kBehaviour, pool.seed, subject.kind == "scripted" ? subject.seed : 0);
   std::unique_ptr<Agent> agent;
   if (subject.kind == "scripted") {
     ScriptedAgents settings;

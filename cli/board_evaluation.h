@@ -15,13 +15,14 @@ namespace diffreward::cli {
 /// behaviour depends on.
 ///
 ///   agent      file agent; the policy's mode, a diffusion model's plans by `acting`
-///   scripted   config policy and agents (ScriptedAgents)
+///   scripted   config policy and agents (ScriptedAgents); what they draw at random is another for each seed
 ///   planner    files model, expert or reward_0 ...; config: PlanConfig without files, environment and numbers
 ///   reward     file reward
 struct BoardSubject {
   std::string kind;
   Json config = Json::object();
   std::map<std::string, std::filesystem::path> files = {};
+  std::uint64_t seed = 0;
 };
 
 /// The score of every stream of the task's pool. `threads` changes no bit. Throws Error for a subject that cannot be

@@ -253,6 +253,7 @@ std::vector<BoardCandidate> find_candidates(const BoardSubmitConfig& config,
   for (BoardCandidate& candidate : found) {
     if (!config.name.empty()) candidate.entry.name = config.name;
     if (config.train_seed >= 0) candidate.train_seed = static_cast<std::uint64_t>(config.train_seed);
+    candidate.subject.seed = candidate.train_seed;
     candidate.entry.note = config.note;
     if (!config.command.empty()) candidate.command = config.command;
     if (candidate.command.empty()) candidate.command = "diffreward board submit " + quoted(config.from);

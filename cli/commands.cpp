@@ -130,7 +130,7 @@ const std::vector<Command>& commands() {
           "board compare", "whether two rows differ, by how much, and how many more runs would tell",
           "diffreward board compare PPO SAC", {"first", "second"}, {"first", "second"}, print_board_compare),
       make_command<BoardShowConfig, run_board_show>("board show", "everything about one row", "", {"row"},
-                                                    {"row"}, print_result),
+                                                    {"row"}, print_board_show),
       make_command<BoardVerifyConfig, run_board_verify>(
           "board verify", "run a row again and compare it episode by episode",
           "Equal bits are demanded on a machine that computes the same; on another the paired difference is "

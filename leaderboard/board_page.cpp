@@ -19,9 +19,9 @@ constexpr std::size_t kShownRuns = 60;    // of a row; board show has all
 
 constexpr const char* kStyle = R"css(
 .board td, .board th { vertical-align: top; }
-.board .name { display: inline-block; max-width: 22rem; max-height: 4.4em; overflow: hidden; overflow-wrap: anywhere; }
+.board .name { display: inline-block; max-width: 22rem; max-height: 4.4em; overflow: hidden; overflow-wrap: anywhere; vertical-align: top; }
 .board tr.more > td { padding-top: 0; font-size: .9em; }
-.board tr.row > * { border-bottom: 0; }
+.board tr.entry > * { border-bottom: 0; }
 .board details > p, .board details > ul { margin: .3rem 0; max-width: 60rem; overflow-wrap: anywhere; }
 .board summary { cursor: pointer; color: var(--soft); }
 .board summary:focus-visible, .filters :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
@@ -40,7 +40,7 @@ constexpr const char* kScript = R"js(
 (() => {
   const form = document.querySelector('.filters');
   if (!form) return;
-  const rows = [...document.querySelectorAll('.board tr.row')];
+  const rows = [...document.querySelectorAll('.board tr.entry')];
   const count = form.querySelector('output');
   const fields = [...form.querySelectorAll('input, select')];
   const read = () => {
@@ -96,14 +96,36 @@ std::string code(const std::string& text) {
   return "<code>" + escape_html(visible(text, kShownName)) + "</code>";
 }
 
+/// Marks that turn the direction of what follows as a sign of something unknown: a chart isolates nothing.
+std::string without_direction(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto at = [&](std::size_t k) {
+      return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0u;
+    };
+    const bool mark =
+        at(0) == 0xe2 &&
+        ((at(1) == 0x80 && ((at(2) >= 0x8e && at(2) <= 0x8f) || (at(2) >= 0xa8 && at(2) <= 0xae))) ||
+         (at(1) == 0x81 && at(2) >= 0xa6 && at(2) <= 0xa9));
+    out += mark ? std::string("\xef\xbf\xbd") : std::string(1, text[i]);
+    if (mark) i += 2;
+  }
+  return out;
+}
+
 std::string chart_name(const BoardRow& row) {
-  return concat(visible(row.entry.name, kChartName), " (row ", row.entry.id, ")");
+  return concat(without_direction(visible(row.entry.name, kChartName)), " (row ", row.entry.id, ")");
 }
 
 std::string rank_of(const Standing& standing) {
   if (!standing.unranked.empty()) return "–";
   return standing.best_rank == standing.worst_rank ? concat(standing.best_rank)
                                                    : concat(standing.best_rank, "–", standing.worst_rank);
+}
+
+/// Without an interval where all runs were equal.
+std::string score_text(const Estimate& value) {
+  return value.low == value.high ? format_number(value.value) : format_estimate(value);
 }
 
 std::string short_hash(const std::string& hash) {
@@ -141,14 +163,14 @@ std::string details_of(const BoardRow& row) {
 
 std::string row_html(const SuiteStandings& suite, const BoardRow& row) {
   const bool ranked = row.standing.unranked.empty();
-  std::string out =
-      concat("<tr class=\"row\" data-kind=\"", escape_html(visible(row.entry.kind, 40)), "\" data-checked=\"",
-             name_of(row.checked), "\"><td class=\"n\">", rank_of(row.standing), "</td><td class=\"n tier\">",
-             ranked ? concat(row.standing.tier) : "–", "</td><th scope=\"row\"><span class=\"name\">",
-             isolated(row.entry.name), "</span></th><td class=\"n\">",
-             ranked ? escape_html(format_estimate(row.standing.value.estimate))
-                    : "unranked: " + isolated(row.standing.unranked, 200),
-             "</td>");
+  std::string out = concat(
+      "<tr class=\"entry\" data-kind=\"", escape_html(visible(row.entry.kind, 40)), "\" data-checked=\"",
+      name_of(row.checked), "\"><td class=\"n\">", rank_of(row.standing), "</td><td class=\"n tier\">",
+      ranked ? concat(row.standing.tier) : "–", "</td><th scope=\"row\"><span class=\"name\">",
+      isolated(row.entry.name), "</span></th><td class=\"n\">",
+      ranked ? escape_html(score_text(row.standing.value.estimate))
+             : "unranked: " + isolated(row.standing.unranked, 200),
+      "</td>");
   for (const BoardTask& task : suite.tasks) {
     const auto mean = row.means.find(task.name);
     out += concat("<td class=\"n\">",

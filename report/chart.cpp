@@ -153,6 +153,16 @@ std::string numbers(const Estimate& e) {
   return e.low == e.high ? format_number(e.value) : format_estimate(e);
 }
 
+/// At most so many characters of UTF-8.
+std::string clipped(const std::string& text, std::size_t most) {
+  std::size_t letters = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xc0u) == 0x80u) continue;
+    if (++letters > most) return text.substr(0, i) + "…";
+  }
+  return text;
+}
+
 std::string sample(const std::string& inside) {
   return "<svg viewBox=\"0 0 28 12\" width=\"28\" height=\"12\" aria-hidden=\"true\">" + inside + "</svg>";
 }
@@ -337,8 +347,11 @@ std::string chart_svg(const IntervalChart& chart, int width) {
     if (chart.reference)
       out +=
           line_at(x(chart.reference->value), middle - 8, x(chart.reference->value), middle + 8, "reference");
-    out += text_at(x.from, y + 14, "start", row.name, "label strong");
-    out += text_at(x.to, y + 14, "end", numbers(row.value), "label");
+    const std::string value = numbers(row.value);
+    const double room = (x.to - x.from) / (kLetter + 0.5) - static_cast<double>(value.size());
+    out += text_at(x.from, y + 14, "start", clipped(row.name, static_cast<std::size_t>(std::max(room, 8.0))),
+                   "label strong");
+    out += text_at(x.to, y + 14, "end", value, "label");
     if (std::isfinite(row.value.low) && std::isfinite(row.value.high) && row.value.low < row.value.high) {
       out += line_at(x(row.value.low), middle, x(row.value.high), middle, "whisker");
       for (const double end : {row.value.low, row.value.high})

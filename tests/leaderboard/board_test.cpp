@@ -385,7 +385,7 @@ TEST_F(BoardTest, CachedValuesGoWithTheNextRow) {
 
 TEST_F(BoardTest, WritersQueueAndNothingIsLostOrDoubled) {
   { make(); }
-  constexpr int kWriters = 4, kSubmissions = 25;  // 8 x 200: benchmarks/micro/board_benchmark.cpp
+  constexpr int kWriters = 4, kSubmissions = 25;  // 8 x 200: benchmarks/board_store.cpp
   std::vector<std::thread> writers;
   std::atomic<int> failures{0};
   for (int writer = 0; writer < kWriters; ++writer)
@@ -413,7 +413,7 @@ TEST_F(BoardTest, WritersQueueAndNothingIsLostOrDoubled) {
 
 TEST_F(BoardTest, AKilledWriterLosesNothingThatItAcknowledged) {
   { make(); }
-  constexpr int kKills = 12;  // of 200: benchmarks/micro/board_benchmark.cpp
+  constexpr int kKills = 12;  // of 200: benchmarks/board_store.cpp
   std::uint64_t seed = 0, acknowledged = 0;
   for (int kill = 0; kill < kKills; ++kill) {
     int pipe[2];
