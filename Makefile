@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-locomotion test setup build bench bench-denoiser bench-learners bench-learning-curves bench-sd bench-shared results \
+.PHONY: help demo demo-locomotion test setup build bench bench-denoiser bench-learners bench-learning-curves bench-sd bench-board bench-board-statistics bench-shared results \
   results-behaviours results-locomotion results-images asan tsan fuzz format lint clean
 
 help:
@@ -17,6 +17,8 @@ help:
 	@echo "make bench-learners  against SB3            make results-behaviours  robots that learn (hours)"
 	@echo "make bench-learning-curves  SAC beside SB3's, 5 seeds each (hours)"
 	@echo "make bench-sd  Stable Diffusion against diffusers"
+	@echo "make bench-board  the board's store: a million episodes, many writers, killed ones"
+	@echo "make bench-board-statistics  coverage of the board's intervals"
 	@echo "make format    clang-format the sources    make lint     clang-tidy"
 	@echo "make asan      memory errors (in test)     make tsan     data races"
 	@echo "make fuzz      100,000 damaged files for each reader (hours; a few hundred in test)"
@@ -103,6 +105,15 @@ build/peers-tokenizer/.stamp:
 bench-sd: build build/peers-diffusers/.stamp build/peers-tokenizer/.stamp
 	build/peers-diffusers/bin/python benchmarks/compare/stable_diffusion.py $(BUILD) --slow build/peers-tokenizer/bin/python \
 	  --readme README.md docs/agents/stable-diffusion.md $(ARGS)
+
+# Minutes: a million episodes, 8 writers, 200 kills.
+bench-board: build
+	$(BUILD)/benchmarks/board_store benchmarks/results/board.json
+
+# Coverage of the board's intervals and errors of its tests; ten minutes of a core.
+REPETITIONS ?= 2000
+bench-board-statistics: build
+	$(BUILD)/benchmarks/board_statistics benchmarks/results/board_statistics.json docs/board-statistics.md $(REPETITIONS)
 
 bench-shared: build
 	$(PYTHON) benchmarks/compare/shared.py $(BUILD)

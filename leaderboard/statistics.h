@@ -201,7 +201,9 @@ struct Leaderboard {
 /// All methods on all tasks: a method that lacks a task, or has a run that is not finite, is unranked; without
 /// an interval (below kFewestRuns) it is ranked but never told from another. Pairs are told apart by the
 /// bootstrap's max-|t|, step-down (Romano and Wolf 2005, "Stepwise Multiple Testing as Formalized Data
-/// Snooping"): the chance of telling any two equal methods apart is at most 1 - confidence. Throws
+/// Snooping"), each t as the normal's quantile of equal tail, but never more readily than by Tukey's range of
+/// independent methods or, where runs are drawn together, Holm's test, which few runs need: the chance of
+/// telling any two equal methods apart is about 1 - confidence at most (measured: docs/board-statistics.md). Throws
 /// InvalidArgument for two methods or tasks of one name and for equal keys of two runs.
 Leaderboard leaderboard(std::span<const MethodScores> methods, const BoardStatisticsConfig& config,
                         ThreadPool* pool = nullptr);

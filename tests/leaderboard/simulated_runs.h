@@ -97,6 +97,55 @@ inline Coverage coverage_of(RunKind kind, std::size_t tasks, std::size_t runs, i
   return out;
 }
 
+/// The same of the difference and the probability of improvement of two methods, one better by 0.1 (success
+/// rates: by 5 of 50 episodes, up to more than all). Keyed: both share a part of each run's score.
+struct PairCoverage {
+  double difference = 0, improvement = 0;
+};
+
+/// Scores of both, shared parts included.
+inline std::pair<ScoresByTask, ScoresByTask> simulated_pair(RunKind kind, std::size_t tasks, std::size_t runs,
+                                                            bool keyed, Rng& rng) {
+  ScoresByTask better = simulated_scores(kind, tasks, runs, rng, 0.1),
+               worse = simulated_scores(kind, tasks, runs, rng);
+  if (keyed) {
+    const ScoresByTask shared = simulated_scores(kNormalRuns, tasks, runs, rng);
+    for (std::size_t task = 0; task < tasks; ++task)
+      for (std::size_t run = 0; run < runs; ++run) {
+        better[task][run] += shared[task][run];
+        worse[task][run] += shared[task][run];
+      }
+  }
+  return {std::move(better), std::move(worse)};
+}
+
+/// The pair of very many runs.
+inline PairCoverage true_pair(RunKind kind, std::size_t tasks, bool keyed) {
+  Rng rng(Seed(123, 10));
+  const auto [better, worse] = simulated_pair(kind, tasks, 400000 / tasks, keyed, rng);
+  return {aggregate(Aggregate::kInterquartileMean, better) - aggregate(Aggregate::kInterquartileMean, worse),
+          probability_of_improvement(better, worse)};
+}
+
+inline PairCoverage pair_coverage_of(RunKind kind, std::size_t tasks, std::size_t runs, int repetitions,
+                                     int resamples, bool keyed) {
+  const PairCoverage truth = true_pair(kind, tasks, keyed);
+  Rng rng(Seed(19, std::uint64_t(kind) * 10000 + tasks * 100 + runs));
+  PairCoverage out;
+  const auto holds = [&](const Estimate& estimate, double value) {
+    return (estimate.low <= value && value <= estimate.high ? 1.0 : 0.0) / repetitions;
+  };
+  for (int repetition = 0; repetition < repetitions; ++repetition) {
+    const auto [better, worse] = simulated_pair(kind, tasks, runs, keyed, rng);
+    const Comparison pair =
+        compare(simulated_method("better", better, keyed), simulated_method("worse", worse, keyed),
+                {.resamples = resamples, .seed = std::uint64_t(repetition)});
+    out.difference += holds(pair.difference.estimate, truth.difference);
+    out.improvement += holds(pair.improvement.estimate, truth.improvement);
+  }
+  return out;
+}
+
 /// Share of boards of equal methods on which any two are told apart. Keyed: a run's score has a part that all
 /// methods of its seed share.
 inline double family_error(RunKind kind, int methods, std::size_t tasks, std::size_t runs, int repetitions,

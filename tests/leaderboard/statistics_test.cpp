@@ -341,12 +341,28 @@ TEST(BoardStatistics, ProfilesHaveBands) {
   const std::vector<Estimate> band =
       profile_with_intervals(method_of("a", {{1, 2, 3, 4}, {1, 2, 3, 4}}), thresholds, {});
   ASSERT_EQ(band.size(), 3U);
-  expect_equal(band[0], {1, 1, 1});
+  expect_equal(band[0], {1, 1, 1}, 1e-12);
   EXPECT_EQ(band[1].value, 0.5);
   // 8 draws, each above with probability 1/2: 1 and 7 leave 0.035 beyond them, 2 and 6 0.145.
   EXPECT_NEAR(band[1].low, 1.0 / 8, 1e-9);
   EXPECT_NEAR(band[1].high, 7.0 / 8, 1e-9);
   expect_equal(band[2], {0, 0, 0});
+  // Unequally many runs, thresholds in any order, one that equals a score: as the values say.
+  const ScoresByTask ragged = {{1, 2, 3}, {2, 2, 5, 7}};
+  const std::vector<double> mixed = {2, 6, 0};
+  const std::vector<Estimate> bands = profile_with_intervals(method_of("a", ragged), mixed, {});
+  const std::vector<double> values = performance_profile(ragged, mixed);
+  ThreadPool pool(2);
+  const std::vector<Estimate> again = profile_with_intervals(method_of("a", ragged), mixed, {}, &pool);
+  for (std::size_t i = 0; i < mixed.size(); ++i) {
+    EXPECT_EQ(bands[i].value, values[i]);
+    EXPECT_LE(bands[i].low, values[i] + 1e-12);
+    EXPECT_GE(bands[i].high, values[i] - 1e-12);
+    expect_equal(bands[i], again[i]);
+  }
+  EXPECT_NEAR(bands[2].low, 1, 1e-12);
+  EXPECT_GT(bands[0].low, 0);  // of the second task all but two of its draws would have to be low
+  EXPECT_NEAR(bands[1].high, 0.5 * 0.75, 1e-12);  // only 7 is above 6: 3 of 4 draws at the upper quantile
 }
 
 // A twin of the table in docs/board-statistics.md, in fewer repetitions.
@@ -367,10 +383,13 @@ TEST(BoardStatistics, IntervalsCover) {
 }
 
 TEST(BoardStatistics, EqualMethodsAreRarelyToldApart) {
-  for (const std::size_t runs : {3, 5}) {
-    const double share = family_error(kNormalRuns, 20, 6, runs, 150, 500, false);
-    EXPECT_LE(share, 0.06 + 0.036) << runs << " runs";  // two standard errors of 150 repetitions
-  }
+  constexpr int kRepetitions = 300;
+  const double error = 2 * std::sqrt(0.06 * 0.94 / kRepetitions);  // two standard errors
+  for (const bool keyed : {false, true})  // where the bootstrap alone errs: 0.09 and 0.17
+    for (const std::size_t runs : {3, 5})
+      EXPECT_LE(family_error(kNormalRuns, 20, 1, runs, kRepetitions, 500, keyed), 0.06 + error)
+          << runs << " runs, " << (keyed ? "shared" : "own") << " seeds";
+  EXPECT_LE(family_error(kNormalRuns, 20, 6, 5, kRepetitions / 2, 500, false), 0.06 + 1.5 * error);
 }
 
 TEST(BoardStatistics, StepDownTellsMoreThanOneStep) {

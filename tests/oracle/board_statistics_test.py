@@ -1,5 +1,5 @@
 """The board's statistics against rliable (Agarwal et al. 2021): aggregates, probability of improvement and profiles within
-1e-12, percentile intervals within their Monte-Carlo error. Skipped (77) without rliable: pip install rliable==1.2.0
+1e-12, percentile intervals within their Monte-Carlo error. Skipped (77) without rliable: pip install rliable==1.2.0 "pandas<3"
 
 usage: board_statistics_test.py PROBE
 """
@@ -14,7 +14,7 @@ import numpy as np
 try:
     from rliable import library, metrics
 except ImportError:
-    print("skipped: rliable is not installed (pip install rliable==1.2.0)")
+    print("skipped: rliable is not installed (pip install rliable==1.2.0 'pandas<3')")
     sys.exit(77)
 
 PROBE = sys.argv[1]
@@ -86,7 +86,7 @@ def main() -> int:
                 width = bounds[1] - bounds[0]
                 error = max(abs(ours[name]["low"] - bounds[0]), abs(ours[name]["high"] - bounds[1])) / width
                 widest = max(widest, error)
-                if not error <= 0.06:
+                if not error <= 0.08:  # five standard errors of 2,000 draws
                     print(f"{name}, {shape}: expected {bounds}, found {ours[name]}")
                     wrong = True
     print(f"{len(found)} cases: values differ by {largest:.1e} at most, percentile intervals by {widest:.3f} of their width")
