@@ -165,7 +165,7 @@ Json killed_writers(const fs::path& folder, int kills) {
       }
     });
     ::close(pipe[1]);
-    std::this_thread::sleep_for(std::chrono::microseconds(static_cast<int>(60'000 * rng.uniform())));
+    std::this_thread::sleep_for(std::chrono::microseconds(static_cast<int>(200'000 * rng.uniform())));
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
     std::uint64_t acknowledged = next;

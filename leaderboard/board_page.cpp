@@ -19,13 +19,14 @@ constexpr std::size_t kShownRuns = 60;    // of a row; board show has all
 
 constexpr const char* kStyle = R"css(
 .board td, .board th { vertical-align: top; }
-.board .name { display: inline-block; max-width: 22rem; max-height: 4.4em; overflow: hidden; overflow-wrap: anywhere; vertical-align: top; }
+.board .name { display: inline-block; width: max-content; max-width: 16rem; max-height: 4.4em; overflow: hidden; overflow-wrap: anywhere; vertical-align: top; }
 .board tr.more > td { padding-top: 0; font-size: .9em; }
 .board tr.entry > * { border-bottom: 0; }
 .board details > p, .board details > ul { margin: .3rem 0; max-width: 60rem; overflow-wrap: anywhere; }
 .board summary { cursor: pointer; color: var(--soft); }
 .board summary:focus-visible, .filters :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .board .tier { color: var(--soft); }
+.board td.why { text-align: right; min-width: 12rem; max-width: 16rem; color: var(--soft); }
 .filters { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; margin: 1.6rem 0 0; font-size: .95rem; }
 .filters[hidden] { display: none; }
 .filters label { display: flex; gap: .4rem; align-items: center; }
@@ -167,7 +168,7 @@ std::string row_html(const SuiteStandings& suite, const BoardRow& row) {
       "<tr class=\"entry\" data-kind=\"", escape_html(visible(row.entry.kind, 40)), "\" data-checked=\"",
       name_of(row.checked), "\"><td class=\"n\">", rank_of(row.standing), "</td><td class=\"n tier\">",
       ranked ? concat(row.standing.tier) : "–", "</td><th scope=\"row\"><span class=\"name\">",
-      isolated(row.entry.name), "</span></th><td class=\"n\">",
+      isolated(row.entry.name), "</span></th><td class=\"", ranked ? "n" : "why", "\">",
       ranked ? escape_html(score_text(row.standing.value.estimate))
              : "unranked: " + isolated(row.standing.unranked, 200),
       "</td>");

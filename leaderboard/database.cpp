@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -223,26 +222,36 @@ std::int64_t Database::number(const std::string& sql) {
   return one.step() ? one.integer(0) : 0;
 }
 
+namespace {
+
+/// Takes or gives back one byte of a file for this open description of it, and waits for it. Goes with the process,
+/// however it ends.
+void lock_byte(int file, off_t byte, short type, const fs::path& path) {
+  struct flock range {};
+  range.l_type = type;
+  range.l_whence = SEEK_SET;
+  range.l_start = byte;
+  range.l_len = 1;
+  while (::fcntl(file, F_OFD_SETLKW, &range) != 0) {
+    if (errno != EINTR) throw Error(concat(path.string(), ": cannot wait for other writers"));
+    check_interrupt();
+  }
+}
+
+}  // namespace
+
 WriteTransaction::WriteTransaction(Database& database) : database_(database) {
   if (database.read_only())
     throw Error(concat(database.path().string(), ": expected a board that may be written to"));
   const fs::path lock = database.path().parent_path() / ("." + database.path().filename().string() + ".lock");
   queue_ = ::open(lock.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (queue_ < 0) throw Error(concat(lock.string(), ": cannot open the queue of writers"));
-  while (::flock(queue_, LOCK_EX) != 0) {
-    if (errno == EINTR) {
-      try {
-        check_interrupt();
-        continue;
-      } catch (...) {
-        ::close(queue_);
-        throw;
-      }
-    }
-    ::close(queue_);
-    throw Error(concat(lock.string(), ": cannot wait for other writers"));
-  }
   try {
+    // A writer that comes back waits at the gate, behind the one that stands there: it cannot overtake who is next.
+    constexpr off_t kGate = 0, kTurn = 1;
+    lock_byte(queue_, kGate, F_WRLCK, lock);
+    lock_byte(queue_, kTurn, F_WRLCK, lock);
+    lock_byte(queue_, kGate, F_UNLCK, lock);
     database_.execute("BEGIN IMMEDIATE");
     open_ = true;
   } catch (...) {

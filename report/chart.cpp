@@ -330,7 +330,7 @@ std::string chart_svg(const IntervalChart& chart, int width) {
   double height = 4 + 6 + 44;
   for (std::size_t i = 0; i < chart.rows.size(); ++i)
     height += kRow + (chart.rows[i].group != (i == 0 ? "" : chart.rows[i - 1].group) ? kHeading : 0);
-  const auto [range, ticks] = nice(xs, std::max(3, width / 90));
+  const auto [range, ticks] = nice(xs, std::max(4, width / 90));
   const Axis x{range.low, range.high, 16, width - 18.0};
   std::string out = open_svg(width, height, describe(chart));
   double y = 4;
