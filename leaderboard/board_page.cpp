@@ -25,6 +25,7 @@ constexpr const char* kStyle = R"css(
 .board details > p, .board details > ul { margin: .3rem 0; max-width: 60rem; overflow-wrap: anywhere; }
 .board summary { cursor: pointer; color: var(--soft); }
 .board summary:focus-visible, .filters :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+.board td.checked { white-space: nowrap; }
 .board .tier { color: var(--soft); }
 .board td.why { text-align: right; min-width: 12rem; max-width: 16rem; color: var(--soft); }
 .filters { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; margin: 1.6rem 0 0; font-size: .95rem; }
@@ -178,11 +179,11 @@ std::string row_html(const SuiteStandings& suite, const BoardRow& row) {
                   mean == row.means.end() ? "–" : escape_html(format_number(mean->second)), "</td>");
   }
   const auto standing = std::ranges::count_if(row.runs, [](const BoardRun& run) { return !run.retracted; });
-  const char* css = row.checked == Checked::kVerified  ? " class=\"good\""
-                    : row.checked == Checked::kRefuted ? " class=\"bad\""
-                                                       : "";
+  const char* css = row.checked == Checked::kVerified  ? "checked good"
+                    : row.checked == Checked::kRefuted ? "checked bad"
+                                                       : "checked";
   return out + concat("<td class=\"n\">", standing, row.failed > 0 ? concat(", ", row.failed, " failed") : "",
-                      "</td><td", css, ">", name_of(row.checked),
+                      "</td><td class=\"", css, "\">", name_of(row.checked),
                       row.entry.dirty() ? ", changed checkout" : "",
                       "</td></tr>\n<tr class=\"more\"><td></td><td></td><td colspan=\"",
                       suite.tasks.size() + 4, "\">", details_of(row), "</td></tr>\n");
