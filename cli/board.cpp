@@ -188,29 +188,10 @@ void compare_episodes(const std::vector<BoardEpisode>& before, const std::vector
   if (differences.size() > 1 && !equal) told["paired_difference"] = mean_of_runs(differences).json();
 }
 
-class VerifyFolder {
- public:
-  VerifyFolder() {
-    std::string name = (fs::temp_directory_path() / "diffreward_verify_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw Error(concat(name, ": cannot create this folder"));
-    path_ = name;
-  }
-  ~VerifyFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  VerifyFolder(const VerifyFolder&) = delete;
-  VerifyFolder& operator=(const VerifyFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 Json verify_run(const Board& board, const BoardEntry& entry, const BoardRun& run,
                 const BoardVerifyConfig& config, BoardVerification& verification) {
   Json told = {{"run", run.id}, {"task", run.task}, {"train_seed", run.train_seed}};
-  const VerifyFolder scratch;
+  const ScratchFolder scratch;
   verification = {
       .run = run.id, .machine = this_machine().fingerprint, .outcome = {}, .program = program_commit()};
   const FoundFiles files = files_of(board, entry, run, config.files, scratch.path());

@@ -14,27 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// For stages that are made on the way; removed with everything in it.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (fs::temp_directory_path() / "diffreward_board_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw Error(concat(name, ": cannot create this folder"));
-    path_ = name;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  fs::path path_;
-};
-
 std::string file_of(const BoardSubject& subject, const std::string& role) {
   const auto found = subject.files.find(role);
   require(found != subject.files.end(), subject.kind, ": expected a file for ", role, ", found none");
@@ -93,7 +72,7 @@ std::vector<BoardEpisode> of_planner(const BoardTask& task, const BoardSubject& 
   config.episode_steps = pool.episode_steps;
   config.record = false;
   config.sample.seed = pool.seed;
-  config.run = {.out = scratch / "plan", .threads = threads};
+  config.run = {.out = (scratch.path() / "plan").string(), .threads = threads};
   const Json episodes = run_plan(config).at("episodes");
   return episodes_of(episodes.at("return").get<std::vector<double>>(),
                      episodes.at("steps").get<std::vector<int>>());
@@ -117,12 +96,12 @@ Json judged(const BoardTask& task, const BoardSubject& subject, int threads) {
   base.steps = std::int64_t{pool.episodes} * pool.episode_steps;
   base.held_out = true;
   base.seed = pool.seed;
-  base.run = {.out = scratch / "base", .threads = threads};
+  base.run = {.out = (scratch.path() / "base").string(), .threads = threads};
   GenerateConfig expert = base;
   expert.env.options = task.options;
   expert.env.options["start_jitter"] = 0.8;
   expert.role = "expert";
-  expert.run.out = scratch / "expert";
+  expert.run.out = (scratch.path() / "expert").string();
   run_generate(base);
   run_generate(expert);
   EvaluateConfig config;
@@ -131,7 +110,7 @@ Json judged(const BoardTask& task, const BoardSubject& subject, int threads) {
   config.base_data = base.run.out;
   config.evaluation.stretch = 0;
   config.width = 64;
-  config.run = {.out = scratch / "evaluate", .threads = threads};
+  config.run = {.out = (scratch.path() / "evaluate").string(), .threads = threads};
   const Json rewards = run_evaluate(config).at("rewards");
   return rewards.begin().value();
 }
@@ -148,6 +127,17 @@ std::vector<BoardEpisode> figure_of(const BoardTask& task, const Json& figures) 
 }
 
 }  // namespace
+
+ScratchFolder::ScratchFolder() {
+  std::string name = (fs::temp_directory_path() / "diffreward_board_XXXXXX").string();
+  if (::mkdtemp(name.data()) == nullptr) throw Error(concat(name, ": cannot create this folder"));
+  path_ = name;
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
 
 std::map<std::string, std::vector<BoardEpisode>> evaluate_on_all(const std::vector<BoardTask>& tasks,
                                                                  const BoardSubject& subject, int threads) {

@@ -11,6 +11,19 @@
 
 namespace diffreward::cli {
 
+/// A folder for what is made on the way; removed with everything in it. Throws Error where none can be made.
+class ScratchFolder {
+ public:
+  ScratchFolder();
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
 /// What is scored: files by role ("agent", "model", "expert", "reward_0", "reward"), and what of its config its
 /// behaviour depends on.
 ///
