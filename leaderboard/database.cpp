@@ -34,6 +34,13 @@ constexpr int kBusyMilliseconds = 60'000;  // of programs that do not queue
   }
 }
 
+std::string uri_of(const fs::path& path) {
+  std::string out = "file:";
+  for (const char c : fs::absolute(path).string())
+    out += c == '%' ? "%25" : c == '?' ? "%3f" : c == '#' ? "%23" : std::string(1, c);
+  return out;
+}
+
 }  // namespace
 
 SqlStatement::SqlStatement(const fs::path& path, sqlite3* database, const std::string& sql)
@@ -161,18 +168,10 @@ Database::Database(fs::path path, Access access) : path_(std::move(path)) {
   const fs::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
   read_only_ =
       (fs::exists(there) && ::access(path_.c_str(), W_OK) != 0) || ::access(folder.c_str(), W_OK) != 0;
-  // Where nothing can be written no writer is at work, and SQLite's shared memory cannot be made.
-  const std::string name =
-      read_only_
-          ? "file:" +
-                [&] {
-                  std::string escaped;
-                  for (const char c : fs::absolute(path_).string())
-                    escaped += c == '%' ? "%25" : c == '?' ? "%3f" : c == '#' ? "%23" : std::string(1, c);
-                  return escaped;
-                }() +
-                "?immutable=1"
-          : path_.string();
+  // SQLite's shared memory cannot be made where nothing can be written; without a log nobody is at work, and none is
+  // needed.
+  std::string name = path_.string();
+  if (read_only_ && !fs::exists(path_.string() + "-wal")) name = uri_of(path_) + "?immutable=1";
   const int flags = read_only_ ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
                                : SQLITE_OPEN_READWRITE | (access == Access::kCreate ? SQLITE_OPEN_CREATE : 0);
   try {

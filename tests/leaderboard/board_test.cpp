@@ -452,5 +452,16 @@ TEST_F(BoardTest, ReadsWhereItCannotWrite) {
   EXPECT_THROW(board.submit(submission_of("PPO", 1)), Error);
 }
 
+TEST_F(BoardTest, ReadsOddlyNamedFilesAndWhileOthersWrite) {
+  path_ = folder_ / "a b%20?#.sqlite";
+  Board writer = make();
+  writer.submit(submission_of("PPO", 0));
+  const Board reader(path_);
+  EXPECT_EQ(reader.entries().size(), 1u);
+  writer.submit(submission_of("SAC", 0));
+  EXPECT_EQ(reader.entries().size(), 2u);
+  EXPECT_EQ(Board(path_).check(reader.head()).faults.size(), 0u);
+}
+
 }  // namespace
 }  // namespace diffreward
