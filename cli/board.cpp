@@ -96,6 +96,8 @@ Json submit_candidate(Board& board, const BoardSubmitConfig& config, const Board
     BoardRun run{.task = task.name,
                  .train_seed = candidate.train_seed,
                  .weights = weights,
+                 .program = candidate.program,
+                 .commit = candidate.entry.commit,
                  .config = candidate.run_config,
                  .command = candidate.command,
                  .inputs = candidate.inputs};
@@ -214,8 +216,8 @@ Json verify_run(const Board& board, const BoardEntry& entry, const BoardRun& run
   told["outcome"] = verification.outcome;
   told["first_difference"] = verification.first_difference;
   if (verification.difference) told["difference"] = *verification.difference;
-  if (entry.program != program_sources(Link::kRewards) && entry.program != program_sources(Link::kAgents))
-    told["program"] = concat("the run was made by other sources (", entry.commit, ")");
+  if (run.program != program_sources(Link::kRewards) && run.program != program_sources(Link::kAgents))
+    told["program"] = concat("the run was made by other sources (", run.commit, ")");
   return told;
 }
 
@@ -338,6 +340,7 @@ void print_board_list(const Json& result, std::ostream& out) {
                     26)
           << "  " << row.at("runs") << (row.at("runs") == 1 ? " run" : " runs");
       if (row.at("failed") != 0) out << ", " << row.at("failed") << " failed";
+      if (row.at("programs") > 1) out << ", of " << row.at("programs") << " programs";
       out << ", " << row.at("checked").get<std::string>()
           << (row.at("dirty") == true ? ", of a changed checkout" : "") << "\n";
     }

@@ -61,8 +61,7 @@ struct BoardSubmitConfig {
     field("tasks", self.tasks,
           "that it is scored on: a suite, or any beginning of names; empty for those of the stage's "
           "environment");
-    field("name", self.name,
-          "of the method; runs of one name and program are one entry; empty for the folder's");
+    field("name", self.name, "of the method; runs of one name are one entry; empty for the folder's");
     field("train_seed", self.train_seed, "of the training; -1 for the record's", Bounds{-1, 9e18});
     field("failed", self.failed, "record a failed run instead of scores, for this reason; needs --tasks");
     field("supersedes", self.supersedes, "row that this method replaces");

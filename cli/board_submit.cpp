@@ -109,7 +109,7 @@ BoardCandidate of_stage(const fs::path& folder, const std::vector<BoardTask>& ta
   found.entry.name = fs::path(folder).lexically_normal().filename().string();
   if (found.entry.name.empty())
     found.entry.name = fs::path(folder).lexically_normal().parent_path().filename().string();
-  found.entry.program = key.value("program", "");
+  found.program = key.value("program", "");
   found.entry.commit = record.value("commit", "");
   found.entry.config = {{"stage", command}};
   found.train_seed = seed_in(config);
@@ -177,7 +177,7 @@ BoardCandidate of_scripted(const std::string& name) {
   BoardCandidate found;
   found.entry.name = name;
   found.entry.kind = found.subject.kind = "scripted";
-  found.entry.program = program_sources(Link::kAgents);
+  found.program = program_sources(Link::kAgents);
   found.entry.commit = program_commit();
   found.subject.config = {{"policy", name}, {"agents", to_json(ScriptedAgents{})}};
   found.entry.config = found.run_config = found.subject.config;

@@ -15,6 +15,7 @@ namespace diffreward::cli {
 struct BoardCandidate {
   BoardEntry entry;
   BoardSubject subject;
+  std::string program = {};  ///< SHA-256 of the sources that made it
   std::uint64_t train_seed = 0;
   std::string command;
   Json run_config;                            ///< of the run, equal for all seeds of one task

@@ -34,17 +34,18 @@ const std::map<std::string, std::string, std::less<>>& records() {
       {"artifact", "SELECT sha256, bytes, kind, uri FROM artifact WHERE event = ?"},
       {"machine", "SELECT fingerprint, cpu, isa, libm, packages FROM machine WHERE event = ?"},
       {"entry",
-       "SELECT sha256, name, kind, program, config, commit_id, dirty, command, supersedes, imported_from, "
+       "SELECT sha256, name, kind, config, commit_id, dirty, command, supersedes, imported_from, "
        "note FROM "
        "entry WHERE event = ?"},
       {"run",
        "SELECT e.sha256 AS entry, t.sha256 AS task, train_seed, attempt, status, message, weights_sha, "
        "machine, "
-       "scored_by, r.config, r.command, inputs, score, episodes, episodes_sha256 FROM run r JOIN entry e ON "
+       "r.program, r.commit_id, scored_by, r.config, r.command, inputs, score, episodes, episodes_sha256 "
+       "FROM run r JOIN entry e ON "
        "e.id = "
        "r.entry JOIN task t ON t.id = r.task WHERE r.event = ?"},
       {"verification",
-       "SELECT r.event AS run_event, v.machine, outcome, first_difference, difference, program FROM "
+       "SELECT r.event AS run_event, v.machine, outcome, first_difference, difference, v.program FROM "
        "verification v "
        "JOIN run r ON r.id = v.run WHERE v.event = ?"},
       {"retraction",
@@ -176,11 +177,8 @@ std::string BoardTask::hash() const {
 }
 
 std::string BoardEntry::hash() const {
-  return sha256(canonical({{"name", name},
-                           {"kind", kind},
-                           {"program", program},
-                           {"config", config},
-                           {"imported_from", imported_from}}));
+  return sha256(
+      canonical({{"name", name}, {"kind", kind}, {"config", config}, {"imported_from", imported_from}}));
 }
 
 Json BoardReceipt::json() const {
@@ -360,19 +358,18 @@ struct Board::Impl {
     if (!entry.supersedes.empty())
       require(id_of("SELECT id FROM entry WHERE sha256 = ?", entry.supersedes).has_value(),
               "supersedes: expected an entry of the board, found ", entry.supersedes);
-    sql("INSERT INTO entry VALUES(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    sql("INSERT INTO entry VALUES(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(0, event)
         .bind(1, entry.hash())
         .bind(2, entry.name)
         .bind(3, entry.kind)
-        .bind_optional(4, entry.program)
-        .bind(5, canonical(entry.config))
-        .bind_optional(6, entry.commit)
-        .bind(7, std::int64_t{entry.dirty()})
-        .bind_optional(8, entry.command)
-        .bind_optional(9, entry.supersedes)
-        .bind_optional(10, entry.imported_from)
-        .bind_optional(11, entry.note)
+        .bind(4, canonical(entry.config))
+        .bind_optional(5, entry.commit)
+        .bind(6, std::int64_t{entry.dirty()})
+        .bind_optional(7, entry.command)
+        .bind_optional(8, entry.supersedes)
+        .bind_optional(9, entry.imported_from)
+        .bind_optional(10, entry.note)
         .run();
     const std::int64_t id = database.last_row();
     record("entry", event);
@@ -443,7 +440,8 @@ struct Board::Impl {
     }
     expect_config(entry, *task, run, config);
     const std::int64_t event = next_event();
-    SqlStatement& add = sql("INSERT INTO run VALUES(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    SqlStatement& add =
+        sql("INSERT INTO run VALUES(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     add.bind(0, event)
         .bind(1, entry)
         .bind(2, *task)
@@ -453,13 +451,15 @@ struct Board::Impl {
         .bind_optional(6, run.message)
         .bind_optional(7, run.weights)
         .bind_optional(8, run.machine)
-        .bind_optional(9, run.scored_by)
-        .bind(10, config)
-        .bind_optional(11, run.command)
-        .bind(12, canonical(Json(run.inputs)))
-        .bind(13, score_of(run))
-        .bind(14, static_cast<std::int64_t>(run.episodes.size()))
-        .bind(15, hash)
+        .bind_optional(9, run.program)
+        .bind_optional(10, run.commit)
+        .bind_optional(11, run.scored_by)
+        .bind(12, config)
+        .bind_optional(13, run.command)
+        .bind(14, canonical(Json(run.inputs)))
+        .bind(15, score_of(run))
+        .bind(16, static_cast<std::int64_t>(run.episodes.size()))
+        .bind(17, hash)
         .run();
     const std::int64_t id = database.last_row();
     SqlStatement& episodes = sql("INSERT INTO episode VALUES(?, ?, ?, ?)");
@@ -589,7 +589,7 @@ std::vector<BoardEntry> Board::entries() const {
   std::vector<BoardEntry> out;
   std::map<std::string, std::string> successors;
   SqlStatement& rows = impl_->sql(
-      "SELECT e.id, name, kind, program, config, commit_id, command, supersedes, imported_from, note, "
+      "SELECT e.id, name, kind, config, commit_id, command, supersedes, imported_from, note, "
       "v.created, "
       "(SELECT reason FROM retraction x WHERE x.entry = e.id AND x.run IS NULL) FROM entry e JOIN event v ON "
       "v.id = "
@@ -599,15 +599,14 @@ std::vector<BoardEntry> Board::entries() const {
     entry.id = rows.integer(0);
     entry.name = rows.text(1);
     entry.kind = rows.text(2);
-    entry.program = rows.text(3);
-    entry.config = parse_json(rows.text(4), "config");
-    entry.commit = rows.text(5);
-    entry.command = rows.text(6);
-    entry.supersedes = rows.text(7);
-    entry.imported_from = rows.text(8);
-    entry.note = rows.text(9);
-    entry.created = rows.text(10);
-    if (!rows.null(11)) entry.retracted = rows.text(11);
+    entry.config = parse_json(rows.text(3), "config");
+    entry.commit = rows.text(4);
+    entry.command = rows.text(5);
+    entry.supersedes = rows.text(6);
+    entry.imported_from = rows.text(7);
+    entry.note = rows.text(8);
+    entry.created = rows.text(9);
+    if (!rows.null(10)) entry.retracted = rows.text(10);
     if (!entry.supersedes.empty() && !entry.retracted) successors[entry.supersedes] = entry.hash();
   }
   rows.reset();
@@ -648,7 +647,7 @@ std::vector<BoardRun> Board::runs(std::optional<std::int64_t> entry) const {
   const std::string details = entry ? "r.config, r.command, r.inputs" : "NULL, NULL, NULL";
   SqlStatement& rows = impl_->sql(
       "SELECT r.id, r.entry, e.sha256, t.name, train_seed, status, message, weights_sha, machine, scored_by, "
-      "score, "
+      "score, r.program, r.commit_id, "
       "episodes, episodes_sha256, (SELECT reason FROM retraction x WHERE x.entry = r.entry AND (x.run IS "
       "NULL OR x.run "
       "= r.id) LIMIT 1), " +
@@ -668,13 +667,15 @@ std::vector<BoardRun> Board::runs(std::optional<std::int64_t> entry) const {
     run.machine = rows.text(8);
     run.scored_by = rows.text(9);
     run.score = rows.real(10);
-    run.episode_count = rows.integer(11);
-    run.episodes_sha256 = rows.text(12);
-    if (!rows.null(13)) run.retracted = rows.text(13);
+    run.program = rows.text(11);
+    run.commit = rows.text(12);
+    run.episode_count = rows.integer(13);
+    run.episodes_sha256 = rows.text(14);
+    if (!rows.null(15)) run.retracted = rows.text(15);
     if (!entry) continue;
-    run.config = parse_json(rows.text(14), "config");
-    run.command = rows.text(15);
-    const Json inputs = parse_json(rows.text(16), "inputs");
+    run.config = parse_json(rows.text(16), "config");
+    run.command = rows.text(17);
+    const Json inputs = parse_json(rows.text(18), "inputs");
     for (const auto& [role, hash] : inputs.items()) run.inputs[role] = hash.get<std::string>();
   }
   rows.reset();

@@ -64,13 +64,12 @@ struct BoardArtifact {
   std::string uri = {};     ///< where it was found
 };
 
-/// One method. Those of one name, kind and program are one entry, whenever and by whom its runs were submitted.
+/// One method. Those of one name, kind and config are one entry, whenever and by whom its runs were submitted.
 struct BoardEntry {
   std::string name;
   std::string kind = "agent";  ///< agent, planner, scripted, reward or imported
-  std::string program = {};    ///< SHA-256 of the sources that made its runs
   Json config = Json::object();
-  std::string commit = {};  ///< of these sources; "-dirty" behind it where files differed
+  std::string commit = {};  ///< of the sources at its first run; "-dirty" behind it where files differed
   std::string command = {};
   std::string supersedes = {};     ///< hash of the entry that this one replaces
   std::string imported_from = {};  ///< not empty: cannot be verified here
@@ -83,7 +82,7 @@ struct BoardEntry {
   std::string superseded_by = {};             ///< hash of the latest entry that does
 
   bool dirty() const { return commit.ends_with("-dirty"); }
-  /// SHA-256 of name, kind, program, config and imported_from: what makes two submissions the same entry.
+  /// SHA-256 of name, kind, config and imported_from: what makes two submissions the same entry.
   std::string hash() const;
 };
 
@@ -94,6 +93,8 @@ struct BoardRun {
   std::string message = {};                        ///< why it failed
   std::string weights = {};                        ///< SHA-256
   std::string machine = {};                        ///< fingerprint of where it was scored
+  std::string program = {};                        ///< SHA-256 of the sources that made it
+  std::string commit = {};                         ///< of these sources
   std::string scored_by = {};                      ///< commit of the program that scored it
   Json config = Json::object();                    ///< of the run; what verify needs besides the inputs
   std::string command = {};                        ///< that made it

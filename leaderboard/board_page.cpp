@@ -144,7 +144,8 @@ std::string details_of(const BoardRow& row) {
                 entry.commit.empty() ? "commit unknown" : "commit " + code(entry.commit));
   if (!entry.imported_from.empty()) out += " · from " + isolated(entry.imported_from);
   if (!entry.superseded_by.empty()) out += " · replaced by " + code(short_hash(entry.superseded_by));
-  out += concat(" · ", escape_html(entry.created.substr(0, 10)),
+  out += concat(" · ", escape_html(entry.created.substr(0, 10)), "",
+                row.programs > 1 ? concat(" · runs of ", row.programs, " programs") : "",
                 "</p><p>Run it again: ", code(concat("diffreward board verify ", entry.id)), "</p><ul>");
   std::size_t shown = 0;
   for (const BoardRun& run : row.runs) {

@@ -45,7 +45,6 @@ Json entry_json(const BoardEntry& entry) {
   return {{"hash", entry.hash()},
           {"name", entry.name},
           {"kind", entry.kind},
-          {"program", entry.program},
           {"config", entry.config},
           {"commit", entry.commit},
           {"command", entry.command},
@@ -67,6 +66,8 @@ Json run_json(const BoardRun& run) {
           {"episode_count", run.episode_count},
           {"weights", run.weights},
           {"machine", run.machine},
+          {"program", run.program},
+          {"commit", run.commit},
           {"scored_by", run.scored_by},
           {"command", run.command},
           {"config", run.config},
@@ -166,7 +167,7 @@ std::string board_csv(const Board& board) {
     out += concat(entry.id, ",", run.entry, ",", csv_text(entry.name), ",", csv_text(entry.kind), ",",
                   csv_text(run.task), ",", run.train_seed, ",", run.status, ",", csv_text(run.message), ",",
                   csv_number(run.score), ",", run.episode_count, ",", run.weights, ",", csv_text(run.machine),
-                  ",", csv_text(entry.commit), ",", csv_text(entry.command), ",", csv_text(outcomes[run.id]),
+                  ",", csv_text(run.commit), ",", csv_text(entry.command), ",", csv_text(outcomes[run.id]),
                   ",", csv_text(entry.imported_from), ",", csv_text(run.retracted.value_or("")), ",",
                   entry.created, "\n");
   }

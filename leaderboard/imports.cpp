@@ -331,6 +331,8 @@ BoardRun run_from(const Json& json) {
   run.message = member<std::string>(json, "message");
   run.weights = member<std::string>(json, "weights");
   run.machine = member<std::string>(json, "machine");
+  run.program = member<std::string>(json, "program");
+  run.commit = member<std::string>(json, "commit");
   run.scored_by = member<std::string>(json, "scored_by");
   run.command = member<std::string>(json, "command");
   run.config = member<Json>(json, "config");
@@ -358,7 +360,6 @@ BoardReceipt import_entry(Board& board, const Json& json, const std::vector<Mach
   BoardEntry& entry = submission.entry;
   entry.name = member<std::string>(json, "name");
   entry.kind = member<std::string>(json, "kind");
-  entry.program = member<std::string>(json, "program");
   entry.config = member<Json>(json, "config");
   entry.commit = member<std::string>(json, "commit");
   entry.command = member<std::string>(json, "command");

@@ -20,13 +20,13 @@ CREATE TABLE machine(
   isa TEXT NOT NULL, libm TEXT NOT NULL, packages TEXT NOT NULL) STRICT;
 CREATE TABLE entry(
   id INTEGER PRIMARY KEY, event INTEGER NOT NULL UNIQUE REFERENCES event(id) DEFERRABLE INITIALLY DEFERRED, sha256 TEXT NOT NULL UNIQUE,
-  name TEXT NOT NULL, kind TEXT NOT NULL, program TEXT, config TEXT NOT NULL, commit_id TEXT, dirty INTEGER NOT NULL,
+  name TEXT NOT NULL, kind TEXT NOT NULL, config TEXT NOT NULL, commit_id TEXT, dirty INTEGER NOT NULL,
   command TEXT, supersedes TEXT REFERENCES entry(sha256), imported_from TEXT, note TEXT) STRICT;
 CREATE TABLE run(
   id INTEGER PRIMARY KEY, event INTEGER NOT NULL UNIQUE REFERENCES event(id) DEFERRABLE INITIALLY DEFERRED,
   entry INTEGER NOT NULL REFERENCES entry(id), task INTEGER NOT NULL REFERENCES task(id), train_seed INTEGER NOT NULL,
   attempt INTEGER NOT NULL, status TEXT NOT NULL CHECK (status IN ('finished', 'failed')), message TEXT,
-  weights_sha TEXT REFERENCES artifact(sha256), machine TEXT REFERENCES machine(fingerprint), scored_by TEXT,
+  weights_sha TEXT REFERENCES artifact(sha256), machine TEXT REFERENCES machine(fingerprint), program TEXT, commit_id TEXT, scored_by TEXT,
   config TEXT NOT NULL, command TEXT, inputs TEXT NOT NULL, score REAL, episodes INTEGER NOT NULL,
   episodes_sha256 TEXT NOT NULL, UNIQUE(entry, task, train_seed, attempt)) STRICT;
 CREATE TABLE episode(

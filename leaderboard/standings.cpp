@@ -134,11 +134,13 @@ std::vector<SuiteStandings> standings(const Board& board, const StandingsConfig&
       if (entry.retracted || (!entry.superseded_by.empty() && !config.superseded)) continue;
       BoardRow row{.entry = entry, .standing = {}, .runs = {}};
       std::vector<BoardVerification> of_row;
+      std::set<std::string> programs;
       std::vector<const BoardRun*> its_own;
       for (const BoardRun* run : of_entry[entry.id]) {
         if (!names.contains(run->task)) continue;
         row.runs.push_back(*run);
         its_own.push_back(run);
+        if (!run->retracted) programs.insert(run->program);
         row.failed += run->failed() && !run->retracted;
         for (const BoardVerification& verification : verifications[run->id]) of_row.push_back(verification);
       }
@@ -146,6 +148,7 @@ std::vector<SuiteStandings> standings(const Board& board, const StandingsConfig&
       if (scores.tasks.empty()) continue;
       row.checked = checked_of(entry, row.runs, of_row);
       row.means = means_of(row.runs);
+      row.programs = static_cast<int>(programs.size());
       methods.push_back(scores);
       rows.emplace(scores.method, std::move(row));
     }
@@ -186,6 +189,7 @@ Json standings_json(const Board& board, const std::vector<SuiteStandings>& suite
                       {"unranked", standing.unranked},
                       {"runs", standing_runs},
                       {"failed", row.failed},
+                      {"programs", row.programs},
                       {"checked", name_of(row.checked)},
                       {"means", means},
                       {"commit", row.entry.commit},

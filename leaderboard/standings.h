@@ -42,6 +42,7 @@ struct BoardRow {
   Standing standing;
   std::vector<BoardRun> runs;  ///< of the suite's tasks, those retracted too
   int failed = 0;
+  int programs = 0;  ///< that made the runs
   Checked checked = Checked::kClaimed;
   std::map<std::string, double> means = {};  ///< raw, by task; of finished runs
 };

@@ -40,7 +40,7 @@ BoardRun run_of(const std::string& task, std::uint64_t seed, std::vector<double>
 
 BoardSubmission submission_of(const std::string& name, std::uint64_t seed,
                               std::vector<double> scores = {1, 2, 3}) {
-  return {.entry = {.name = name, .program = "p"}, .runs = {run_of("s/a", seed, std::move(scores))}};
+  return {.entry = {.name = name}, .runs = {run_of("s/a", seed, std::move(scores))}};
 }
 
 /// SQL from outside, as another program would send it; the message where it is refused.
