@@ -98,6 +98,19 @@ TEST_F(StandingsTest, RetractedAndReplacedRowsAreLeftOut) {
   EXPECT_THROW(standings(board_, all), InvalidArgument);
 }
 
+TEST_F(StandingsTest, RunsOfSeveralProgramsAreOneRowThatSaysSo) {
+  for (std::uint64_t seed = 0; seed < 3; ++seed)
+    board_.submit({.entry = {.name = "PPO"},
+                   .runs = {{.task = "s/a",
+                             .train_seed = seed,
+                             .program = seed == 2 ? "new" : "old",
+                             .episodes = {{0, 5, 1}}}}});
+  const auto rows = standings(board_, quick())[0].rows;
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].programs, 2);
+  EXPECT_EQ(rows[0].runs.size(), 3u);
+}
+
 TEST_F(StandingsTest, TheLatestVerificationOfEachRunCounts) {
   submit("PPO", {0.5, 0.6}, false);
   const BoardEntry entry = board_.entry("PPO");
