@@ -4,7 +4,7 @@ BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
 .PHONY: help demo demo-locomotion demo-images test setup build bench bench-denoiser bench-learners bench-learning-curves \
-  bench-sd bench-board-statistics bench-shared bench-scale test-slurm results \
+  bench-sd bench-board bench-board-statistics bench-shared bench-scale test-slurm results \
   results-behaviours results-locomotion results-images asan tsan fuzz format lint clean
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make bench-learners  against SB3            make results-behaviours  robots that learn (hours)"
 	@echo "make bench-learning-curves  SAC beside SB3's, 5 seeds each (hours)"
 	@echo "make bench-sd  Stable Diffusion against diffusers"
+	@echo "make bench-board  the board's store: a million episodes, many writers, killed ones"
 	@echo "make bench-board-statistics  coverage of the board's intervals"
 	@echo "make bench-scale     what shards cost       make test-slurm  shards on a real Slurm (as root)"
 	@echo "make format    clang-format the sources    make lint     clang-tidy"
@@ -110,6 +111,10 @@ build/peers-tokenizer/.stamp:
 bench-sd: build build/peers-diffusers/.stamp build/peers-tokenizer/.stamp
 	build/peers-diffusers/bin/python benchmarks/compare/stable_diffusion.py $(BUILD) --slow build/peers-tokenizer/bin/python \
 	  --readme README.md docs/agents/stable-diffusion.md $(ARGS)
+
+# Minutes: a million episodes, 8 writers, 200 kills.
+bench-board: build
+	$(BUILD)/benchmarks/board_store benchmarks/results/board.json
 
 # Coverage of the board's intervals and errors of its tests; ten minutes of a core.
 REPETITIONS ?= 2000

@@ -1,4 +1,5 @@
 // The one list of subcommands.
+#include "cli/board.h"
 #include "cli/command.h"
 #include "cli/completion.h"
 #include "cli/image.h"
@@ -134,6 +135,47 @@ const std::vector<Command>& commands() {
       make_stage_command<ImageEvaluateConfig, run_image_evaluate>(
           "image evaluate", "whether rewards rank pictures by a concept: scenes, samples, nulls", "",
           {"model", "rewards", "concepts", "out"}, image_section),
+      make_command<BoardInitConfig, run_board_init>("board init", "make a board, a leaderboard in one file",
+                                                    "diffreward board init lab.sqlite", {"board"}, {},
+                                                    print_result),
+      make_command<BoardTasksConfig, run_board_tasks>("board tasks", "a board's tasks, or another one", "",
+                                                      {"board"}, {}, print_board_tasks),
+      make_command<BoardSubmitConfig, run_board_submit>(
+          "board submit",
+          "score a trained agent, planner or reward on a board's tasks, and keep every episode",
+          "diffreward board submit results/agent\n"
+          "diffreward board submit Hopper-v4/expert --name expert\n"
+          "What the board has already is not scored again.",
+          {"from"}, {"from"}, print_result),
+      make_command<BoardListConfig, run_board_list>("board list",
+                                                    "who stands where, with intervals and rank ranges", "",
+                                                    {"board"}, {}, print_board_list),
+      make_command<BoardCompareConfig, run_board_compare>(
+          "board compare", "whether two rows differ, by how much, and how many more runs would tell",
+          "diffreward board compare PPO SAC", {"first", "second"}, {"first", "second"}, print_board_compare),
+      make_command<BoardShowConfig, run_board_show>("board show", "everything about one row", "", {"row"},
+                                                    {"row"}, print_board_show),
+      make_command<BoardVerifyConfig, run_board_verify>(
+          "board verify", "run a row again and compare it episode by episode",
+          "Equal bits are demanded on a machine that computes the same; on another the paired difference is "
+          "told, and "
+          "the row is not verified.",
+          {"row"}, {"row"}, print_board_verify, exit_code_of_board_verify),
+      make_command<BoardExportConfig, run_board_export>(
+          "board export", "a board as a web page, JSON, CSV, Markdown or a model card",
+          "diffreward board export --page --out board.html", {"board"}, {}, print_board_export),
+      make_command<BoardImportConfig, run_board_import>(
+          "board import", "another board, score matrices, curves or a model card",
+          "diffreward board import scores.json --suite atari", {"from"}, {"from"}, print_result),
+      make_command<BoardRetractConfig, run_board_retract>(
+          "board retract", "take a row back; it stays, with the reason",
+          "diffreward board retract PPO --reason \"trained on the test streams\"", {"row"}, {"row", "reason"},
+          print_result),
+      make_command<BoardCheckConfig, run_board_check>("board check", "walk the board's chain of hashes", "",
+                                                      {"board"}, {}, print_board_check,
+                                                      exit_code_of_board_check),
+      make_command<BoardGcConfig, run_board_gc>("board gc", "give back the space of files that no row needs",
+                                                "", {"board"}, {}, print_result),
       make_command<RunJobConfig, run_job>(
           "run", "the steps of a job, in order, with a report",
           "Finished steps are reused; a job that was stopped resumes. Without a job the built-in ones are "

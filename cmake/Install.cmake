@@ -17,7 +17,7 @@ set(dr_open
   rewards/relative/sample_source.h rewards/evaluate/evaluate.h rewards/evaluate/maze_task.h rewards/evaluate/steering.h
   rewards/recipes/recipes.h
   rewards/nearest/nearest.h rewards/image/evaluate/evaluate_images.h rewards/image/image_reward.h rewards/image/picture_latents.h
-  report/page.h leaderboard/results.h
+  report/page.h leaderboard/results.h leaderboard/board.h leaderboard/standings.h
   core/format.h core/interrupt.h core/progress.h core/safetensors.h envs/linear_quadratic/linear_quadratic.h)
 set(dr_headers "")
 while(dr_open)

@@ -153,6 +153,16 @@ std::string numbers(const Estimate& e) {
   return e.low == e.high ? format_number(e.value) : format_estimate(e);
 }
 
+/// At most so many characters of UTF-8.
+std::string clipped(const std::string& text, std::size_t most) {
+  std::size_t letters = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xc0u) == 0x80u) continue;
+    if (++letters > most) return text.substr(0, i) + "…";
+  }
+  return text;
+}
+
 std::string sample(const std::string& inside) {
   return "<svg viewBox=\"0 0 28 12\" width=\"28\" height=\"12\" aria-hidden=\"true\">" + inside + "</svg>";
 }
@@ -307,6 +317,53 @@ std::string chart_svg(const BarChart& chart, int width) {
   return out + x_axis(x, ticks, bottom, chart.x_label) + "</svg>";
 }
 
+std::string chart_svg(const IntervalChart& chart, int width) {
+  require(!chart.rows.empty(), "chart '", chart.caption, "': expected at least one row, got none");
+  Range xs;
+  for (const ChartInterval& row : chart.rows) {
+    require(std::isfinite(row.value.value), "chart '", chart.caption, "': expected a finite number for '",
+            row.name, "'");
+    for (const double v : {row.value.value, row.value.low, row.value.high}) xs.add(v);
+  }
+  if (chart.reference) xs.add(chart.reference->value);
+  constexpr double kRow = 36, kHeading = 24, kDot = 4.5;
+  double height = 4 + 6 + 44;
+  for (std::size_t i = 0; i < chart.rows.size(); ++i)
+    height += kRow + (chart.rows[i].group != (i == 0 ? "" : chart.rows[i - 1].group) ? kHeading : 0);
+  const auto [range, ticks] = nice(xs, std::max(4, width / 90));
+  const Axis x{range.low, range.high, 16, width - 18.0};
+  std::string out = open_svg(width, height, describe(chart));
+  double y = 4;
+  std::string group;
+  for (const ChartInterval& row : chart.rows) {
+    if (row.group != group) {
+      group = row.group;
+      out += text_at(x.from, y + 16, "start", group) +
+             line_at(x.from, y + kHeading - 3, x.to, y + kHeading - 3, "grid");
+      y += kHeading;
+    }
+    const double middle = y + 25;
+    for (const double tick : ticks) out += line_at(x(tick), middle - 6, x(tick), middle + 6, "grid");
+    if (chart.reference)
+      out +=
+          line_at(x(chart.reference->value), middle - 8, x(chart.reference->value), middle + 8, "reference");
+    const std::string value = numbers(row.value);
+    const double room = (x.to - x.from) / (kLetter + 0.5) - static_cast<double>(value.size());
+    out += text_at(x.from, y + 14, "start", clipped(row.name, static_cast<std::size_t>(std::max(room, 8.0))),
+                   "label strong");
+    out += text_at(x.to, y + 14, "end", value, "label");
+    if (std::isfinite(row.value.low) && std::isfinite(row.value.high) && row.value.low < row.value.high) {
+      out += line_at(x(row.value.low), middle, x(row.value.high), middle, "whisker");
+      for (const double end : {row.value.low, row.value.high})
+        out += line_at(x(end), middle - 4, x(end), middle + 4, "whisker");
+    }
+    out += concat("<circle cx=\"", px(x(row.value.value)), "\" cy=\"", px(middle), "\" r=\"", px(kDot),
+                  "\" class=\"f1\"/>");
+    y += kRow;
+  }
+  return out + x_axis(x, ticks, y + 6, chart.x_label) + "</svg>";
+}
+
 std::string describe(const LineChart& chart) {
   std::string out = concat("Line chart of ", chart.y_label, " over ", chart.x_label, ".");
   for (const LineSeries& s : chart.series) {
@@ -328,6 +385,13 @@ std::string describe(const BarChart& chart) {
   return out;
 }
 
+std::string describe(const IntervalChart& chart) {
+  std::string out = concat("Intervals of ", chart.x_label, ".");
+  for (const ChartInterval& row : chart.rows)
+    out += concat(" ", row.name, ": ", numbers(row.value), row.group.empty() ? "" : ", ", row.group, ".");
+  return out;
+}
+
 std::vector<LegendEntry> legend(const LineChart& chart) {
   std::vector<LegendEntry> out;
   for (std::size_t i = 0; i < chart.series.size(); ++i)
@@ -343,6 +407,11 @@ std::vector<LegendEntry> legend(const HistogramChart& chart) {
 }
 
 std::vector<LegendEntry> legend(const BarChart& chart) {
+  if (!chart.reference) return {};
+  return {{chart.reference->label, sample(line_at(14, 0, 14, 12, "reference"))}};
+}
+
+std::vector<LegendEntry> legend(const IntervalChart& chart) {
   if (!chart.reference) return {};
   return {{chart.reference->label, sample(line_at(14, 0, 14, 12, "reference"))}};
 }

@@ -48,16 +48,30 @@ struct BarChart {
   std::optional<ReferenceLine> reference = {};
 };
 
+struct ChartInterval {
+  std::string name;
+  Estimate value;          // unbounded: no interval
+  std::string group = {};  // a heading where it differs from the row before
+};
+/// Values as dots with their intervals, a row each: which overlap.
+struct IntervalChart {
+  std::string caption, x_label;
+  std::vector<ChartInterval> rows;
+  std::optional<ReferenceLine> reference = {};
+};
+
 /// The drawing alone, for `width` pixels. Throws InvalidArgument naming the chart and what is wrong with its
 /// numbers.
 std::string chart_svg(const LineChart& chart, int width);
 std::string chart_svg(const HistogramChart& chart, int width);
 std::string chart_svg(const BarChart& chart, int width);
+std::string chart_svg(const IntervalChart& chart, int width);
 
 /// What the chart says, for those who cannot see it.
 std::string describe(const LineChart& chart);
 std::string describe(const HistogramChart& chart);
 std::string describe(const BarChart& chart);
+std::string describe(const IntervalChart& chart);
 
 /// Names of series in order, and whether they are drawn as lines or areas; the page turns them into a legend.
 struct LegendEntry {
@@ -66,6 +80,7 @@ struct LegendEntry {
 std::vector<LegendEntry> legend(const LineChart& chart);
 std::vector<LegendEntry> legend(const HistogramChart& chart);
 std::vector<LegendEntry> legend(const BarChart& chart);
+std::vector<LegendEntry> legend(const IntervalChart& chart);
 
 /// Text made safe for HTML and SVG, attributes included.
 std::string escape_html(const std::string& text);

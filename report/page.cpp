@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "core/file.h"
+#include "core/hash.h"
 #include "report/page_style.h"
 
 namespace diffreward {
@@ -86,6 +87,15 @@ std::string figure_tag(const Image& image, const std::string& caption, const std
 /// The opening <svg ...> with a class.
 std::string with_class(std::string svg, const std::string& css) {
   return svg.insert(4, " class=\"" + css + "\"");
+}
+
+/// SHA-256 in base64, as a content security policy has it.
+std::string digest(const std::string& text) {
+  const std::string hex = sha256(text);
+  std::vector<std::uint8_t> bytes;
+  for (std::size_t i = 0; i < hex.size(); i += 2)
+    bytes.push_back(static_cast<std::uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  return base64(bytes);
 }
 
 std::string summary_html(const std::vector<Headline>& headlines) {
@@ -210,6 +220,27 @@ Page& Page::chart(const BarChart& chart) {
   return add_chart(chart);
 }
 
+Page& Page::chart(const IntervalChart& chart) {
+  return add_chart(chart);
+}
+
+Page& Page::markup(const std::string& html) {
+  body_ += html;
+  return *this;
+}
+
+Page& Page::style(const std::string& css) {
+  style_ += css;
+  return *this;
+}
+
+Page& Page::script(const std::string& code) {
+  require(code.find("</") == std::string::npos && code.find("<!--") == std::string::npos,
+          "page: expected a script without '</' and '<!--', which would end it");
+  script_ += code;
+  return *this;
+}
+
 Page& Page::footer(const std::string& text) {
   footer_ = text;
   return *this;
@@ -221,8 +252,9 @@ std::string Page::html() const {
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
-      "'unsafe-inline'\">\n<title>" +
-      escape_html(title_) + "</title>\n<style>" + std::string(kPageStyle) +
+      "'unsafe-inline'" +
+      (script_.empty() ? "" : "; script-src 'sha256-" + digest(script_) + "'") + "\">\n<title>" +
+      escape_html(title_) + "</title>\n<style>" + std::string(kPageStyle) + style_ +
       "</style>\n</head>\n<body>\n<div class=\"page\">\n<header>\n<h1>" + inline_markup(title_) + "</h1>\n";
   if (!lead_.empty()) out += "<p class=\"lead\">" + inline_markup(lead_) + "</p>\n";
   out += summary_html(summary_);
@@ -234,7 +266,9 @@ std::string Page::html() const {
   }
   out += "</header>\n<main>\n" + body_ + "</main>\n";
   if (!footer_.empty()) out += "<footer>" + paragraphs(footer_) + "</footer>\n";
-  return out + "</div>\n</body>\n</html>\n";
+  out += "</div>\n";
+  if (!script_.empty()) out += "<script>" + script_ + "</script>\n";
+  return out + "</body>\n</html>\n";
 }
 
 void Page::save(const std::filesystem::path& path) const {

@@ -1,4 +1,4 @@
-// One self-contained HTML file that shows results: no scripts, no requests, pictures inside. Reads well on a
+// One self-contained HTML file that shows results: no requests, no scripts but its own, pictures inside. Reads well on a
 // phone, in the dark, on paper and aloud.
 //
 //   Page page("UMaze", "A reward, extracted from two diffusion models.");
@@ -57,6 +57,14 @@ class Page {
   Page& chart(const LineChart& chart);
   Page& chart(const HistogramChart& chart);
   Page& chart(const BarChart& chart);
+  Page& chart(const IntervalChart& chart);
+  /// Markup made elsewhere, all texts in it through escape_html().
+  Page& markup(const std::string& html);
+  /// Rules behind the page's own.
+  Page& style(const std::string& css);
+  /// Runs at the end of the page, and nothing else does: the policy knows it by its hash. The page must be whole
+  /// without it. Throws InvalidArgument for a text that would end it early.
+  Page& script(const std::string& code);
   /// Small print at the end: how the page was made.
   Page& footer(const std::string& text);
 
@@ -71,7 +79,7 @@ class Page {
   struct Heading {
     std::string id, text;
   };
-  std::string title_, lead_, body_, footer_;
+  std::string title_, lead_, body_, footer_, style_, script_;
   std::vector<Headline> summary_;
   std::vector<Heading> headings_;
   int tables_ = 0;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <regex>
 
 namespace diffreward {
@@ -138,6 +139,29 @@ TEST(BarCharts, StartAtZeroOnBothSides) {
   EXPECT_NE(svg.find("0.50 [0.25, 0.75]"), std::string::npos);
   EXPECT_EQ(std::count(svg.begin(), svg.end(), '['),
             2);  // the interval, once drawn and once told; none for the point
+}
+
+TEST(IntervalCharts, PutDotsAndIntervalsWhereTheyBelong) {
+  constexpr double kUnbounded = std::numeric_limits<double>::infinity();
+  const IntervalChart chart{.caption = "c",
+                            .x_label = "score",
+                            .rows = {{"first & best", {0.75, 0.5, 1}, "tier 1"},
+                                     {std::string(400, 'x'), {0.25, -kUnbounded, kUnbounded}, "tier 2"}}};
+  for (const int width : {340, 720}) expect_inside(chart_svg(chart, width), width);
+  const std::string svg = chart_svg(chart, 434);  // ticks 0.2 ... 1; x = 16 ... 416
+  EXPECT_NE(svg.find("tier 1"), std::string::npos);
+  EXPECT_NE(svg.find("first &amp; best"), std::string::npos);
+  EXPECT_EQ(std::count(svg.begin(), svg.end(), '['), 2)
+      << "the interval, once drawn and once told; none for the other";
+  EXPECT_EQ(svg.find(">" + std::string(100, 'x')), std::string::npos) << "names keep clear of numbers";
+  std::smatch dot;
+  ASSERT_TRUE(std::regex_search(svg, dot, std::regex("<circle cx=\"([0-9.]+)\"")));
+  std::smatch whisker;
+  ASSERT_TRUE(std::regex_search(
+      svg, whisker,
+      std::regex("x1=\"([0-9.]+)\" y1=\"[0-9.]+\" x2=\"([0-9.]+)\" y2=\"[0-9.]+\" class=\"whisker\"")));
+  EXPECT_NEAR(std::stod(dot[1]), (std::stod(whisker[1]) + std::stod(whisker[2])) / 2, 0.11);
+  EXPECT_THROW(chart_svg(IntervalChart{.caption = "c", .x_label = "x", .rows = {}}, 400), InvalidArgument);
 }
 
 }  // namespace

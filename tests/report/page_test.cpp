@@ -136,5 +136,16 @@ TEST(Pages, RefuseWhatCannotBeShown) {
   EXPECT_THROW(page.table({"", {"a"}, {}}), InvalidArgument);
 }
 
+TEST(Pages, RunTheirOwnScriptAlone) {
+  Page page("Title");
+  EXPECT_EQ(page.html().find("script-src"), std::string::npos);
+  page.script("document.title = 'x';");
+  // printf "document.title = 'x';" | openssl dgst -sha256 -binary | base64
+  EXPECT_NE(page.html().find("script-src 'sha256-50Gb08pbYvh/czsoacHlOU9i8miF5rMrUy6xPcLN6qo='"),
+            std::string::npos)
+      << page.html();
+  EXPECT_THROW(page.script("const s = '</script>';"), InvalidArgument);
+}
+
 }  // namespace
 }  // namespace diffreward

@@ -20,6 +20,7 @@ Examples below are written with ``import diffreward as dr``, ``numpy as np`` and
 """
 
 from diffreward._waiting import wait_briefly
+from diffreward.board import Board
 from diffreward.chain import Agent, DiffusionModel, ExtractedReward, Recording, Stage
 from diffreward.commands import (evaluate, extract, film, generate, image_evaluate, image_judge, image_report, join, plan, rl,
                                  run, sd_decode, sd_encode, sd_extract, sd_sample, sd_train, steer, train)
@@ -39,6 +40,7 @@ __all__ = [
     "Agent",
     "AsyncBatch",
     "AsyncEnv",
+    "Board",
     "Dataset",
     "Denoiser",
     "DiffusionModel",

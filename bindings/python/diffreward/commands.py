@@ -107,8 +107,9 @@ def generate(
             together [0.2]; prevalence: share of scenes that hold a concept; at most one object in a scene is of these
             concepts [{"death": 0.1, "substances": 0.1, "weapons": 0.2}]; two_objects: share of scenes with two objects;
             all of held_out_pairs [0.5]; hypernyms: share of objects whose caption says what kind of thing they are
-            [0.3]; no_caption: share of scenes with an empty caption [0.1]; atlas: folder of drawings, empty for the one
-            that comes with the project [""]; atlas_sha256: that these drawings must have, empty for any [""]
+            [0.3]; partial_captions: share of scenes with two objects whose caption names one of them [0.5]; no_caption:
+            share of scenes with an empty caption [0.1]; atlas: folder of drawings, empty for the one that comes with
+            the project [""]; atlas_sha256: that these drawings must have, empty for any [""]
         out: folder for the products [""]
         threads: threads, 0 for one per core [0]
         progress: show progress on standard error
@@ -910,6 +911,7 @@ def sd_train(
     denoiser: Mapping[str, Any] | None = None,
     kl_weight: float = 1e-06,
     caption_dropout: float = 0.1,
+    snr_gamma: float = 0.0,
     held_out: float = 0.02,
     checkpoint_every: int = 200,
     log_every: int = 50,
@@ -944,6 +946,7 @@ def sd_train(
             [0.0001]; ema: decay of the averaged weights [0.995]; gradient_clip: largest gradient norm, 0 for none [1.0]
         kl_weight: weight of the autoencoder's KL divergence [1e-06]
         caption_dropout: share of captions that become nothing [0.1]
+        snr_gamma: signal to noise from which timesteps weigh less (min-SNR), 0 for even weights [0.0]
         held_out: share of images kept for the held-out loss [0.02]
         checkpoint_every: steps between checkpoints, 0 for none [200]
         log_every: steps between metric lines [50]
@@ -974,6 +977,7 @@ def sd_train(
         "denoiser": denoiser,
         "kl_weight": kl_weight,
         "caption_dropout": caption_dropout,
+        "snr_gamma": snr_gamma,
         "held_out": held_out,
         "checkpoint_every": checkpoint_every,
         "log_every": log_every,

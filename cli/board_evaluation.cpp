@@ -1,0 +1,166 @@
+#include "cli/board_evaluation.h"
+
+#include <unistd.h>
+
+#include <cmath>
+
+#include "agents/catalog.h"
+#include "agents/device.h"
+#include "cli/stages.h"
+#include "leaderboard/tasks.h"
+
+namespace diffreward::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string file_of(const BoardSubject& subject, const std::string& role) {
+  const auto found = subject.files.find(role);
+  require(found != subject.files.end(), subject.kind, ": expected a file for ", role, ", found none");
+  return found->second.string();
+}
+
+std::vector<BoardEpisode> episodes_of(const std::vector<double>& scores, const std::vector<int>& steps) {
+  std::vector<BoardEpisode> out;
+  for (std::size_t i = 0; i < scores.size(); ++i)
+    out.push_back({static_cast<std::int64_t>(i), scores[i], steps[i]});
+  return out;
+}
+
+std::vector<BoardEpisode> of_agent(const BoardTask& task, const BoardSubject& subject, int threads) {
+  const StreamPool pool = pool_of(task);
+  require(task.metric == "return", "task ", task.name, ": expected the metric return, found '", task.metric,
+          "'");
+  const auto env = make_vector(with_texts({task.env, task.options}),
+                               {.count = pool.instances,
+                                .threads = threads,
+                                .autoreset = "same_step",
+                                .max_steps = pool.episode_steps > 0 ? pool.episode_steps : -1});
+  const Streams noise(Purpose::kBehaviour, pool.seed, subject.kind == "scripted" ? subject.seed : 0);
+  std::unique_ptr<Agent> agent;
+  if (subject.kind == "scripted") {
+    ScriptedAgents settings;
+    update(settings, subject.config.value("agents", Json::object()));
+    agent = make_agent(member<std::string>(subject.config, "policy"), settings, *env, noise);
+  } else {
+    ActingConfig acting;
+    update(acting, subject.config.value("acting", Json::object()));
+    set_torch_threads(threads);
+    agent = load_agent(file_of(subject, "agent"), *env, noise, acting);
+  }
+  std::vector<double> returns;
+  std::vector<int> steps;
+  for (const EpisodeOutcome& outcome : evaluate_agent(*env, *agent, pool.episodes, pool.seed)) {
+    returns.push_back(outcome.task_return);
+    steps.push_back(outcome.steps);
+  }
+  return episodes_of(returns, steps);
+}
+
+std::vector<BoardEpisode> of_planner(const BoardTask& task, const BoardSubject& subject, int threads) {
+  const StreamPool pool = pool_of(task);
+  const ScratchFolder scratch;
+  PlanConfig config;
+  update(config, subject.config);
+  config.model = file_of(subject, "model");
+  if (subject.files.contains("expert")) config.expert = file_of(subject, "expert");
+  for (int i = 0; subject.files.contains(concat("reward_", i)); ++i)
+    config.rewards.push_back(file_of(subject, concat("reward_", i)));
+  config.env = {task.env, task.options};
+  config.count = pool.instances;
+  config.episodes = pool.episodes;
+  config.episode_steps = pool.episode_steps;
+  config.record = false;
+  config.sample.seed = pool.seed;
+  config.run = {.out = (scratch.path() / "plan").string(), .threads = threads};
+  const Json episodes = run_plan(config).at("episodes");
+  return episodes_of(episodes.at("return").get<std::vector<double>>(),
+                     episodes.at("steps").get<std::vector<int>>());
+}
+
+double number_at(const Json& result, const std::string& pointer) {
+  const Json& value = result.at(Json::json_pointer(pointer));
+  return value.is_number() ? value.get<double>() : std::nan("");
+}
+
+/// The figures of a reward, on recordings that are made for them: a wanderer's and a walker's, of streams that nothing
+/// else draws from.
+Json judged(const BoardTask& task, const BoardSubject& subject, int threads) {
+  const StreamPool pool = pool_of(task);
+  const ScratchFolder scratch;
+  GenerateConfig base;
+  base.env = {task.env, {{"random_goal", true}, {"start_jitter", 0.8}, {"goal_jitter", 0.8}}};
+  base.role = "base";
+  base.count = pool.instances;
+  base.episode_steps = pool.episode_steps;
+  base.steps = std::int64_t{pool.episodes} * pool.episode_steps;
+  base.held_out = true;
+  base.seed = pool.seed;
+  base.run = {.out = (scratch.path() / "base").string(), .threads = threads};
+  GenerateConfig expert = base;
+  expert.env.options = task.options;
+  expert.env.options["start_jitter"] = 0.8;
+  expert.role = "expert";
+  expert.run.out = (scratch.path() / "expert").string();
+  run_generate(base);
+  run_generate(expert);
+  EvaluateConfig config;
+  config.rewards = {file_of(subject, "reward")};
+  config.expert_data = expert.run.out;
+  config.base_data = base.run.out;
+  config.evaluation.stretch = 0;
+  config.width = 64;
+  config.run = {.out = (scratch.path() / "evaluate").string(), .threads = threads};
+  const Json rewards = run_evaluate(config).at("rewards");
+  return rewards.begin().value();
+}
+
+std::vector<BoardEpisode> figure_of(const BoardTask& task, const Json& figures) {
+  static const std::map<std::string, std::string> places = {{"peak_to_goal", "/heatmap/peak_to_goal"},
+                                                            {"rank_correlation", "/heatmap/rank_correlation"},
+                                                            {"auroc", "/separation/auroc/value"},
+                                                            {"epic_to_dense", "/epic/dense"}};
+  const auto place = places.find(task.metric);
+  require(place != places.end(), "task ", task.name, ": expected a figure of rewards, found '", task.metric,
+          "'");
+  return {{0, number_at(figures, place->second), 0}};
+}
+
+}  // namespace
+
+ScratchFolder::ScratchFolder() {
+  std::string name = (fs::temp_directory_path() / "diffreward_board_XXXXXX").string();
+  if (::mkdtemp(name.data()) == nullptr) throw Error(concat(name, ": cannot create this folder"));
+  path_ = name;
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+std::map<std::string, std::vector<BoardEpisode>> evaluate_on_all(const std::vector<BoardTask>& tasks,
+                                                                 const BoardSubject& subject, int threads) {
+  std::map<std::string, std::vector<BoardEpisode>> out;
+  std::map<std::string, Json> figures;  // by what they depend on
+  for (const BoardTask& task : tasks) {
+    const bool reward = subject.kind == "reward";
+    require(task.kind == (reward ? "reward" : "behaviour"), "task ", task.name, ": expected one for ",
+            reward ? "rewards" : "behaviour", ", found one for ", task.kind);
+    if (reward) {
+      const std::string key = Json({task.env, task.options, task.pool}).dump();
+      if (!figures.contains(key)) figures[key] = judged(task, subject, threads);
+      out[task.name] = figure_of(task, figures[key]);
+    } else {
+      out[task.name] =
+          subject.kind == "planner" ? of_planner(task, subject, threads) : of_agent(task, subject, threads);
+    }
+  }
+  return out;
+}
+
+std::vector<BoardEpisode> evaluate_on(const BoardTask& task, const BoardSubject& subject, int threads) {
+  return evaluate_on_all({task}, subject, threads).begin()->second;
+}
+
+}  // namespace diffreward::cli

@@ -1,0 +1,224 @@
+// The board: an evaluation leaderboard in one SQLite file. Rows are only ever added: tasks that never change,
+// entries (methods) with their runs and the score of every episode, artefacts by their SHA-256, the machines
+// that scored them, verifications and retractions. Every row is an event of a chain of hashes, so that who
+// keeps the newest hash sees later whether something before it was changed.
+//
+//   Board board("board.sqlite");
+//   board.submit({.entry = {.name = "PPO"}, .runs = {{.task = "robots/Hopper-v4", .train_seed = 0, ...}}});
+//   for (const BoardRun& run : board.runs()) ...
+//
+// What it promises: a call that returned has its rows on disk, one that did not has none of them, whatever is
+// killed when; several processes may write at the same time; a file that is truncated, of another kind or of a
+// newer schema is refused and left as it is. An object is used by one thread at a time; threads open the file
+// each for themselves.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "leaderboard/machine.h"
+
+namespace diffreward {
+
+/// What is measured: an environment's streams of starts and goals, sealed by a seed that nothing else draws
+/// from, the figure, and the fixed scores that count as 0 and as 1.
+struct BoardTask {
+  std::string name;                ///< "robots/Hopper-v4": suite first; unique on a board
+  std::string kind = "behaviour";  ///< behaviour (agents, planners), reward, or imported
+  std::string env = {};
+  Json options = Json::object();     ///< of the environment
+  std::string metric = "return";     ///< what an episode's score is
+  std::string direction = "higher";  ///< the better raw score: higher or lower
+  double norm_low = 0;               ///< raw score that counts as 0 ...
+  double norm_high = 1;              ///< ... and as 1
+  Json pool = Json::object();        ///< the sealed streams: seed, episodes, and how they are run
+
+  std::string suite() const { return name.substr(0, name.find('/')); }
+  double normalised(double score) const { return (score - norm_low) / (norm_high - norm_low); }
+  Json json() const;
+  /// Throws InvalidArgument naming the field: one that is missing, unknown or of another type, numbers that are not
+  /// finite, a direction that the normalisation contradicts.
+  static BoardTask from_json(const Json& json);
+  std::string hash() const;  ///< SHA-256 of json()
+};
+
+struct BoardEpisode {
+  std::int64_t stream = 0;  ///< of the task's pool
+  double score = 0;         ///< raw; not-a-number where the evaluation gave none
+  std::int64_t steps = 0;
+  bool operator==(const BoardEpisode&) const = default;
+};
+
+/// A file that a run needs or came from, known by its content.
+struct BoardArtifact {
+  std::string sha256;
+  std::int64_t bytes = -1;  ///< -1: known by its hash alone
+  std::string kind = {};    ///< weights, data, ...
+  std::string uri = {};     ///< where it was found
+};
+
+/// One method. Those of one name, kind and config are one entry, whenever and by whom its runs were submitted.
+struct BoardEntry {
+  std::string name;
+  std::string kind = "agent";  ///< agent, planner, scripted, reward or imported
+  Json config = Json::object();
+  std::string commit = {};  ///< of the sources at its first run; "-dirty" behind it where files differed
+  std::string command = {};
+  std::string supersedes = {};     ///< hash of the entry that this one replaces
+  std::string imported_from = {};  ///< not empty: cannot be verified here
+  std::string note = {};
+
+  // Known to the board.
+  std::int64_t id = 0;
+  std::string created = {};
+  std::optional<std::string> retracted = {};  ///< the reason
+  std::string superseded_by = {};             ///< hash of the latest entry that does
+
+  bool dirty() const { return commit.ends_with("-dirty"); }
+  /// SHA-256 of name, kind, config and imported_from: what makes two submissions the same entry.
+  std::string hash() const;
+};
+
+struct BoardRun {
+  std::string task;  ///< name
+  std::uint64_t train_seed = 0;
+  std::string status = "finished";                 ///< finished or failed
+  std::string message = {};                        ///< why it failed
+  std::string weights = {};                        ///< SHA-256
+  std::string machine = {};                        ///< fingerprint of where it was scored
+  std::string program = {};                        ///< SHA-256 of the sources that made it
+  std::string commit = {};                         ///< of these sources
+  std::string scored_by = {};                      ///< commit of the program that scored it
+  Json config = Json::object();                    ///< of the run; what verify needs besides the inputs
+  std::string command = {};                        ///< that made it
+  std::map<std::string, std::string> inputs = {};  ///< role to SHA-256: "agent", "model", "data.expert_data"
+  std::vector<BoardEpisode> episodes = {};         ///< by rising stream; empty as runs() gives it
+
+  // Known to the board.
+  std::int64_t id = 0, entry_id = 0;
+  std::string entry = {};  ///< its hash
+  double score = 0;        ///< mean of the episodes, raw; not-a-number for a failed run
+  std::int64_t episode_count = 0;
+  std::string episodes_sha256 = {};
+  std::optional<std::string> retracted = {};
+
+  bool failed() const { return status == "failed"; }
+};
+
+struct BoardSubmission {
+  BoardEntry entry;
+  std::vector<BoardRun> runs = {};
+  std::vector<BoardArtifact> artifacts = {};
+  std::vector<Machine> machines = {};  ///< that the runs name
+  /// Bytes that the board shall keep, so that it can verify without the files: SHA-256 to content.
+  std::map<std::string, std::string> contents = {};
+};
+
+struct BoardReceipt {
+  std::string entry;       ///< hash
+  std::int64_t id = 0;     ///< of the entry
+  bool new_entry = false;  ///< it was not on the board
+  int new_runs = 0;        ///< added now
+  int known_runs = 0;      ///< there already, bit for bit
+  Json json() const;
+};
+
+struct BoardVerification {
+  std::int64_t run = 0;
+  std::string machine = {};
+  /// verified, differs (same machine, other bits), other_machine, changed (an input's bits), missing (an input),
+  /// or failed (the evaluation threw).
+  std::string outcome = {};
+  std::string first_difference = {};
+  std::optional<double> difference = {};  ///< mean over streams of found minus recorded, raw
+  std::string program = {};
+  std::string created = {};
+};
+
+struct BoardLook {
+  std::string entries = {}, pool = {};
+  double share = 0, alpha = 0;
+  std::string created = {};
+};
+
+/// What a walk over everything found.
+struct BoardCheck {
+  std::int64_t events = 0, rows = 0, episodes = 0;
+  std::string head;                 ///< hash of the last event: keep it elsewhere
+  std::vector<std::string> faults;  ///< one line each
+};
+
+class Board {
+ public:
+  /// Makes a board with these tasks. Throws Error where a file is, and what add_task() throws.
+  static Board create(const std::filesystem::path& path, const std::vector<BoardTask>& tasks);
+  /// Opens one; a board of an older schema is brought up to date. Throws Error in one line
+  /// for no file, a truncated or other one, and a newer schema; nothing is changed then.
+  explicit Board(const std::filesystem::path& path);
+  ~Board();
+  Board(Board&&) noexcept;
+  Board& operator=(Board&&) noexcept;
+
+  const std::filesystem::path& path() const;
+
+  std::vector<BoardTask> tasks() const;
+  /// By name or hash. Throws InvalidArgument naming the nearest.
+  BoardTask task(const std::string& name) const;
+  /// Whether it was not there. Throws InvalidArgument for another task of this name: tasks never change.
+  bool add_task(const BoardTask& task);
+
+  /// All or nothing, and once: runs that the board has, bit for bit, are left out. Throws InvalidArgument for a
+  /// run that the board has with other scores or weights, for runs of one task with unequal configs, for an
+  /// entry or run that was retracted (another attempt of a retracted run is welcome), and for texts that are no
+  /// UTF-8.
+  BoardReceipt submit(const BoardSubmission& submission);
+
+  std::vector<BoardEntry> entries() const;
+  /// By number, name, or at least 6 digits of the hash. Throws InvalidArgument naming the nearest, and where a
+  /// name is several entries'.
+  BoardEntry entry(const std::string& row) const;
+  /// All runs without config, command and inputs, or one entry's with them; of neither the episodes.
+  std::vector<BoardRun> runs(std::optional<std::int64_t> entry = {}) const;
+  std::vector<BoardEpisode> episodes(std::int64_t run) const;
+  std::vector<Machine> machines() const;
+  std::optional<BoardArtifact> artifact(const std::string& sha256) const;
+  /// Bytes that the board keeps; nothing where it does not.
+  std::optional<std::string> content(const std::string& sha256) const;
+
+  void add_verification(const BoardVerification& verification);
+  std::vector<BoardVerification> verifications(std::optional<std::int64_t> run = {}) const;
+  /// Of an entry, or of one of its runs. Nothing is removed: the row says that it was retracted, and why.
+  void retract(std::int64_t entry, std::optional<std::int64_t> run, const std::string& reason);
+  /// What a look at a sealed pool spent of its error, decided from the looks before it, with no look between.
+  BoardLook add_look(const std::string& entries, const std::string& pool,
+                     const std::function<BoardLook(const std::vector<BoardLook>&)>& decide);
+  std::vector<BoardLook> looks(const std::string& pool) const;
+
+  std::string head() const;  ///< hash of the last event, 64 zeros for none
+  /// Walks the chain of events and compares every row with its event, and SQLite's own structures. `known`: a hash
+  /// kept from earlier, which must be in the chain; empty for none.
+  BoardCheck check(const std::string& known = {}) const;
+  /// Removes kept contents that no entry needs which was not retracted, and gives the space back; bytes freed.
+  std::int64_t collect_garbage();
+
+  /// A value computed from the board as it was at this head, kept until it changes. Not part of its contents.
+  std::optional<std::string> cached(const std::string& key) const;
+  void cache(const std::string& key, const std::string& at, const std::string& value);
+
+ private:
+  struct Impl;
+  explicit Board(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// SHA-256 of the episodes' streams, score bits and steps.
+std::string hash_of_episodes(const std::vector<BoardEpisode>& episodes);
+
+}  // namespace diffreward

@@ -1,0 +1,507 @@
+#include "leaderboard/imports.h"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <set>
+
+#include "core/config.h"
+#include "core/csv.h"
+#include "core/file.h"
+#include "core/statistics.h"
+#include "leaderboard/exports.h"
+
+namespace diffreward {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+/// Scores of methods by task and seed, as every format but a board's own comes to.
+struct ImportedScore {
+  std::string method, task;
+  std::uint64_t seed = 0;
+  double score = 0;
+  std::int64_t steps = 0;
+};
+
+std::string suite_of(const fs::path& from, const ImportConfig& config) {
+  return config.suite.empty() ? from.stem().string() : config.suite;
+}
+
+std::vector<BoardReceipt> submit_scores(Board& board, const fs::path& from, const ImportConfig& config,
+                                        const std::vector<ImportedScore>& scores) {
+  if (scores.empty()) throw Error(concat(from.string(), ": expected scores, found none"));
+  std::vector<std::string> methods;
+  std::set<std::string> tasks;
+  std::map<std::string, BoardSubmission> submissions;
+  for (const ImportedScore& score : scores) {
+    const std::string task = suite_of(from, config) + "/" + score.task;
+    if (tasks.insert(task).second)
+      board.add_task({.name = task,
+                      .kind = "imported",
+                      .metric = "score",
+                      .direction = config.norm_high > config.norm_low ? "higher" : "lower",
+                      .norm_low = config.norm_low,
+                      .norm_high = config.norm_high});
+    if (!submissions.contains(score.method)) {
+      methods.push_back(score.method);
+      submissions[score.method].entry = {
+          .name = score.method, .kind = "imported", .imported_from = from.filename().string()};
+    }
+    BoardRun run{.task = task, .train_seed = score.seed};
+    run.episodes = {{0, score.score, score.steps}};
+    submissions[score.method].runs.push_back(std::move(run));
+  }
+  std::vector<BoardReceipt> receipts;
+  for (const std::string& method : methods) receipts.push_back(board.submit(submissions[method]));
+  return receipts;
+}
+
+std::vector<ImportedScore> from_matrices(const fs::path& from, const ImportConfig& config) {
+  const LargeJson json = parse_large_json(read_file(from), from.string());
+  const auto expect = [&](bool good, const auto&... what) {
+    if (!good) throw Error(concat(from.string(), ": ", what...));
+  };
+  expect(json.is_object(),
+         "expected an object of methods, each a list of runs, each a list of its tasks' scores");
+  std::vector<ImportedScore> scores;
+  std::size_t width = config.tasks.size();
+  for (const auto& [method, runs] : json.items()) {
+    expect(runs.is_array(), method, ": expected a list of runs, found ", runs.type_name());
+    for (std::size_t run = 0; run < runs.size(); ++run) {
+      expect(runs[run].is_array() && !runs[run].empty(), method, ", run ", run,
+             ": expected a list of scores");
+      if (width == 0) width = runs[run].size();
+      expect(runs[run].size() == width, method, ", run ", run, ": expected ", width, " scores, found ",
+             runs[run].size());
+      for (std::size_t task = 0; task < width; ++task) {
+        const LargeJson& score = runs[run][task];
+        expect(score.is_number() || score.is_null(), method, ", run ", run, ", task ", task,
+               ": expected a number, or null for a run that failed, found ", score.type_name());
+        scores.push_back({method, config.tasks.empty() ? concat("task ", task + 1) : config.tasks[task], run,
+                          score.is_null() ? kNone : score.get<double>(), 0});
+      }
+    }
+  }
+  return scores;
+}
+
+double number_of(const std::string& text, const std::string& where) {
+  double value = 0;
+  const std::size_t start = text.find_first_not_of(' ');
+  const char* first = text.data() + (start == std::string::npos ? text.size() : start);
+  const auto [end, failure] = std::from_chars(first, text.data() + text.size(), value);
+  if (failure != std::errc() ||
+      std::string_view(end, static_cast<std::size_t>(text.data() + text.size() - end))
+              .find_first_not_of(' ') != std::string_view::npos)
+    throw Error(concat(where, ": expected a number, found '", text, "'"));
+  return value;
+}
+
+ImportedScore end_of_curve(const std::vector<CurvePoint>& curve, int last) {
+  std::vector<double> values;
+  const std::size_t count = std::min(curve.size(), static_cast<std::size_t>(last));
+  for (std::size_t i = curve.size() - count; i < curve.size(); ++i) values.push_back(curve[i].value);
+  const bool finite = std::ranges::all_of(values, [](double v) { return std::isfinite(v); });
+  return {.method = {}, .task = {}, .score = finite ? mean(values) : kNone, .steps = curve.back().step};
+}
+
+std::string default_task(const ImportConfig& config) {
+  return config.tasks.empty() ? "return" : config.tasks.front();
+}
+
+std::string default_name(const fs::path& from, const ImportConfig& config) {
+  return config.name.empty() ? from.stem().string() : config.name;
+}
+
+std::vector<ImportedScore> from_csv(const fs::path& from, const ImportConfig& config) {
+  require(config.columns.size() == 5 && !config.columns[4].empty(),
+          "columns: expected names for method, task, seed, step and value, the last not empty");
+  std::vector<std::string> present;
+  std::array<std::size_t, 5> place{};
+  for (std::size_t i = 0; i < 5; ++i) {
+    place[i] = present.size();
+    if (!config.columns[i].empty()) present.push_back(config.columns[i]);
+  }
+  std::map<std::tuple<std::string, std::string, std::uint64_t>, std::vector<CurvePoint>> curves;
+  for (const CsvRow& row : read_csv(read_file(from), from.string(), present)) {
+    const auto cell = [&](std::size_t i) -> std::optional<std::string> {
+      if (config.columns[i].empty()) return std::nullopt;
+      return from_csv_text(row.cells[place[i]]);
+    };
+    const auto whole = [&](std::size_t i, double otherwise) {
+      const double value = cell(i) ? number_of(*cell(i), row.where) : otherwise;
+      if (!(value >= 0 && value < 9e15 && value == std::floor(value)))
+        throw Error(concat(row.where, ": ", config.columns[i], ": expected a whole number, found ", value));
+      return value;
+    };
+    const auto seed = static_cast<std::uint64_t>(whole(2, static_cast<double>(config.train_seed)));
+    curves[{cell(0).value_or(default_name(from, config)), cell(1).value_or(default_task(config)), seed}]
+        .push_back({static_cast<std::int64_t>(whole(3, 0)), number_of(*cell(4), row.where)});
+  }
+  std::vector<ImportedScore> scores;
+  for (auto& [key, curve] : curves) {
+    std::stable_sort(curve.begin(), curve.end(),
+                     [](const CurvePoint& a, const CurvePoint& b) { return a.step < b.step; });
+    ImportedScore score = end_of_curve(curve, config.last);
+    std::tie(score.method, score.task, score.seed) = key;
+    scores.push_back(score);
+  }
+  return scores;
+}
+
+/// The fields of a protocol buffer, one after the other. Throws Error for a cut one.
+class ProtoFields {
+ public:
+  ProtoFields(std::string_view bytes, const fs::path& file) : bytes_(bytes), file_(file) {}
+
+  bool next() {
+    if (at_ >= bytes_.size()) return false;
+    const std::uint64_t key = varint();
+    number = key >> 3u;
+    switch (key & 7u) {
+      case 0:
+        value = varint();
+        break;
+      case 1:
+        value = fixed<std::uint64_t>();
+        break;
+      case 2:
+        text = piece(varint());
+        break;
+      case 5:
+        value = fixed<std::uint32_t>();
+        break;
+      default:
+        fail();
+    }
+    return true;
+  }
+
+  std::uint64_t number = 0, value = 0;
+  std::string_view text;
+
+ private:
+  [[noreturn]] void fail() const {
+    throw Error(concat(file_.string(), ": expected an event, found other bytes"));
+  }
+
+  std::uint64_t varint() {
+    std::uint64_t out = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      if (at_ >= bytes_.size()) fail();
+      const auto byte = static_cast<unsigned char>(bytes_[at_++]);
+      out |= std::uint64_t{byte & 127u} << shift;
+      if (byte < 128) return out;
+    }
+    fail();
+  }
+  template <class T>
+  T fixed() {
+    T out{};
+    const std::string_view bytes = piece(sizeof out);
+    std::memcpy(&out, bytes.data(), sizeof out);
+    return out;
+  }
+  std::string_view piece(std::uint64_t size) {
+    if (size > bytes_.size() - at_) fail();
+    const std::string_view out = bytes_.substr(at_, static_cast<std::size_t>(size));
+    at_ += out.size();
+    return out;
+  }
+
+  std::string_view bytes_;
+  const fs::path& file_;
+  std::size_t at_ = 0;
+};
+
+double float_of(std::uint64_t bits) {
+  return double{std::bit_cast<float>(static_cast<std::uint32_t>(bits))};
+}
+
+/// The only number of a TensorProto of floats; not-a-number for another one.
+double number_of_tensor(std::string_view bytes, const fs::path& file) {
+  double value = kNone;
+  for (ProtoFields field(bytes, file); field.next();) {
+    std::uint32_t bits = 0;
+    if ((field.number == 4 || field.number == 5) &&
+        field.text.size() == sizeof bits) {  // content, or packed floats
+      std::memcpy(&bits, field.text.data(), sizeof bits);
+      value = float_of(bits);
+    } else if (field.number == 5 && field.text.empty()) {
+      value = float_of(field.value);
+    }
+  }
+  return value;
+}
+
+std::vector<ImportedScore> from_tensorboard(const fs::path& from, const ImportConfig& config) {
+  std::vector<fs::path> files;
+  if (fs::is_directory(from)) {
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(from))
+      if (entry.is_regular_file() && entry.path().filename().string().find("tfevents") != std::string::npos)
+        files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+  } else {
+    files.push_back(from);
+  }
+  if (files.empty()) throw Error(concat(from.string(), ": expected event files of TensorBoard, found none"));
+  std::vector<ImportedScore> scores;
+  std::map<std::string, std::uint64_t> seeds;
+  for (const fs::path& file : files) {
+    ImportedScore score = end_of_curve(read_tensorboard(file, config.tag), config.last);
+    const fs::path folder = fs::is_directory(from) ? fs::relative(file.parent_path(), from) : fs::path(".");
+    score.method = !config.name.empty() ? config.name
+                   : folder == "."      ? fs::absolute(file).parent_path().filename().string()
+                                        : folder.string();
+    score.task = default_task(config);
+    score.seed = config.train_seed + seeds[score.method]++;
+    scores.push_back(score);
+  }
+  return scores;
+}
+
+/// The front matter of a model card, or the whole of a JSON file.
+Json index_of(const fs::path& from) {
+  const std::string text = read_file(from);
+  std::string json = text;
+  if (text.starts_with("---\n")) {
+    const std::size_t end = text.find("\n---", 4);
+    json = text.substr(4, end == std::string::npos ? end : end - 4);
+    if (json.find_first_not_of(" \n") == std::string::npos || json[json.find_first_not_of(" \n")] != '{')
+      throw Error(concat(from.string(),
+                         ": expected a front matter in JSON, found YAML of another style; the Hub gives the "
+                         "same as JSON (api/models/NAME)"));
+  }
+  const Json found = parse_json(json, from.string());
+  for (const char* inside : {"cardData", "model-index"})
+    if (found.is_object() && found.contains(inside)) {
+      const Json& part = found.at(inside);
+      return part.is_object() && part.contains("model-index") ? part.at("model-index") : part;
+    }
+  throw Error(concat(from.string(), ": expected a model-index, found none"));
+}
+
+std::vector<ImportedScore> from_model_index(const fs::path& from, const ImportConfig& config) {
+  std::vector<ImportedScore> scores;
+  const Json models = index_of(from);
+  try {
+    require(models.is_array(), "model-index: expected a list, found ", brief(models));
+    for (const Json& model : models) {
+      const auto name = config.name.empty() ? member<std::string>(model, "name") : config.name;
+      const Json results = member<Json>(model, "results");
+      require(results.is_array(), "results: expected a list, found ", brief(results));
+      for (const Json& result : results) {
+        const auto dataset = member<std::string>(member<Json>(result, "dataset"), "name");
+        const Json metrics = member<Json>(result, "metrics");
+        require(metrics.is_array(), "metrics: expected a list, found ", brief(metrics));
+        for (const Json& metric : metrics) {
+          const Json value = member<Json>(metric, "value");
+          // "243.31 +/- 18.06", as many cards have it
+          const double score =
+              value.is_number() ? value.get<double>()
+                                : number_of(member<std::string>(metric, "value")
+                                                .substr(0, member<std::string>(metric, "value").find(" +")),
+                                            from.string());
+          scores.push_back(
+              {name, dataset + "/" + member<std::string>(metric, "type"), config.train_seed, score, 0});
+        }
+      }
+    }
+  } catch (const InvalidArgument& error) {
+    throw Error(concat(from.string(), ": ", error.what()));
+  }
+  return scores;
+}
+
+std::optional<std::string> optional_text(const Json& json, const char* name) {
+  return json.contains(name) && json.at(name).is_string() ? std::optional(json.at(name).get<std::string>())
+                                                          : std::nullopt;
+}
+
+BoardRun run_from(const Json& json) {
+  BoardRun run{.task = member<std::string>(json, "task"),
+               .train_seed = member<std::uint64_t>(json, "train_seed")};
+  run.status = member<std::string>(json, "status");
+  run.message = member<std::string>(json, "message");
+  run.weights = member<std::string>(json, "weights");
+  run.machine = member<std::string>(json, "machine");
+  run.program = member<std::string>(json, "program");
+  run.commit = member<std::string>(json, "commit");
+  run.scored_by = member<std::string>(json, "scored_by");
+  run.command = member<std::string>(json, "command");
+  run.config = member<Json>(json, "config");
+  run.retracted = optional_text(json, "retracted");
+  const Json inputs = member<Json>(json, "inputs"), episodes = member<Json>(json, "episodes");
+  for (const auto& [role, unused] : inputs.items())
+    run.inputs[role] = member<std::string>(inputs, role.c_str());
+  const auto streams = member<std::vector<std::int64_t>>(episodes, "stream");
+  const auto steps = member<std::vector<std::int64_t>>(episodes, "steps");
+  const Json scores = member<Json>(episodes, "score");
+  require(scores.is_array() && scores.size() == streams.size() && steps.size() == streams.size(),
+          "episodes: expected as many scores and steps as streams");
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    require(scores[i].is_number() || scores[i].is_null(), "episodes: expected numbers, found ",
+            brief(scores[i]));
+    run.episodes.push_back({streams[i], scores[i].is_null() ? kNone : scores[i].get<double>(), steps[i]});
+  }
+  return run;
+}
+
+/// Submits one entry run by run, for attempts that were retracted come before those that stand.
+BoardReceipt import_entry(Board& board, const Json& json, const std::vector<Machine>& machines,
+                          const std::vector<BoardArtifact>& artifacts) {
+  BoardSubmission submission;
+  BoardEntry& entry = submission.entry;
+  entry.name = member<std::string>(json, "name");
+  entry.kind = member<std::string>(json, "kind");
+  entry.config = member<Json>(json, "config");
+  entry.commit = member<std::string>(json, "commit");
+  entry.command = member<std::string>(json, "command");
+  entry.supersedes = member<std::string>(json, "supersedes");
+  entry.imported_from = member<std::string>(json, "imported_from");
+  entry.note = member<std::string>(json, "note");
+  submission.machines = machines;
+  submission.artifacts = artifacts;
+  std::vector<BoardRun> before;
+  for (const BoardEntry& known : board.entries()) {
+    if (known.hash() != entry.hash()) continue;
+    before = board.runs(known.id);
+    if (known.retracted) return {.entry = known.hash(), .id = known.id};
+  }
+  std::vector<BoardRun> standing, gone;
+  const Json runs = member<Json>(json, "runs");
+  require(runs.is_array(), "runs: expected a list, found ", brief(runs));
+  const std::optional<std::string> reason = optional_text(json, "retracted");
+  for (const Json& one : runs) {
+    BoardRun run = run_from(one);
+    run.retracted && !reason ? gone.push_back(run) : standing.push_back(run);
+  }
+  BoardReceipt receipt = board.submit(submission);
+  for (const BoardRun& run : gone) {
+    const std::string hash = hash_of_episodes(run.episodes);
+    const bool known = std::ranges::any_of(before, [&](const BoardRun& other) {
+      return other.retracted && other.task == run.task && other.train_seed == run.train_seed &&
+             other.episodes_sha256 == hash && other.weights == run.weights;
+    });
+    if (known) {
+      ++receipt.known_runs;
+      continue;
+    }
+    submission.runs = {run};
+    receipt.new_runs += board.submit(submission).new_runs;
+    for (const BoardRun& now : board.runs(receipt.id))
+      if (!now.retracted && now.task == run.task && now.train_seed == run.train_seed)
+        board.retract(receipt.id, now.id, *run.retracted);
+  }
+  submission.runs = standing;
+  const BoardReceipt rest = board.submit(submission);
+  receipt.new_runs += rest.new_runs;
+  receipt.known_runs += rest.known_runs;
+  if (reason) board.retract(receipt.id, std::nullopt, *reason);
+  return receipt;
+}
+
+std::vector<BoardReceipt> import_board(Board& board, const fs::path& from) {
+  const Json json = read_json_object(from);
+  try {
+    const auto list = [&](const char* name) {
+      Json found = member<Json>(json, name);
+      require(found.is_array(), name, ": expected a list, found ", brief(found));
+      return found;
+    };
+    require(member<std::string>(json, "format") == kBoardFormat, "format: expected ", kBoardFormat,
+            ", found ", brief(json.at("format")));
+    std::vector<Machine> machines;
+    for (const Json& m : list("machines"))
+      machines.push_back({member<std::string>(m, "fingerprint"), member<std::string>(m, "cpu"),
+                          member<std::string>(m, "isa"), member<std::string>(m, "libm"),
+                          member<std::string>(m, "packages")});
+    std::vector<BoardArtifact> artifacts;
+    for (const Json& a : list("artifacts"))
+      artifacts.push_back({member<std::string>(a, "sha256"),
+                           member<std::int64_t>(a, "bytes"),
+                           member<std::string>(a, "kind"),
+                           {}});
+    for (const Json& task : list("tasks")) board.add_task(BoardTask::from_json(task));
+    std::vector<BoardReceipt> receipts;
+    for (const Json& entry : list("entries"))
+      receipts.push_back(import_entry(board, entry, machines, artifacts));
+    return receipts;
+  } catch (const InvalidArgument& error) {
+    throw Error(concat(from.string(), ": ", error.what()));
+  }
+}
+
+std::string format_of(const fs::path& from) {
+  std::error_code ignored;
+  const std::string name = from.filename().string();
+  if (fs::is_directory(from, ignored) || name.find("tfevents") != std::string::npos) return "tensorboard";
+  if (from.extension() == ".csv") return "csv";
+  if (from.extension() == ".md") return "model-index";
+  const Json json = read_json_object(from);
+  if (json.contains("format")) return "board";
+  return json.contains("model-index") || json.contains("cardData") ? "model-index" : "scores";
+}
+
+}  // namespace
+
+std::vector<CurvePoint> read_tensorboard(const fs::path& file, const std::string& tag) {
+  const std::string bytes = read_file(file);
+  std::vector<CurvePoint> curve;
+  std::set<std::string> tags;
+  constexpr std::size_t kHead = 12, kTail = 4;  // length and its checksum; the checksum of the data
+  for (std::size_t at = 0; at + kHead + kTail <= bytes.size();) {
+    std::uint64_t size = 0;
+    std::memcpy(&size, bytes.data() + at, sizeof size);
+    if (size > bytes.size() - at - kHead - kTail) {
+      if (at == 0)
+        throw Error(concat(file.string(), ": expected an event file of TensorBoard, found another"));
+      break;
+    }
+    std::int64_t step = 0;
+    std::vector<std::pair<std::string, double>> values;
+    for (ProtoFields event(std::string_view(bytes).substr(at + kHead, static_cast<std::size_t>(size)), file);
+         event.next();) {
+      if (event.number == 2) step = static_cast<std::int64_t>(event.value);
+      if (event.number != 5) continue;
+      for (ProtoFields summary(event.text, file); summary.next();) {
+        if (summary.number != 1) continue;
+        std::pair<std::string, double> value{"", kNone};
+        for (ProtoFields part(summary.text, file); part.next();) {
+          if (part.number == 1) value.first = std::string(part.text);
+          if (part.number == 2) value.second = float_of(part.value);
+          if (part.number == 8) value.second = number_of_tensor(part.text, file);
+        }
+        values.push_back(std::move(value));
+      }
+    }
+    for (const auto& [name, value] : values) {
+      tags.insert(name);
+      if (name == tag) curve.push_back({step, value});
+    }
+    at += kHead + kTail + static_cast<std::size_t>(size);
+  }
+  if (curve.empty())
+    throw Error(concat(file.string(), ": ",
+                       unknown_name("tag", tag, std::vector<std::string>(tags.begin(), tags.end()))));
+  return curve;
+}
+
+std::vector<BoardReceipt> import_results(Board& board, const fs::path& from, const ImportConfig& config) {
+  const std::string format = config.format == "auto" ? format_of(from) : config.format;
+  if (format == "board") return import_board(board, from);
+  if (format == "scores") return submit_scores(board, from, config, from_matrices(from, config));
+  if (format == "csv") return submit_scores(board, from, config, from_csv(from, config));
+  if (format == "tensorboard") return submit_scores(board, from, config, from_tensorboard(from, config));
+  require(format == "model-index", "format: expected board, scores, csv, tensorboard or model-index, got '",
+          format, "'");
+  return submit_scores(board, from, config, from_model_index(from, config));
+}
+
+}  // namespace diffreward

@@ -1,0 +1,41 @@
+// Results made elsewhere, brought onto a board: curves, score matrices, model cards, and other boards' exports. What
+// another board exported is what it was there; all else is marked by where it came from and cannot be verified here.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "leaderboard/board.h"
+
+namespace diffreward {
+
+struct ImportConfig {
+  std::string format = "auto";         // auto, board, scores, csv, tensorboard or model-index
+  std::string suite = {};              // empty: the file's name
+  std::string name = {};               // of the method where the file has none
+  std::string tag = "episode_return";  // tensorboard: the curve
+  std::vector<std::string> tasks =
+      {};  // scores: names of columns; curves: the task where the file names none
+  std::vector<std::string> columns = {};  // csv: method, task, seed, step, value
+  double norm_low = 0, norm_high = 1;
+  int last = 1;  // curves: mean of so many last points
+  std::uint64_t train_seed = 0;
+};
+
+/// A receipt each method. Throws Error naming the file, and its line where it has lines, for anything else than what
+/// the format says.
+std::vector<BoardReceipt> import_results(Board& board, const std::filesystem::path& from,
+                                         const ImportConfig& config);
+
+/// A point of a curve.
+struct CurvePoint {
+  std::int64_t step = 0;
+  double value = 0;
+};
+/// The scalars of one tag in a TensorBoard event file (TFRecord frames of protocol buffers), in the file's order;
+/// a cut last frame ends them. Throws Error naming the file for another one, and for a tag that it lacks, naming the
+/// nearest.
+std::vector<CurvePoint> read_tensorboard(const std::filesystem::path& file, const std::string& tag);
+
+}  // namespace diffreward

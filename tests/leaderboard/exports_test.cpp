@@ -1,0 +1,253 @@
+#include "leaderboard/exports.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "agents/nets/training_log.h"
+#include "core/csv.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "leaderboard/board_page.h"
+#include "leaderboard/imports.h"
+#include "tests/core/temporary_folder.h"
+
+namespace diffreward {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+const std::vector<std::string>& hostile_names() {
+  static const std::vector<std::string> names = {"</script><script>alert(1)</script>",
+                                                 "a\xE2\x80\xA8"
+                                                 "b",
+                                                 "\xE2\x80\xAE"
+                                                 "evil",
+                                                 std::string("nul\0nul", 7),
+                                                 "=cmd|' /C calc'!A0",
+                                                 "+1",
+                                                 "-1",
+                                                 "@x",
+                                                 "'quoted",
+                                                 "\ttab",
+                                                 "\rreturn",
+                                                 "![x](http://example.org/y.png)",
+                                                 "<img src=x onerror=alert(1)>",
+                                                 "a|b\nc,\"d\"\\e`f`",
+                                                 "---\nkey: value",
+                                                 std::string(10'000, 'x')};
+  return names;
+}
+
+class ExportsTest : public testing::Test {
+ protected:
+  ExportsTest() : board_(Board::create(folder_ / "board.sqlite", {{.name = "s/a"}, {.name = "s/b"}})) {}
+
+  void submit(const std::string& name, std::vector<double> scores = {0.25, 0.5, 1.0 / 3}) {
+    BoardSubmission given{.entry = {.name = name, .command = name, .note = name}};
+    for (std::size_t i = 0; i < scores.size(); ++i)
+      for (const char* task : {"s/a", "s/b"})
+        given.runs.push_back({.task = task,
+                              .train_seed = i,
+                              .command = name,
+                              .episodes = {{3, scores[i], 7}, {4, scores[i], 7}}});
+    board_.submit(given);
+  }
+  std::string file(const std::string& name, const std::string& text) {
+    write_file(folder_ / name, text);
+    return (folder_ / name).string();
+  }
+
+  TemporaryFolder folder_;
+  Board board_;
+};
+
+TEST_F(ExportsTest, JsonMakesAnEqualBoard) {
+  for (const std::string& name : hostile_names()) submit(name);
+  submit("failed", {0.1, std::nan("")});
+  submit("gone");
+  board_.retract(board_.entry("gone").id, std::nullopt, "why not");
+  // A run that was taken back, and its second attempt.
+  submit("again", {0.5});
+  for (const BoardRun& run : board_.runs(board_.entry("again").id))
+    board_.retract(run.entry_id, run.id, "wrong");
+  submit("again", {0.75});
+  const std::string text = board_json(board_).dump();
+  Board other = Board::create(folder_ / "other.sqlite", {});
+  import_results(other, file("board.json", text), {});
+  const auto comparable = [](const Board& board) {
+    Json json = board_json(board);
+    json.erase("head");
+    for (Json& entry : json["entries"]) {
+      entry.erase("created");
+      for (Json& run : entry["runs"]) run.erase("run");
+      std::vector<Json> runs = entry["runs"];
+      std::sort(runs.begin(), runs.end(), [](const Json& a, const Json& b) { return a.dump() < b.dump(); });
+      entry["runs"] = runs;
+    }
+    return json;
+  };
+  EXPECT_EQ(comparable(other), comparable(board_));
+  EXPECT_THAT(other.check().faults, testing::IsEmpty());
+  const std::string head = other.head();
+  import_results(other, folder_ / "board.json", {});
+  EXPECT_EQ(other.head(), head) << "once is enough";
+}
+
+TEST_F(ExportsTest, CsvComesBackAndHoldsNoFormula) {
+  for (const std::string& name : hostile_names()) submit(name, {-0.5});
+  const std::string text = board_csv(board_);
+  const std::vector<CsvRow> rows = read_csv(text, "board.csv", {"name", "score", "command"});
+  ASSERT_EQ(rows.size(), 2 * hostile_names().size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(from_csv_text(rows[i].cells[0]), hostile_names()[i / 2]);
+    EXPECT_EQ(from_csv_text(rows[i].cells[2]), hostile_names()[i / 2]);
+    EXPECT_EQ(rows[i].cells[1], "-0.5");
+    const char first = rows[i].cells[0].front();
+    EXPECT_EQ(std::string_view("=+-@\t\r").find(first), std::string_view::npos)
+        << rows[i].cells[0].substr(0, 20);
+  }
+  EXPECT_EQ(text.find('\0'), std::string::npos);
+}
+
+TEST_F(ExportsTest, MarkdownShowsNamesAsTheyAre) {
+  for (const std::string& name : hostile_names()) submit(name);
+  StandingsConfig config;
+  config.statistics.resamples = 100;
+  const std::string text = board_markdown(standings(board_, config));
+  EXPECT_THAT(text, Not(HasSubstr("![x](")));
+  EXPECT_THAT(text, Not(HasSubstr("<script")));
+  EXPECT_THAT(text, Not(HasSubstr("<img")));
+  EXPECT_THAT(text, Not(HasSubstr("\xE2\x80\xAE")));
+  EXPECT_THAT(text, HasSubstr("a\\|b c"));
+  const auto lines = std::count(text.begin(), text.end(), '\n');
+  EXPECT_EQ(lines, std::ptrdiff_t(4 + hostile_names().size()));
+}
+
+TEST_F(ExportsTest, CardsAreReadAgain) {
+  for (const std::string& name : hostile_names()) {
+    submit(name, {0.25, 0.75});
+    const std::string card = model_card(board_, board_.entry(std::to_string(board_.entries().back().id)));
+    Board other = Board::create(folder_ / concat("card_", board_.entries().size(), ".sqlite"), {});
+    import_results(other, file("README.md", card), {});
+    ASSERT_EQ(other.entries().size(), 1u);
+    EXPECT_EQ(other.entries()[0].name, name);
+    EXPECT_EQ(other.runs()[0].score, 0.5);
+    EXPECT_EQ(other.entries()[0].imported_from, "README.md");
+  }
+}
+
+TEST_F(ExportsTest, ThePageIsWholeAndSafe) {
+  for (const std::string& name : hostile_names()) submit(name);
+  submit("failed", {0.1, std::nan("")});
+  StandingsConfig config;
+  config.statistics.resamples = 100;
+  const std::string page = board_page(board_, standings(board_, config), "Board");
+  EXPECT_THAT(page, Not(HasSubstr("<script>alert")));
+  EXPECT_THAT(page, Not(HasSubstr("<img src=x")));
+  EXPECT_EQ(page.find('\0'), std::string::npos);
+  EXPECT_THAT(page, Not(HasSubstr("src=\"http")));
+  EXPECT_THAT(page, HasSubstr("script-src 'sha256-"));
+  EXPECT_THAT(page, HasSubstr("unranked"));
+  EXPECT_THAT(page, HasSubstr("diffreward board verify 1"));
+  EXPECT_THAT(page, HasSubstr(board_.head()));
+}
+
+TEST_F(ExportsTest, ScoreMatricesBecomeUnverifiableRows) {
+  const std::string path =
+      file("atari.json", R"({"DQN": [[0.1, 0.2], [0.3, null]], "IQN": [[1, 2], [3, 4]]})");
+  ASSERT_EQ(import_results(board_, path, {.tasks = {"Pong", "Breakout"}}).size(), 2u);
+  const BoardEntry dqn = board_.entry("DQN");
+  EXPECT_EQ(dqn.imported_from, "atari.json");
+  const std::vector<BoardRun> runs = board_.runs(dqn.id);
+  ASSERT_EQ(runs.size(), 4u);
+  EXPECT_EQ(runs[1].task, "atari/Breakout");
+  EXPECT_EQ(runs[1].score, 0.2);
+  EXPECT_TRUE(runs[3].failed());
+  EXPECT_EQ(checked_of(dqn, runs, {}), Checked::kImported);
+  EXPECT_THAT(
+      message_of<Error>([&] { import_results(board_, file("x.json", R"({"a": [[1, 2], [3]]})"), {}); }),
+      HasSubstr("a, run 1: expected 2 scores, found 1"));
+  EXPECT_THAT(message_of<Error>([&] { import_results(board_, file("x.json", R"({"a": [["b"]]})"), {}); }),
+              HasSubstr("found string"));
+  EXPECT_THAT(message_of<Error>([&] { import_results(board_, file("x.json", "{}"), {}); }),
+              HasSubstr("found none"));
+}
+
+TEST_F(ExportsTest, CurvesEndInScores) {
+  const std::string path =
+      file("curves.csv",
+           "seed,step,value,method\n0,20,3,PPO\n0,10,1,PPO\n0,30,5,PPO\n1,10,7,PPO\n0,10,2,\"=SAC, 2\"\n");
+  const ImportConfig config{.columns = {"method", "", "seed", "step", "value"}, .norm_high = 10, .last = 2};
+  import_results(board_, path, config);
+  const std::vector<BoardRun> runs = board_.runs(board_.entry("PPO").id);
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs[0].score, 4) << "mean of the last two by step";
+  EXPECT_EQ(runs[1].score, 7);
+  EXPECT_EQ(runs[1].train_seed, 1u);
+  EXPECT_EQ(board_.entry("=SAC, 2").name, "=SAC, 2");
+  EXPECT_THAT(message_of<Error>([&] {
+                import_results(board_, file("b.csv", "method,seed,step,value\na,0,1,x\n"), config);
+              }),
+              HasSubstr("b.csv: line 2: expected a number, found 'x'"));
+}
+
+TEST_F(ExportsTest, TensorboardFilesAreRead) {
+  std::filesystem::create_directories(folder_ / "runs/PPO");
+  write_file(folder_ / "metrics.jsonl", "{\"step\": 1, \"reward\": 0.5}\n{\"step\": 2, \"reward\": 0.75}\n");
+  const std::filesystem::path events = write_tensorboard(folder_ / "metrics.jsonl", folder_ / "runs/PPO");
+  const std::vector<CurvePoint> curve = read_tensorboard(events, "reward");
+  ASSERT_EQ(curve.size(), 2u);
+  EXPECT_EQ(curve[1].step, 2);
+  EXPECT_EQ(curve[1].value, 0.75);
+  import_results(board_, folder_ / "runs", {.suite = "tb", .tag = "reward"});
+  EXPECT_EQ(board_.runs(board_.entry("PPO").id)[0].score, 0.75);
+  EXPECT_THAT(message_of<Error>([&] { (void)read_tensorboard(events, "rewards"); }),
+              HasSubstr("did you mean 'reward'"));
+  const std::string bytes = bytes_of(events);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {  // cut anywhere: points, or one line
+    write_bytes(folder_ / "cut.tfevents", bytes.substr(0, size));
+    try {
+      EXPECT_LE(read_tensorboard(folder_ / "cut.tfevents", "reward").size(), 2u);
+    } catch (const Error&) {
+    }
+  }
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    std::string damaged = bytes;
+    damaged[at] = static_cast<char>(~damaged[at]);
+    write_bytes(folder_ / "damaged.tfevents", damaged);
+    try {
+      (void)read_tensorboard(folder_ / "damaged.tfevents", "reward");
+    } catch (const Error&) {
+    }
+  }
+}
+
+TEST_F(ExportsTest, TheHubsModelIndexIsRead) {
+  const std::string path =
+      file("card.json", R"({"cardData": {"model-index": [{"name": "PPO", "results": [{"task": {"type":
+    "reinforcement-learning"}, "dataset": {"name": "CartPole-v1", "type": "CartPole-v1"}, "metrics": [{"type": "mean_reward",
+    "value": "475.5 +/- 18.06"}]}]}]}})");
+  import_results(board_, path, {});
+  EXPECT_EQ(board_.runs(board_.entry("PPO").id)[0].score, 475.5);
+  EXPECT_THAT(
+      message_of<Error>([&] { import_results(board_, file("card.md", "---\nlicense: mit\n---\n"), {}); }),
+      HasSubstr("expected a front matter in JSON"));
+  EXPECT_THAT(message_of<Error>(
+                  [&] { import_results(board_, file("c.json", R"({"model-index": [{"name": 1}]})"), {}); }),
+              HasSubstr("c.json: name: expected a text"));
+}
+
+TEST_F(ExportsTest, OtherFormatsOfABoardAreRefused) {
+  EXPECT_THAT(message_of<Error>(
+                  [&] { import_results(board_, file("b.json", R"({"format": "diffreward-board-9"})"), {}); }),
+              HasSubstr("expected diffreward-board-1"));
+  EXPECT_THAT(message_of<Error>(
+                  [&] { import_results(board_, file("b.json", R"({"format": "diffreward-board-1"})"), {}); }),
+              HasSubstr("machines: expected a value, found nothing"));
+}
+
+}  // namespace
+}  // namespace diffreward
