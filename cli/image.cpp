@@ -261,7 +261,8 @@ Sampled read_samples(const std::string& path, const std::string& sampler, const 
   std::vector<std::string> prompts;
   std::vector<std::uint64_t> seeds;
   std::vector<fs::path> latents;
-  for (const Json& picture : read_json_object(manifest).at("pictures")) {
+  const Json told = read_json_object(manifest);
+  for (const Json& picture : told.at("pictures")) {
     images.push_back(read_png(folder / picture.at("picture").get<std::string>()));
     latents.push_back(folder / picture.at("latents").get<std::string>());
     prompts.push_back(picture.at("prompt"));
