@@ -205,7 +205,7 @@ TEST_F(JobTest, PromptsAreAStepsWhereTheyNameOne) {
   const Job job = plan_job(load_job("images"), path("out"), {});
   for (const auto& [name, prompts] : {std::pair{"reward", "prompts"}, {"samples_base", "test_prompts"}}) {
     const JobStep& reader = step(job.runs[0], name);
-    EXPECT_THAT(reader.needs, testing::UnorderedElementsAre("pipeline", prompts)) << name;
+    EXPECT_THAT(reader.needs, testing::Contains(prompts)) << name;
     EXPECT_EQ(reader.config.at("prompts"), step(job.runs[0], prompts).folder.string()) << name;
   }
   write_file(
