@@ -172,7 +172,12 @@ Json run_shard_verify(const ShardVerifyConfig& config) {
     pool.parallel_for(wanted, [&](std::size_t from, std::size_t upto) {
       for (std::size_t k = begin + from; k < begin + upto; ++k) {
         faults[k] = shards.fault(indices[k], true);
-        if (faults[k].empty()) fingerprints[k] = shards.record(indices[k])->fingerprint.value("hash", "");
+        if (!faults[k].empty()) continue;
+        if (const std::optional<ShardRecord> record = shards.record(indices[k]))
+          fingerprints[k] = record->fingerprint.value("hash", "");
+        else
+          faults[k] = concat(shards.record_file(indices[k]).string(),
+                             ": expected the record that was there, found it removed meanwhile");
       }
     });
     progress.advance(static_cast<std::int64_t>(wanted));

@@ -11,9 +11,11 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <numeric>
 #include <set>
+#include <sstream>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -105,7 +107,7 @@ StreamRange range_of(const Json& json, const char* name) {
   return {ends[0], ends[1]};
 }
 
-std::string host() {
+std::string host_name() {
   char name[256] = "";
   ::gethostname(name, sizeof name - 1);
   std::string text = name;
@@ -113,27 +115,113 @@ std::string host() {
   return text.empty() ? "host" : text;
 }
 
-/// Removes what killed processes of this machine left of attempts at a shard, folders named
-/// "<index>.<ordinal>.<host>.<process>"; returns the largest ordinal of any.
-std::uint64_t remove_ended(const fs::path& attempts, std::uint64_t index) {
-  const std::string mine = concat(index, "."), here = host();
-  std::uint64_t largest = 0;
+/// Calls `visit` with each name in a folder, of which an absent one has none. Throws Error where it cannot be read: what
+/// cannot be seen is not missing.
+void for_each_name(const fs::path& folder, const std::function<void(std::string_view)>& visit) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> names(::opendir(folder.c_str()), ::closedir);
+  if (!names && errno == ENOENT) return;
+  const auto failure = [&] {
+    return Error(concat(folder.string(), ": cannot list: ", std::strerror(errno)));
+  };
+  if (!names) throw failure();
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(names.get());
+    if (!entry && errno != 0) throw failure();
+    if (!entry) return;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") visit(name);
+  }
+}
+
+/// State and start time, in ticks since the machine was started, of a process: fields 3 and 22 of its /proc/PID/stat, see
+/// proc(5); empty where they cannot be read.
+std::pair<std::string, std::string> state_and_start(const std::string& process) {
+  std::ifstream file("/proc/" + process + "/stat");
+  std::string text, state, start;
+  std::getline(file, text, '\0');
+  const std::size_t name_end = text.rfind(')');  // a program's name may hold anything
+  if (name_end == text.npos) return {};
+  std::istringstream fields(text.substr(name_end + 1));
+  fields >> state;
+  for (int field = 4; field <= 22; ++field) fields >> start;
+  return fields ? std::pair(state, start) : std::pair<std::string, std::string>();
+}
+
+/// The number of a namespace of this process, see namespaces(7); "0" where there is none to see.
+std::string namespace_of(const char* kind) {
   std::error_code failed;
-  for (fs::directory_iterator entry(attempts, failed), end; !failed && entry != end;
-       entry.increment(failed)) {
-    const std::string name = entry->path().filename().string();
-    if (!name.starts_with(mine)) continue;
-    const std::size_t begin = mine.size(), after = name.find('.', begin), last = name.rfind('.');
-    if (after == name.npos || last <= after) continue;
+  std::string text = fs::read_symlink(fs::path("/proc/self/ns") / kind, failed).string();
+  std::erase_if(text, [](char c) { return !std::isdigit(static_cast<unsigned char>(c)); });
+  return text.empty() ? "0" : text;
+}
+
+/// A process among those of all machines that share a disk. Neither host name nor process number is enough: containers
+/// have the same ones when they are started again, and those with the host's network share its name.
+struct ProcessName {
+  std::string host;
+  std::string boot;    ///< of the kernel: another one each time a machine is started
+  std::string space;   ///< in which process numbers are counted
+  std::string start;   ///< when the process was started
+  std::string number;  ///< its own
+  bool operator==(const ProcessName&) const = default;
+
+  std::string text() const { return concat(host, ".", boot, ".", space, ".", start, ".", number); }
+
+  static std::optional<ProcessName> parse(const std::string& text) {
+    std::vector<std::string> parts;
+    std::istringstream stream(text);
+    for (std::string part; std::getline(stream, part, '.');) parts.push_back(part);
+    if (parts.size() != 5) return std::nullopt;
+    return ProcessName{parts[0], parts[1], parts[2], parts[3], parts[4]};
+  }
+
+  static ProcessName self() {
+    std::string boot = "0";
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+    const std::string start = state_and_start("self").second;
+    return {host_name(), boot, namespace_of("pid"), start.empty() ? "0" : start, concat(::getpid())};
+  }
+
+  /// Whether the process is known to have ended, as this one sees it.
+  bool has_ended() const {
+    const ProcessName here = self();
+    if (*this == here) return false;
+    if (boot == here.boot && space == here.space) {
+      pid_t process = 0;
+      std::from_chars(number.data(), number.data() + number.size(), process);
+      if (process <= 0) return false;
+      if (::kill(process, 0) != 0 && errno == ESRCH) return true;
+      const auto [state, since] = state_and_start(number);
+      return !since.empty() &&
+             (since != start || state == "Z");  // another by the same number, or nobody waits for it
+    }
+    // Its number means nothing here. It is this process's predecessor where a container was started again: the same
+    // number under the same name, which is the container's own where it is not the machine's.
+    constexpr const char* kMachine = "4026531838";  // the first UTS namespace, PROC_UTS_INIT_INO of Linux
+    const std::string names = namespace_of("uts");
+    return host == here.host && number == here.number && names != "0" && names != kMachine;
+  }
+};
+
+/// Removes what processes that have ended left of attempts at a shard, folders named "<index>.<ordinal>.<process>";
+/// returns the largest ordinal of any.
+std::uint64_t remove_ended(const fs::path& attempts, std::uint64_t index) {
+  const std::string mine = concat(index, ".");
+  std::uint64_t largest = 0;
+  std::vector<std::string> ended;
+  for_each_name(attempts, [&](std::string_view name) {
+    if (!name.starts_with(mine)) return;
+    const std::size_t begin = mine.size(), after = name.find('.', begin);
+    if (after == name.npos) return;
     std::uint64_t ordinal = 0;
     std::from_chars(name.data() + begin, name.data() + after, ordinal);
     largest = std::max(largest, ordinal);
-    pid_t process = 0;
-    std::from_chars(name.data() + last + 1, name.data() + name.size(), process);
-    const bool ended = process > 0 && ::kill(process, 0) != 0 && errno == ESRCH;
-    std::error_code ignored;
-    if (ended && name.substr(after + 1, last - after - 1) == here) fs::remove_all(entry->path(), ignored);
-  }
+    const auto process = ProcessName::parse(std::string(name.substr(after + 1)));
+    if (process && process->has_ended()) ended.emplace_back(name);
+  });
+  std::error_code ignored;
+  for (const std::string& name : ended) fs::remove_all(attempts / name, ignored);
   return largest;
 }
 
@@ -145,7 +233,7 @@ class ShardAttempt {
     fs::create_directories(attempts, failed);
     if (failed) throw Error(concat(attempts.string(), ": cannot create: ", failed.message()));
     for (ordinal_ = remove_ended(attempts, index) + 1;; ++ordinal_) {
-      folder_ = attempts / concat(index, ".", ordinal_, ".", host(), ".", ::getpid());
+      folder_ = attempts / concat(index, ".", ordinal_, ".", ProcessName::self().text());
       if (::mkdir(folder_.c_str(), 0777) == 0) return;
       if (errno != EEXIST) throw Error(concat(folder_.string(), ": cannot create: ", std::strerror(errno)));
     }
@@ -324,7 +412,7 @@ ShardFolder ShardFolder::create(const fs::path& folder, const ShardPlan& plan) {
   const fs::path file = folder / kPlan;
   std::error_code ignored;
   if (!fs::exists(fs::symlink_status(file, ignored))) {
-    const fs::path written = folder / concat(kPlan, ".", host(), ".", ::getpid());
+    const fs::path written = folder / concat(kPlan, ".", ProcessName::self().text());
     write_file(written, text);
     if (!move_new_file(written, file)) fs::remove(written, ignored);
   }
@@ -347,8 +435,10 @@ fs::path ShardFolder::record_file(std::uint64_t index) const {
 
 std::optional<ShardRecord> ShardFolder::record(std::uint64_t index) const {
   const fs::path file = record_file(index);
-  std::error_code ignored;
-  if (!fs::exists(fs::symlink_status(file, ignored))) return std::nullopt;
+  std::error_code failed;
+  const fs::file_type type = fs::symlink_status(file, failed).type();
+  if (type == fs::file_type::none) throw Error(concat(file.string(), ": cannot read: ", failed.message()));
+  if (type == fs::file_type::not_found) return std::nullopt;
   try {
     ShardRecord record = ShardRecord::from_json(read_json_object(file));
     if (record.plan != hash_)
@@ -394,12 +484,10 @@ std::string ShardFolder::fault(std::uint64_t index, bool hashes) const {
 
 std::vector<std::string> ShardFolder::quarantined(std::uint64_t index) const {
   std::vector<std::string> names;
-  std::error_code failed;
   const std::string mine = concat(index, ".");
-  for (fs::directory_iterator entry(folder_ / "quarantine", failed), end; !failed && entry != end;
-       entry.increment(failed))
-    if (const std::string name = entry->path().filename().string(); name.starts_with(mine))
-      names.push_back("quarantine/" + name);
+  for_each_name(folder_ / "quarantine", [&](std::string_view name) {
+    if (name.starts_with(mine)) names.push_back(concat("quarantine/", name));
+  });
   std::ranges::sort(names);
   return names;
 }
@@ -407,23 +495,18 @@ std::vector<std::string> ShardFolder::quarantined(std::uint64_t index) const {
 ShardFolder::Status ShardFolder::status() const {
   Status status;
   std::vector<bool> present(plan_.shards);
-  std::error_code failed;
   for (std::uint64_t block = 0; block * kInFolder < plan_.shards; ++block) {
     check_interrupt();
-    const fs::path folder = folder_ / "shards" / concat(block);
-    const std::unique_ptr<DIR, int (*)(DIR*)> names(::opendir(folder.c_str()), ::closedir);
-    while (const dirent* entry = names ? ::readdir(names.get()) : nullptr) {  // a path each would take longer
+    for_each_name(folder_ / "shards" / concat(block), [&](std::string_view file) {
       constexpr std::string_view kBegin = "shard-", kEnd = ".json";
-      const std::string_view file = entry->d_name;
-      if (!file.starts_with(kBegin) || !file.ends_with(kEnd)) continue;
+      if (!file.starts_with(kBegin) || !file.ends_with(kEnd)) return;
       std::uint64_t index = 0;
       const char *from = file.data() + kBegin.size(), *to = file.data() + file.size() - kEnd.size();
       const auto [end_of, error] = std::from_chars(from, to, index);
-      if (error != std::errc{} || end_of != to || index / kInFolder != block || index >= plan_.shards)
-        continue;
+      if (error != std::errc{} || end_of != to || index / kInFolder != block || index >= plan_.shards) return;
       status.done += !present[index];
       present[index] = true;
-    }
+    });
   }
   for (std::uint64_t i = 0; i < plan_.shards; ++i) {
     if (present[i]) continue;
@@ -432,12 +515,9 @@ ShardFolder::Status ShardFolder::status() const {
     else
       status.missing.push_back({i, i + 1});
   }
-  for (fs::directory_iterator entry(folder_ / "attempts", failed), end; !failed && entry != end;
-       entry.increment(failed))
-    ++status.attempts;
-  for (fs::directory_iterator entry(folder_ / "quarantine", failed), end; !failed && entry != end;
-       entry.increment(failed))
-    status.quarantined.push_back("quarantine/" + entry->path().filename().string());
+  for_each_name(folder_ / "attempts", [&](std::string_view) { ++status.attempts; });
+  for_each_name(folder_ / "quarantine",
+                [&](std::string_view name) { status.quarantined.push_back(concat("quarantine/", name)); });
   std::ranges::sort(status.quarantined);
   return status;
 }
@@ -447,7 +527,7 @@ void ShardFolder::admit(const Json& fingerprint) const {
   const fs::path file = folder_ / kFingerprint;
   std::error_code ignored;
   if (!fs::exists(fs::symlink_status(file, ignored))) {
-    const fs::path written = folder_ / concat(kFingerprint, ".", host(), ".", ::getpid());
+    const fs::path written = folder_ / concat(kFingerprint, ".", ProcessName::self().text());
     write_file(written, fingerprint.dump(2) + "\n");
     if (!move_new_file(written, file)) fs::remove(written, ignored);
   }
@@ -477,10 +557,9 @@ ShardFolder::Outcome ShardFolder::make(
     throw Error(concat((folder_ / aside.front()).string(), ": expected nothing set aside of shard ", index,
                        ", found ", aside.size(),
                        " files of attempts that differ; find out why, remove them, then run it again"));
-  std::error_code ignored;
-  bool there = fs::exists(record_file(index), ignored);
+  bool there = false;
   try {
-    there = there && record(index).has_value();
+    there = record(index).has_value();
   } catch (const StaleShard&) {
     throw;
   } catch (const Interrupted&) {
@@ -501,7 +580,7 @@ ShardFolder::Outcome ShardFolder::make(
 
 ShardFolder::Outcome ShardFolder::publish(std::uint64_t index, const Making& making, const fs::path& attempt,
                                           double seconds, std::uint64_t attempts) const {
-  const fs::path made = data_in(attempt), data = data_file(index), listed = record_file(index);
+  const fs::path made = data_in(attempt), data = data_file(index);
   std::error_code failed;
   fs::create_directories(data.parent_path(), failed);
   if (failed) throw Error(concat(data.parent_path().string(), ": cannot create: ", failed.message()));
@@ -520,6 +599,19 @@ ShardFolder::Outcome ShardFolder::publish(std::uint64_t index, const Making& mak
            .seconds = seconds,
            .commit = making.commit};
   }
+  const auto disputed = [&] { return !quarantined(index).empty(); };
+  // Others may have differed while this one was made, and while it got its names: who sets aside moves what it finds and
+  // then is seen here, or has been seen.
+  if (disputed()) set_aside(index, made, own.sha256);
+  const Outcome outcome = give_names(index, own, attempt);
+  if (disputed()) set_aside(index, made, own.sha256);
+  return outcome;
+}
+
+ShardFolder::Outcome ShardFolder::give_names(std::uint64_t index, const ShardRecord& own,
+                                             const fs::path& attempt) const {
+  const fs::path made = data_in(attempt), data = data_file(index), listed = record_file(index);
+  std::error_code failed;
   // Against what its record says, which another process may have written meanwhile.
   const auto compare = [&](const ShardRecord& record) {
     if (record.sha256 != own.sha256) set_aside(index, made, own.sha256);
@@ -546,7 +638,12 @@ ShardFolder::Outcome ShardFolder::publish(std::uint64_t index, const Making& mak
   const fs::path text = attempt / "shard.json";
   write_file(text, own.json().dump(2) + "\n");
   if (move_new_file(text, listed)) return Outcome::kMade;
-  return compare(record(index).value());
+  const std::optional<ShardRecord> meanwhile = record(index);
+  if (!meanwhile)
+    throw Error(concat(listed.string(),
+                       ": expected the record that another process wrote, found it removed; run shard ",
+                       index, " again"));
+  return compare(*meanwhile);
 }
 
 void ShardFolder::set_aside(std::uint64_t index, const fs::path& attempt, const std::string& hash) const {
@@ -554,16 +651,27 @@ void ShardFolder::set_aside(std::uint64_t index, const fs::path& attempt, const 
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) throw Error(concat(folder.string(), ": cannot create: ", failed.message()));
-  const auto move = [&](const fs::path& from, const std::string& name) {
+  // Under a name that is free: of several that differ, all are kept.
+  const auto move = [&](const fs::path& from, const std::string& stem) {
     std::error_code ignored;
-    if (fs::exists(fs::symlink_status(from, ignored))) move_file(from, folder / name);
+    const auto there = [&] { return fs::exists(fs::symlink_status(from, ignored)); };
+    const std::string end = from.extension().string();
+    try {
+      for (int count = 1; there(); ++count)
+        if (move_new_file(from, folder / concat(stem, count > 1 ? concat(".", count) : "", end))) return;
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const Error&) {
+      if (there()) throw;  // else another process moved it
+    }
   };
-  // The record goes first: without it the shard counts as missing.
-  move(record_file(index), concat(index, ".first.json"));
-  move(data_file(index), concat(index, ".first.h5"));
-  move(attempt, concat(index, ".", hash.substr(0, 12), ".h5"));
+  // The record goes first, as without it the shard counts as missing; once more, as one may have come meanwhile.
+  move(record_file(index), concat(index, ".first"));
+  move(data_file(index), concat(index, ".first"));
+  move(attempt, concat(index, ".", hash.substr(0, 12)));
+  move(record_file(index), concat(index, ".first"));
   throw Error(concat(data_file(index).string(), ": expected equal bytes of two attempts at shard ", index,
-                     ", found others; both are in ", folder.string()));
+                     ", found others; all are in ", folder.string()));
 }
 
 std::vector<ShardRecord> ShardFolder::records() const {

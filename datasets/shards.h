@@ -7,7 +7,7 @@
 //   fingerprint.json                       the arithmetic that all shards must have, see ShardPlan::fingerprints
 //   shards/<I / 1000>/<I>.h5               the rows
 //   shards/<I / 1000>/shard-<I>.json       the record, which comes last: what it describes is whole
-//   attempts/                              work in progress, a folder each
+//   attempts/                              work in progress, a folder each, named by the shard and the process
 //   quarantine/                            what came out differently in two attempts
 // There is no lock, which shared file systems do not keep: a file is flushed, then given its name by one call that
 // fails where the name is taken. Who comes second compares: an equal shard is no news, a different one says that the
@@ -55,8 +55,9 @@ struct ShardPlan {
 
   static constexpr std::uint64_t kMostShards = 10'000'000;
 
-  /// Streams of a shard: equal numbers but for one, in whole pages of rows where there are enough of them, so that files can be
-  /// mapped behind each other.
+  /// Streams of a shard. Their numbers differ by at most one; where a shard has at least as many as fill whole pages of rows,
+  /// shards begin at multiples of that many, so that files can be mapped behind each other: numbers differ by at most one
+  /// such multiple, beside what is left over for the last.
   StreamRange streams_of(std::uint64_t shard) const;
   StreamRange rows_of(std::uint64_t shard) const;
   std::uint64_t rows() const { return streams * rows_per_stream; }
@@ -152,7 +153,7 @@ class ShardFolder {
     bool hashes = true;  ///< what is there counts as whole by its hash; else by its size
   };
   /// Makes a shard if need be: `make` writes a file of the shard's streams. Throws Error where two attempts differ, after
-  /// both were set aside, and where an earlier pair still is.
+  /// both were set aside, and where an earlier pair still is or another process set one aside meanwhile.
   Outcome make(
       std::uint64_t index, const Making& making,
       const std::function<void(const StreamRange& streams, const std::filesystem::path& file)>& write) const;
@@ -169,6 +170,7 @@ class ShardFolder {
  private:
   Outcome publish(std::uint64_t index, const Making& making, const std::filesystem::path& attempt,
                   double seconds, std::uint64_t attempts) const;
+  Outcome give_names(std::uint64_t index, const ShardRecord& own, const std::filesystem::path& attempt) const;
   [[noreturn]] void set_aside(std::uint64_t index, const std::filesystem::path& attempt,
                               const std::string& hash) const;
 

@@ -10,16 +10,18 @@
 namespace diffreward {
 
 struct Machine {
-  std::string fingerprint;  ///< SHA-256 of the probe's numbers
+  std::string fingerprint;  ///< hash of machine_fingerprint() with the denoiser's
   std::string cpu, isa;     ///< model, and what of its instructions code is chosen by
   std::string libm, packages;
 
   Json json() const;
 };
 
-/// The machine this runs on. The fixed probe: functions of libm, a policy's and a denoiser's matrix products
-/// (a sample of a small diffusion model of fixed weights), and steps of Box2D and of MuJoCo. Takes some
-/// milliseconds once a process.
+/// SHA-256 of a sample of a small diffusion model of fixed weights: its matrix products, activations and sampler.
+std::string denoiser_hash();
+
+/// The machine this runs on, by the fixed probes of envs/fingerprint.h (functions of libm, steps of Box2D and of MuJoCo)
+/// and the denoiser. Takes some milliseconds once a process.
 const Machine& this_machine();
 
 }  // namespace diffreward

@@ -10,7 +10,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <functional>
+#include <map>
 #include <numeric>
 
 #include "agents/scripted/random.h"
@@ -28,6 +31,7 @@
 namespace {
 
 int calls_left = -1;  // until this process is killed; below 0: never
+std::function<void(const char*to)> before_link, after_link;
 
 void killed_here() {
   if (calls_left >= 0 && calls_left-- == 0) ::kill(::getpid(), SIGKILL);
@@ -43,7 +47,12 @@ int rename(const char* from, const char* to) noexcept {
 }
 int link(const char* from, const char* to) noexcept {
   killed_here();
-  return static_cast<int>(::syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0));
+  if (before_link) before_link(to);
+  const auto result = static_cast<int>(::syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0));
+  const int cause = errno;
+  if (after_link) after_link(to);
+  errno = cause;
+  return result;
 }
 int unlink(const char* path) noexcept {
   killed_here();
@@ -97,6 +106,11 @@ struct Task {
             .streams = static_cast<std::uint64_t>(streams),
             .rows_per_stream = static_cast<std::uint64_t>(rows_per_stream),
             .shards = shards};
+  }
+  Task ending_after(int steps) const {
+    Task task = *this;
+    task.max_steps = steps;
+    return task;
   }
 };
 
@@ -268,6 +282,17 @@ TEST_F(Shards, RangesCoverAllStreamsOnce) {
           at = range.end;
         }
         ASSERT_EQ(at, streams);
+        // Numbers differ by at most one, or one multiple of what fills whole pages beside what the last has over.
+        const std::uint64_t whole = 4096 / std::gcd(std::uint64_t{4096}, rows),
+                            step = streams / shards >= whole ? whole : 1;
+        std::uint64_t least = streams, most = 0;
+        for (std::uint64_t i = 0; i < shards; ++i) {
+          const std::uint64_t units = plan.streams_of(i).size() / step;
+          ASSERT_TRUE(i + 1 == shards || plan.streams_of(i).size() % step == 0);
+          least = std::min(least, units);
+          most = std::max(most, units);
+        }
+        ASSERT_LE(most - least, 1u) << streams << " " << rows << " " << shards;
       }
 }
 
@@ -349,6 +374,76 @@ TEST_F(Shards, ThatDifferAreSetAsideAndNotMadeUntilSomebodyLooked) {
   EXPECT_TRUE(merged(shards) == expected);
 }
 
+TEST_F(Shards, ADisputedOneIsNotGivenANameByAThirdWriterWhoWasAtWork) {
+  for (const int steps : {15, 9, 6}) {  // of the third: as the first's, as the second's, as nobody's
+    const ShardFolder shards = planned(concat("third", steps), 1);
+    const Task third = Task().ending_after(steps);
+    const std::string message = message_of<Error>([&] {
+      shards.make(0, {.fingerprint = {{"hash", "a"}}}, [&](const StreamRange& streams, const fs::path& file) {
+        third.record(streams.begin, static_cast<int>(streams.size()), file, true);
+        make(shards, 0);
+        EXPECT_THROW(make(shards, 0, Task().ending_after(9), true), Error);
+      });
+    });
+    EXPECT_THAT(message, HasSubstr("found others")) << steps;
+    EXPECT_FALSE(fs::exists(shards.record_file(0)));
+    EXPECT_FALSE(fs::exists(shards.data_file(0)));
+    EXPECT_EQ(shards.quarantined(0).size(), 4u) << "a record and three files";
+    EXPECT_THAT(refusal(shards), HasSubstr("found none of 0"));
+  }
+}
+
+TEST_F(Shards, ADisputedOneLosesTheNamesThatItGetsMeanwhile) {
+  for (const char* place : {"0.h5", "shard-0.json"}) {
+    const ShardFolder shards = planned(place, 1);
+    const auto dispute = [&] {
+      if (place == std::string("0.h5")) make(shards, 0);
+      EXPECT_THROW(make(shards, 0, Task().ending_after(9), true), Error);
+    };
+    before_link = [&](const char* to) {
+      if (fs::path(to).filename() != place) return;
+      before_link = nullptr;
+      dispute();
+    };
+    EXPECT_THROW(make(shards, 0), Error) << place;
+    EXPECT_EQ(before_link, nullptr) << "the others came before this name";
+    before_link = nullptr;
+    EXPECT_FALSE(fs::exists(shards.record_file(0))) << place;
+    EXPECT_FALSE(fs::exists(shards.data_file(0))) << place;
+    EXPECT_GE(shards.quarantined(0).size(), 3u) << place;
+  }
+}
+
+TEST_F(Shards, ARecordThatIsTakenAwayMeanwhileIsAnError) {
+  const ShardFolder shards = planned("plan", 1);
+  before_link = [&](const char* to) {
+    if (fs::path(to).filename() != "shard-0.json") return;
+    before_link = nullptr;
+    make(shards, 0);  // its record takes the name ...
+    after_link = [&](const char* taken) {
+      after_link = nullptr;
+      fs::remove(taken);  // ... and is gone when it is looked at
+    };
+  };
+  EXPECT_THAT(message_of<Error>([&] { make(shards, 0); }), HasSubstr("found it removed; run shard 0 again"));
+  before_link = after_link = nullptr;
+}
+
+TEST_F(Shards, WhatCannotBeListedIsNotMissing) {
+  const ShardFolder shards = made("plan", 1);
+  fs::create_symlink("quarantine", shards.path() / "quarantine");  // a loop
+  EXPECT_THAT(message_of<Error>([&] { shards.status(); }), HasSubstr("quarantine: cannot list"));
+  EXPECT_THAT(message_of<Error>([&] { make(shards, 0); }), HasSubstr("quarantine: cannot list"));
+  fs::remove(shards.path() / "quarantine");
+  EXPECT_EQ(shards.status().done, 1u);
+  fs::rename(shards.path() / "shards" / "0", folder_ / "kept");
+  fs::create_symlink("0", shards.path() / "shards" / "0");
+  EXPECT_THAT(message_of<Error>([&] { shards.status(); }), HasSubstr("0: cannot list"));
+  EXPECT_THAT(message_of<Error>([&] { shards.record(0); }), HasSubstr("shard-0.json: cannot read"));
+  fs::remove(shards.path() / "shards" / "0");
+  EXPECT_EQ(shards.status().done, 0u);
+}
+
 TEST_F(Shards, ADamagedOneThatComesOutDifferentlyIsSetAside) {
   const ShardFolder shards = made("plan", 3);
   flip(shards.data_file(0), 9000);
@@ -376,7 +471,7 @@ int end_of(pid_t child) {
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-TEST_F(Shards, OfTwoWritersAtOnceAreEqualOrSetAside) {
+TEST_F(Shards, OfWritersAtOnceAreEqualOrSetAside) {
   const std::string expected = whole();
   for (int round = 0; round < 6; ++round) {
     const ShardFolder shards = planned(concat("equal", round), 1);
@@ -402,7 +497,7 @@ TEST_F(Shards, OfTwoWritersAtOnceAreEqualOrSetAside) {
     int gate[2];
     ASSERT_EQ(::pipe(gate), 0);
     std::vector<pid_t> writers;
-    for (int k = 0; k < 2; ++k)
+    for (int k = 0; k < 3; ++k)
       writers.push_back(start([&] {
         char byte = 0;
         ::close(gate[1]);
@@ -414,9 +509,11 @@ TEST_F(Shards, OfTwoWritersAtOnceAreEqualOrSetAside) {
       }));
     ::close(gate[0]);
     ::close(gate[1]);
-    const int one = end_of(writers[0]), two = end_of(writers[1]);
-    EXPECT_TRUE(one == 1 || two == 1) << "the one who comes second fails: " << one << " " << two;
+    int failed = 0;
+    for (const pid_t writer : writers) failed += end_of(writer) == 1;
+    EXPECT_GE(failed, 2) << "all but the one who comes first";
     EXPECT_FALSE(shards.quarantined(0).empty());
+    EXPECT_FALSE(fs::exists(shards.record_file(0)));
     EXPECT_NE(refusal(shards), "");
   }
 }
@@ -445,6 +542,63 @@ TEST_F(Shards, AKilledWriterIsMendedWhereverItWasKilled) {
   }
   EXPECT_GT(kills, 8);
   EXPECT_LT(kills, 60);
+}
+
+/// The name of an attempt's folder, "<index>.<ordinal>.<host>.<boot>.<space>.<start>.<number>", with parts replaced.
+std::string attempt_name(std::vector<std::string> parts, const std::map<std::size_t, std::string>& changed) {
+  std::string text;
+  for (const auto& [place, part] : changed) parts.at(place) = part;
+  for (const std::string& part : parts) text += (text.empty() ? "" : ".") + part;
+  return text;
+}
+
+TEST_F(Shards, OnlyAttemptsOfProcessesThatHaveEndedAreRemoved) {
+  enum : std::size_t { kOrdinal = 1, kHost, kBoot, kSpace, kStart, kNumber };
+  const ShardFolder shards = planned("plan", 2);
+  std::vector<std::string> own;
+  shards.make(1, {}, [&](const StreamRange& streams, const fs::path& file) {
+    std::istringstream name(file.parent_path().filename().string());
+    for (std::string part; std::getline(name, part, '.');) own.push_back(part);
+    Task().record(streams.begin, static_cast<int>(streams.size()), file, true);
+  });
+  ASSERT_EQ(own.size(), 7u);
+  ASSERT_EQ(own[kNumber], concat(::getpid()));
+  own[0] = "0";
+  own[kOrdinal] = "5";
+  const pid_t gone = start([] { return 0; });
+  const pid_t unreaped = start([] { return 0; });
+  end_of(gone);
+  siginfo_t info;
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(unreaped), &info, WEXITED | WNOWAIT), 0);
+  const std::string parent = concat(::getppid()), other_boot = "4ebcb753-0000-4b9c-ad42-47daca482f93";
+  const auto survives = [&](const std::map<std::size_t, std::string>& changed) {
+    const fs::path folder = shards.path() / "attempts" / attempt_name(own, changed);
+    fs::create_directories(folder);
+    write_bytes(folder / "data.h5", "half");
+    make(shards, 0);
+    const bool there = fs::exists(folder);
+    fs::remove_all(folder);
+    return there;
+  };
+  EXPECT_TRUE(survives({})) << "this process has another one at work";
+  EXPECT_FALSE(survives({{kStart, "1"}})) << "by this number, not by this process";
+  EXPECT_FALSE(survives({{kNumber, concat(gone)}}));
+  EXPECT_FALSE(survives({{kHost, "renamed"}, {kNumber, concat(gone)}})) << "the machine is told by its start";
+  EXPECT_FALSE(survives({{kNumber, concat(unreaped)}})) << "nobody waits for it";
+  EXPECT_FALSE(survives({{kNumber, parent}, {kStart, "1"}})) << "its number was given again";
+  std::string stat = bytes_of("/proc/" + parent + "/stat"), parent_start;
+  std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+  for (int field = 3; field <= 22; ++field) fields >> parent_start;
+  EXPECT_TRUE(survives({{kNumber, parent}, {kStart, parent_start}})) << "it is alive";
+  // A container that shares the machine's name counts processes by itself, as does another machine of the same name.
+  EXPECT_TRUE(survives({{kSpace, "1"}, {kNumber, concat(gone)}}));
+  EXPECT_TRUE(survives({{kBoot, other_boot}, {kNumber, concat(gone)}}));
+  EXPECT_TRUE(survives({{kHost, "other"}, {kBoot, other_boot}, {kStart, "1"}}));
+  // The same container, started again: only where its name is its own.
+  const bool machine = fs::read_symlink("/proc/self/ns/uts") == "uts:[4026531838]";
+  EXPECT_EQ(survives({{kSpace, "1"}, {kStart, "1"}}), machine);
+  EXPECT_EQ(survives({{kBoot, other_boot}, {kSpace, "1"}, {kStart, "1"}}), machine);
+  end_of(unreaped);
 }
 
 TEST_F(Shards, AFullDiskLeavesNothingThatLooksWhole) {

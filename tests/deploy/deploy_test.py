@@ -2,6 +2,7 @@
 
 usage: deploy_test.py DIFFREWARD_PROGRAM
 """
+import os
 import pathlib
 import re
 import subprocess
@@ -19,14 +20,21 @@ def help_of(command):
     return subprocess.run([PROGRAM, *command.split(), "--help"], check=True, capture_output=True, text=True).stdout
 
 
+OPTION = re.compile(r"(?<![\w$-])--[a-z][a-z.-]*")
+
+
+def unknown_options(call, help_text):
+    """Options of a call that the help does not name in whole: --task is not named by --tasks."""
+    known = {*OPTION.findall(help_text), "--env-option", "--will-cite"}
+    return [option for option in OPTION.findall(call) if option not in known]
+
+
 def options_exist(path):
     calls = 0
     for command, rest in CALL.findall(path.read_text()):
         calls += 1
-        known = help_of(command)
-        for option in re.findall(r"(?<![\w$-])--[a-z][a-z.-]*", rest):
-            if option not in ("--env-option", "--will-cite"):
-                assert option in known, (path, command, option)
+        unknown = unknown_options(rest, help_of(command))
+        assert not unknown, (path, command, unknown)
     return calls
 
 
@@ -46,10 +54,20 @@ def kubernetes_takes(path):
         raise AssertionError("a field that there is not was taken")
 
 
+def absent_plan_is_an_error():
+    """A loop that asks what is missing must not take a failed answer for none."""
+    environment = {**os.environ, "DIFFREWARD": PROGRAM}
+    ended = subprocess.run([DEPLOY / "parallel/run.sh", "/absent/plan"], env=environment, capture_output=True, text=True)
+    assert ended.returncode != 0, ended
+    assert "/absent/plan" in ended.stderr and "Traceback" not in ended.stderr, ended.stderr
+
+
+assert unknown_options("--task 1 --tasks=2 --index", "--tasks INT   see --index, or ---task") == ["--task"]
 checked = {str(path.relative_to(DEPLOY)): options_exist(path) for path in sorted(DEPLOY.rglob("*")) if path.is_file()}
 for name in ("slurm/array.sbatch", "parallel/run.sh", "kubernetes/job.yaml", "snakemake/Snakefile"):
     assert checked[name] > 0, (name, checked)
 kubernetes_takes(DEPLOY / "kubernetes/job.yaml")
 for script in ("slurm/array.sbatch", "parallel/run.sh"):
     subprocess.run(["bash", "-n", DEPLOY / script], check=True)
+absent_plan_is_an_error()
 print(f"{sum(checked.values())} calls in {len(checked)} files")
