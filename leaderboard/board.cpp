@@ -852,21 +852,27 @@ std::vector<BoardLook> Board::looks(const std::string& pool) const {
   return out;
 }
 
-BoardLook Board::add_look(const std::string& entries, const std::string& pool,
-                          const std::function<BoardLook(const std::vector<BoardLook>&)>& decide) {
+BoardLook Board::add_look(
+    const std::string& entries, const std::vector<std::string>& pools,
+    const std::function<BoardLook(const std::vector<std::vector<BoardLook>>&)>& decide) {
   Impl::Writing writing(*impl_);
-  BoardLook look = decide(looks(pool));
+  std::vector<std::vector<BoardLook>> before;
+  for (const std::string& pool : pools) before.push_back(looks(pool));
+  BoardLook look = decide(before);
   look.entries = entries;
-  look.pool = pool;
-  const std::int64_t event = impl_->next_event();
-  impl_->sql("INSERT INTO look VALUES(NULL, ?, ?, ?, ?, ?)")
-      .bind(0, event)
-      .bind(1, entries)
-      .bind(2, pool)
-      .bind(3, look.share)
-      .bind(4, look.alpha)
-      .run();
-  impl_->record("look", event);
+  look.pool.clear();
+  for (const std::string& pool : pools) {
+    look.pool += (look.pool.empty() ? "" : ", ") + pool;
+    const std::int64_t event = impl_->next_event();
+    impl_->sql("INSERT INTO look VALUES(NULL, ?, ?, ?, ?, ?)")
+        .bind(0, event)
+        .bind(1, entries)
+        .bind(2, pool)
+        .bind(3, look.share)
+        .bind(4, look.alpha)
+        .run();
+    impl_->record("look", event);
+  }
   writing.commit();
   return look;
 }

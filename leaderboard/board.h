@@ -231,9 +231,10 @@ class Board {
   std::vector<BoardVerification> verifications(std::optional<std::int64_t> run = {}) const;
   /// Of an entry, or of one of its runs. Nothing is removed: the row says that it was retracted, and why.
   void retract(std::int64_t entry, std::optional<std::int64_t> run, const std::string& reason);
-  /// What a look at a sealed pool spent of its error, decided from the looks before it, with no look between.
-  BoardLook add_look(const std::string& entries, const std::string& pool,
-                     const std::function<BoardLook(const std::vector<BoardLook>&)>& decide);
+  /// What a look at the sealed streams of these tasks spent of each one's error, decided from the looks at each before
+  /// it, with no look between. A row each.
+  BoardLook add_look(const std::string& entries, const std::vector<std::string>& pools,
+                     const std::function<BoardLook(const std::vector<std::vector<BoardLook>>&)>& decide);
   std::vector<BoardLook> looks(const std::string& pool) const;
 
   std::string head() const;  ///< hash of the last event, 64 zeros for none

@@ -237,20 +237,21 @@ BoardComparison compare_entries(Board& board, const BoardEntry& first, const Boa
   const Comparison shared = compare(a, b, config, std::nullopt, pool);
   if (!shared.note.empty()) return {shared};  // too few runs: nothing is decided, nothing is spent
   std::size_t fewest = std::numeric_limits<std::size_t>::max();
-  std::string pool_name;
-  for (const std::string& task : shared.tasks) {
+  for (const std::string& task : shared.tasks)
     for (const MethodScores* scores : {&a, &b})
       for (const TaskScores& of_task : scores->tasks)
         if (of_task.task == task) fewest = std::min(fewest, of_task.runs.size());
-    pool_name += (pool_name.empty() ? "" : ", ") + task;
-  }
   const double share = std::min(1.0, static_cast<double>(fewest) / look.planned);
+  // Every task's streams were looked at, each is charged: the level is what the poorest has left.
   const BoardLook taken =
-      board.add_look(concat(std::min(first.id, second.id), ", ", std::max(first.id, second.id)), pool_name,
-                     [&](const std::vector<BoardLook>& before) {
-                       double spent = 0;
-                       for (const BoardLook& earlier : before) spent += earlier.alpha;
-                       const double level = look_level(rule, share, spent, alpha);
+      board.add_look(concat(std::min(first.id, second.id), ", ", std::max(first.id, second.id)), shared.tasks,
+                     [&](const std::vector<std::vector<BoardLook>>& before) {
+                       double level = 1;
+                       for (const std::vector<BoardLook>& of_task : before) {
+                         double spent = 0;
+                         for (const BoardLook& earlier : of_task) spent += earlier.alpha;
+                         level = std::min(level, look_level(rule, share, std::min(1.0, spent), alpha));
+                       }
                        return BoardLook{.share = share, .alpha = level < kLeastLevel ? 0 : level};
                      });
   return {compare(a, b, config, taken.alpha, pool), taken};

@@ -363,12 +363,15 @@ TEST_F(BoardTest, VerificationsAndLooksAreRows) {
   EXPECT_EQ(board.verifications()[0].difference, 0.5);
   EXPECT_THROW(board.add_verification({.run = 9, .machine = "m", .outcome = "differs", .program = "p"}),
                Error);
-  const BoardLook look = board.add_look("1, 2", "pool", [](const std::vector<BoardLook>& before) {
-    EXPECT_TRUE(before.empty());
-    return BoardLook{.share = 0.5, .alpha = 0.01};
-  });
+  const BoardLook look =
+      board.add_look("1, 2", {"pool", "next"}, [](const std::vector<std::vector<BoardLook>>& before) {
+        EXPECT_EQ(before.size(), 2u);
+        EXPECT_TRUE(before[0].empty() && before[1].empty());
+        return BoardLook{.share = 0.5, .alpha = 0.01};
+      });
   EXPECT_EQ(look.alpha, 0.01);
   EXPECT_EQ(board.looks("pool").size(), 1u);
+  EXPECT_EQ(board.looks("next").size(), 1u);
   EXPECT_TRUE(board.looks("other").empty());
   EXPECT_THAT(board.check().faults, testing::IsEmpty());
 }
