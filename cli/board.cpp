@@ -8,11 +8,14 @@
 
 #include "cli/board_submit.h"
 #include "cli/command.h"
+#include "cli/stages.h"
 #include "core/file.h"
 #include "core/format.h"
 #include "core/hash.h"
 #include "core/progress.h"
 #include "core/provenance.h"
+#include "envs/catalog.h"
+#include "envs/vector_env.h"
 #include "leaderboard/board_page.h"
 #include "leaderboard/exports.h"
 #include "leaderboard/imports.h"
@@ -52,6 +55,19 @@ bool is_known(const std::vector<BoardRun>& runs, const BoardCandidate& candidate
     return run.task == task && run.train_seed == candidate.train_seed && !run.retracted && !run.failed() &&
            run.inputs == candidate.inputs &&
            nlohmann::json(run.config) == nlohmann::json(candidate.run_config);
+  });
+}
+
+/// Throws InvalidArgument naming the field of a task that nothing could be scored on.
+void expect_sound(const BoardTask& task) {
+  if (task.kind == "imported") return;
+  const bool reward = task.kind == "reward";
+  require(reward || task.kind == "behaviour", "task ", task.name,
+          ": kind: expected behaviour, reward or imported, found '", task.kind, "'");
+  expect_metric(task);
+  (void)pool_of(task);
+  about(concat("task ", task.name, ": env, options"), [&] {
+    return make_vector(with_texts({task.env, task.options}), {.count = 1, .threads = 1}) != nullptr;
   });
 }
 
@@ -117,13 +133,20 @@ Json submit_candidate(Board& board, const BoardSubmitConfig& config, const Board
   out["name"] = candidate.entry.name;
   out["known_runs"] = receipt.known_runs + before;
   out["tasks"] = candidate.tasks;
+  if (!receipt.new_entry)
+    for (const auto& [option, value] : {std::pair("supersedes", &config.supersedes), {"note", &config.note}})
+      if (!value->empty())
+        out["ignored"].push_back(concat(option, ": the row is there already, and never changes"));
   return out;
 }
 
 /// Whether a kind's score is made from the file of this role; others are where it comes from.
 bool is_scored_from(const std::string& kind, const std::string& role) {
-  if (kind == "planner") return role == "model" || role == "expert" || role.starts_with("reward_");
-  return role == kind;  // agent, reward
+  if (kind != "planner") return (kind == "agent" || kind == "reward") && role == kind;
+  constexpr std::string_view kReward = "reward_";
+  const bool numbered = role.starts_with(kReward) && role.size() > kReward.size() &&
+                        role.find_first_not_of("0123456789", kReward.size()) == std::string::npos;
+  return role == "model" || role == "expert" || numbered;
 }
 
 /// The files that a run was scored from, and how far they are still what they were.
@@ -145,14 +168,15 @@ FoundFiles files_of(const Board& board, const BoardEntry& entry, const BoardRun&
     };
     const fs::path mine = fs::path(given) / (role + ".safetensors");
     std::error_code ignored;
+    // What is written beside a file says little of a stranger's: its bytes are read.
     if (!given.empty() && fs::exists(mine, ignored)) {
-      if (sha256_of(mine) != hash) return differs("changed", mine.string(), "another"), found;
+      if (hash_of_bytes(mine) != hash) return differs("changed", mine.string(), "another"), found;
       found.subject.files[role] = mine;
       continue;
     }
     if (const std::optional<std::string> kept = board.content(hash)) {
       if (sha256(*kept) != hash) return differs("changed", "", "others in the board"), found;
-      const fs::path file_here = scratch / concat(role, ".safetensors");
+      const fs::path file_here = scratch / concat(sha256(*kept), ".safetensors");
       write_file(file_here, *kept);
       found.subject.files[role] = file_here;
       continue;
@@ -160,7 +184,7 @@ FoundFiles files_of(const Board& board, const BoardEntry& entry, const BoardRun&
     const std::optional<BoardArtifact> artifact = board.artifact(hash);
     const std::string uri = artifact ? artifact->uri : "";
     if (uri.empty() || !fs::is_regular_file(uri, ignored)) return differs("missing", uri, "none"), found;
-    if (sha256_of(uri) != hash) return differs("changed", uri, "another"), found;
+    if (hash_of_bytes(uri) != hash) return differs("changed", uri, "another"), found;
     found.subject.files[role] = uri;
   }
   return found;
@@ -184,7 +208,11 @@ void compare_episodes(const std::vector<BoardEpisode>& before, const std::vector
   if (before.size() != after.size())
     verification.first_difference = concat("recorded ", before.size(), " episodes, found ", after.size());
   verification.outcome = !same_machine ? "other_machine" : equal ? "verified" : "differs";
-  if (differences.empty()) return;
+  // A score that is no number here has no difference to tell; that it differs is told above.
+  if (differences.empty() || !std::ranges::all_of(differences, [](double d) { return std::isfinite(d); })) {
+    told["equal_bits"] = equal;
+    return;
+  }
   verification.difference = mean(differences);
   told["equal_bits"] = equal;
   if (differences.size() > 1 && !equal) told["paired_difference"] = mean_of_runs(differences).json();
@@ -255,10 +283,16 @@ Json run_board_tasks(const BoardTasksConfig& config) {
   Json result = {{"tasks", Json::array()}};
   if (!config.add.empty()) {
     const Json given = parse_json(read_file(config.add), config.add);
-    result["added"] = 0;
-    for (const Json& task : given.is_array() ? given : Json::array({given}))
-      result["added"] = result["added"].get<int>() +
-                        about(config.add, [&] { return int{board.add_task(BoardTask::from_json(task))}; });
+    about(config.add, [&] {
+      std::vector<BoardTask> tasks;
+      for (const Json& task : given.is_array() ? given : Json::array({given}))
+        expect_sound(tasks.emplace_back(BoardTask::from_json(task)));
+      BoardBatch batch(board);  // all of them, or none
+      int added = 0;
+      for (const BoardTask& task : tasks) added += int{board.add_task(task)};
+      batch.commit();
+      result["added"] = added;
+    });
   }
   for (const BoardTask& task : board.tasks()) result["tasks"].push_back(json_of(task));
   return result;
@@ -273,6 +307,25 @@ void print_board_tasks(const Json& result, std::ostream& out) {
         << task.at("hash").get<std::string>().substr(0, kHashDigits) << "\n";
 }
 
+namespace {
+
+/// The row whose run failed; a new one where the board has none of this name. Throws InvalidArgument where it has
+/// several.
+BoardEntry entry_to_fail(const Board& board, const std::string& name, const std::string& note) {
+  const std::vector<BoardEntry> entries = board.entries();
+  const bool number = name.find_first_not_of("0123456789") == std::string::npos;
+  const auto could_be = [&](const BoardEntry& entry) {
+    return !entry.retracted && entry.imported_from.empty() &&
+           (entry.name == name || (number && std::to_string(entry.id) == name));
+  };
+  if (std::ranges::any_of(entries, could_be)) return board.entry(name);
+  BoardEntry entry{.name = name, .note = note};
+  entry.commit = program_commit();
+  return entry;
+}
+
+}  // namespace
+
 Json run_board_submit(const BoardSubmitConfig& config) {
   Board board(config.board);
   if (!config.failed.empty() && config.tasks.empty())
@@ -282,11 +335,13 @@ Json run_board_submit(const BoardSubmitConfig& config) {
   std::error_code ignored;
   if (!config.failed.empty() && !fs::exists(config.from, ignored)) {
     // Nothing is left of it but its name.
+    if (config.train_seed < 0)
+      throw UsageError("board submit: --failed of a run that left nothing needs --train-seed");
     BoardCandidate candidate;
-    candidate.entry = {.name = config.name.empty() ? config.from : config.name, .note = config.note};
-    candidate.entry.commit = program_commit();
-    candidate.train_seed = static_cast<std::uint64_t>(std::max<std::int64_t>(0, config.train_seed));
-    candidate.command = candidate.entry.command = config.command;
+    candidate.entry = entry_to_fail(board, config.name.empty() ? config.from : config.name, config.note);
+    candidate.train_seed = static_cast<std::uint64_t>(config.train_seed);
+    candidate.command = config.command;
+    if (candidate.entry.id == 0) candidate.entry.command = config.command;
     candidate.run_config = Json::object();
     for (const BoardTask& task : board.tasks())
       if (task.name.starts_with(config.tasks)) candidate.tasks.push_back(task.name);
@@ -310,17 +365,10 @@ Json run_board_submit(const BoardSubmitConfig& config) {
 }
 
 Json run_board_list(const BoardListConfig& config) {
-  Board board(config.board);
-  const std::string key = concat("list ", sha256(concat(to_json(config.standings).dump(),
-                                                        program_sources(Link::kRewards), program_commit())));
-  if (const std::optional<std::string> cached = board.cached(key)) return parse_json(*cached, config.board);
+  const Board board(config.board);
+  const BoardReading reading(board);
   ThreadPool pool(config.threads);
-  const Json result = standings_json(board, standings(board, config.standings, &pool));
-  try {
-    board.cache(key, result.at("head").get<std::string>(), result.dump());
-  } catch (const Error&) {  // it may be read all the same
-  }
-  return result;
+  return standings_json(board, standings(board, config.standings, &pool));
 }
 
 void print_board_list(const Json& result, std::ostream& out) {
@@ -365,6 +413,7 @@ void print_board_compare(const Json& result, std::ostream& out) {
 
 Json run_board_show(const BoardShowConfig& config) {
   const Board board(config.board);
+  const BoardReading reading(board);
   const BoardEntry entry = board.entry(config.row);
   const std::vector<BoardRun> runs = board.runs(entry.id);
   std::vector<BoardVerification> verifications;
@@ -404,6 +453,8 @@ Json run_board_verify(const BoardVerifyConfig& config) {
   if (!entry.imported_from.empty())
     throw Error(concat("row ", entry.id, ": not verifiable here: it was imported from ", entry.imported_from,
                        " and nothing says how to run it again"));
+  if (config.record && board.read_only())
+    throw Error(concat(config.board, ": expected a board that may be written to, or --no-record"));
   Json result = {{"row", entry.id}, {"name", entry.name}, {"runs", Json::array()}};
   std::vector<BoardVerification> outcomes;
   for (const BoardRun& run : board.runs(entry.id)) {
@@ -450,6 +501,7 @@ int exit_code_of_board_verify(const Json& result) {
 
 Json run_board_export(const BoardExportConfig& config) {
   const Board board(config.board);
+  const BoardReading reading(board);
   const std::string format = config.page ? "page" : config.format;
   ThreadPool pool(config.threads);
   std::string text;

@@ -63,7 +63,9 @@ struct BoardSubmitConfig {
           "environment");
     field("name", self.name, "of the method; runs of one name are one entry; empty for the folder's");
     field("train_seed", self.train_seed, "of the training; -1 for the record's", Bounds{-1, 9e18});
-    field("failed", self.failed, "record a failed run instead of scores, for this reason; needs --tasks");
+    field("failed", self.failed,
+          "record a failed run instead of scores, for this reason; needs --tasks, and --train-seed where "
+          "nothing is left of it");
     field("supersedes", self.supersedes, "row that this method replaces");
     field("note", self.note, "a line for readers");
     field("command", self.command, "that made it; empty for the record's");

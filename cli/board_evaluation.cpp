@@ -29,8 +29,7 @@ std::vector<BoardEpisode> episodes_of(const std::vector<double>& scores, const s
 
 std::vector<BoardEpisode> of_agent(const BoardTask& task, const BoardSubject& subject, int threads) {
   const StreamPool pool = pool_of(task);
-  require(task.metric == "return", "task ", task.name, ": expected the metric return, found '", task.metric,
-          "'");
+  expect_metric(task);
   const auto env = make_vector(with_texts({task.env, task.options}),
                                {.count = pool.instances,
                                 .threads = threads,
@@ -71,6 +70,7 @@ std::vector<BoardEpisode> of_planner(const BoardTask& task, const BoardSubject& 
   config.episodes = pool.episodes;
   config.episode_steps = pool.episode_steps;
   config.record = false;
+  config.device = "cpu";  // equal bits are asked for
   config.sample.seed = pool.seed;
   config.run = {.out = (scratch.path() / "plan").string(), .threads = threads};
   const Json episodes = run_plan(config).at("episodes");
@@ -115,18 +115,31 @@ Json judged(const BoardTask& task, const BoardSubject& subject, int threads) {
   return rewards.begin().value();
 }
 
-std::vector<BoardEpisode> figure_of(const BoardTask& task, const Json& figures) {
+/// Of rewards: where an evaluation has it.
+const std::map<std::string, std::string>& figure_places() {
   static const std::map<std::string, std::string> places = {{"peak_to_goal", "/heatmap/peak_to_goal"},
                                                             {"rank_correlation", "/heatmap/rank_correlation"},
                                                             {"auroc", "/separation/auroc/value"},
                                                             {"epic_to_dense", "/epic/dense"}};
-  const auto place = places.find(task.metric);
-  require(place != places.end(), "task ", task.name, ": expected a figure of rewards, found '", task.metric,
-          "'");
+  return places;
+}
+
+std::vector<BoardEpisode> figure_of(const BoardTask& task, const Json& figures) {
+  expect_metric(task);
+  const auto place = figure_places().find(task.metric);
   return {{0, number_at(figures, place->second), 0}};
 }
 
 }  // namespace
+
+void expect_metric(const BoardTask& task) {
+  if (task.kind == "reward")
+    require(figure_places().contains(task.metric), "task ", task.name,
+            ": metric: expected a figure of rewards, found '", task.metric, "'");
+  else
+    require(task.metric == "return", "task ", task.name, ": expected the metric return, found '", task.metric,
+            "'");
+}
 
 ScratchFolder::ScratchFolder() {
   std::string name = (fs::temp_directory_path() / "diffreward_board_XXXXXX").string();

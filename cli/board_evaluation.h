@@ -38,6 +38,9 @@ struct BoardSubject {
   std::uint64_t seed = 0;
 };
 
+/// Throws InvalidArgument naming the task for a metric that its kind is not scored by.
+void expect_metric(const BoardTask& task);
+
 /// The score of every stream of the task's pool. `threads` changes no bit. Throws Error for a subject that cannot be
 /// loaded or does not fit the task.
 std::vector<BoardEpisode> evaluate_on(const BoardTask& task, const BoardSubject& subject, int threads);

@@ -202,6 +202,10 @@ void find_stages(const fs::path& folder, int depth, std::vector<fs::path>& out) 
 
 }  // namespace
 
+std::string hash_of_bytes(const fs::path& file) {
+  return sha256(read_file(file));
+}
+
 std::string command_of(const Json& record) {
   const Json &key = record.at("key"), &config = key.at("config"), &inputs = key.at("inputs");
   const auto name = key.at("command").get<std::string>();
@@ -258,7 +262,7 @@ std::vector<BoardCandidate> find_candidates(const BoardSubmitConfig& config,
     if (!config.command.empty()) candidate.command = config.command;
     if (candidate.command.empty()) candidate.command = "diffreward board submit " + quoted(config.from);
     candidate.entry.command = candidate.command;
-    for (const auto& [role, file] : candidate.subject.files) candidate.inputs[role] = sha256_of(file);
+    for (const auto& [role, file] : candidate.subject.files) candidate.inputs[role] = hash_of_bytes(file);
     if (config.tasks.empty()) continue;
     candidate.tasks.clear();
     const char* kind = candidate.subject.kind == "reward" ? "reward" : "behaviour";

@@ -27,6 +27,9 @@ struct BoardCandidate {
 std::vector<BoardCandidate> find_candidates(const BoardSubmitConfig& config,
                                             const std::vector<BoardTask>& tasks);
 
+/// SHA-256 of a file's bytes, whatever a note beside it says (core/hash.h); a note is as old as its writer wants it.
+std::string hash_of_bytes(const std::filesystem::path& file);
+
 /// The command line that a stage's record stands for: every option that differs from its default; files that it read
 /// by their hash.
 std::string command_of(const Json& record);

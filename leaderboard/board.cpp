@@ -66,6 +66,13 @@ std::string canonical(const Json& json) {
   }
 }
 
+/// Roles come to be parts of files' names: words, joined by dots.
+bool is_role(const std::string& role) {
+  constexpr const char* kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+  return !role.empty() && role.front() != '.' && role.back() != '.' &&
+         role.find_first_not_of(kLetters) == std::string::npos && role.find("..") == std::string::npos;
+}
+
 void require_text(const std::string& text, const char* what) {
   try {
     (void)Json(text).dump();
@@ -182,33 +189,14 @@ std::string BoardEntry::hash() const {
 }
 
 Json BoardReceipt::json() const {
-  return {{"entry", entry},
-          {"row", id},
-          {"new_entry", new_entry},
-          {"new_runs", new_runs},
-          {"known_runs", known_runs}};
+  Json out = {{"entry", entry},
+              {"row", id},
+              {"new_entry", new_entry},
+              {"new_runs", new_runs},
+              {"known_runs", known_runs}};
+  if (!left_out.empty()) out["left_out"] = left_out;
+  return out;
 }
-
-namespace {
-
-/// What is read while it lives is of one moment.
-class ReadTransaction {
- public:
-  explicit ReadTransaction(Database& database) : database_(database) { database_.execute("BEGIN"); }
-  ~ReadTransaction() {
-    try {
-      database_.execute("COMMIT");
-    } catch (const Error&) {  // of a damaged file
-    }
-  }
-  ReadTransaction(const ReadTransaction&) = delete;
-  ReadTransaction& operator=(const ReadTransaction&) = delete;
-
- private:
-  Database& database_;
-};
-
-}  // namespace
 
 struct Board::Impl {
   Impl(const fs::path& path, Database::Access access) : database(path, access) {}
@@ -333,7 +321,8 @@ struct Board::Impl {
             "artifact: expected 64 hexadecimal digits of SHA-256, found '", artifact.sha256, "'");
     const std::int64_t event = next_event();
     SqlStatement& add = sql("INSERT INTO artifact VALUES(?, ?, ?, ?, ?)");
-    add.bind(0, artifact.sha256).bind(1, event).bind(3, artifact.kind).bind_optional(4, artifact.uri);
+    // Its place is of this disk: an event would keep it for everybody.
+    add.bind(0, artifact.sha256).bind(1, event).bind(3, artifact.kind).bind_null(4);
     artifact.bytes < 0 ? add.bind_null(2) : add.bind(2, artifact.bytes);
     add.run();
     record("artifact", event);
@@ -404,7 +393,8 @@ struct Board::Impl {
 
   void expect_config(std::int64_t entry, std::int64_t task, const BoardRun& run, const std::string& config) {
     SqlStatement& other =
-        sql("SELECT config FROM run r WHERE entry = ? AND task = ? AND NOT EXISTS(SELECT 1 FROM retraction x "
+        sql("SELECT config FROM run r WHERE entry = ? AND task = ? AND status = 'finished' AND NOT "
+            "EXISTS(SELECT 1 FROM retraction x "
             "WHERE x.run = "
             "r.id) LIMIT 1");
     other.bind(0, entry).bind(1, task);
@@ -438,7 +428,7 @@ struct Board::Impl {
               "; nothing was changed (board verify compares scores, board retract takes a run back)");
       return false;
     }
-    expect_config(entry, *task, run, config);
+    if (!run.failed()) expect_config(entry, *task, run, config);
     const std::int64_t event = next_event();
     SqlStatement& add =
         sql("INSERT INTO run VALUES(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
@@ -470,7 +460,50 @@ struct Board::Impl {
   }
 
   Database database;
+  std::unique_ptr<WriteTransaction> batch = {};  ///< that whatever is added goes into
+
+  /// A transaction, or a part of the batch.
+  class Writing {
+   public:
+    explicit Writing(Impl& impl) {
+      if (!impl.batch) own_.emplace(impl.database);
+    }
+    void commit() {
+      if (own_) own_->commit();
+    }
+
+   private:
+    std::optional<WriteTransaction> own_;
+  };
 };
+
+BoardReading::BoardReading(const Board& board) : board_(board) {
+  board_.impl_->database.execute("BEGIN");
+}
+
+BoardReading::~BoardReading() {
+  try {
+    board_.impl_->database.execute("COMMIT");
+  } catch (const Error&) {  // of a damaged file
+  }
+}
+
+BoardBatch::BoardBatch(Board& board) : board_(board) {
+  board_.impl_->batch = std::make_unique<WriteTransaction>(board_.impl_->database);
+}
+
+BoardBatch::~BoardBatch() {
+  board_.impl_->batch.reset();
+}
+
+void BoardBatch::commit() {
+  board_.impl_->batch->commit();
+}
+
+bool is_board_kind(const std::string& kind) {
+  constexpr const char* kKinds[] = {"agent", "planner", "scripted", "reward", "imported"};
+  return std::find(std::begin(kKinds), std::end(kKinds), kind) != std::end(kKinds);
+}
 
 Board::Board(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Board::~Board() = default;
@@ -515,6 +548,10 @@ const fs::path& Board::path() const {
   return impl_->database.path();
 }
 
+bool Board::read_only() const {
+  return impl_->database.read_only();
+}
+
 std::vector<BoardTask> Board::tasks() const {
   std::vector<BoardTask> out;
   SqlStatement& rows = impl_->sql(
@@ -538,7 +575,7 @@ BoardTask Board::task(const std::string& name) const {
 }
 
 bool Board::add_task(const BoardTask& task) {
-  WriteTransaction writing(impl_->database);
+  Impl::Writing writing(*impl_);
   const bool added = impl_->add(task);
   writing.commit();
   return added;
@@ -552,14 +589,28 @@ BoardReceipt Board::submit(const BoardSubmission& submission) {
                                    {&entry.command, "command"},
                                    {&entry.kind, "kind"}})
     require_text(*text, what);
+  require(is_board_kind(entry.kind), "kind: expected agent, planner, scripted, reward or imported, found '",
+          entry.kind, "'");
   std::vector<BoardRun> runs;
-  for (const BoardRun& run : submission.runs) runs.push_back(checked(run));
+  for (const BoardRun& run : submission.runs) {
+    for (const auto& [role, unused] : run.inputs)
+      require(is_role(role), "inputs: expected roles of letters, digits, '_', '-' and dots between, found '",
+              role, "'");
+    runs.push_back(checked(run));
+  }
   for (const auto& [hash, bytes] : submission.contents)
     require(sha256(bytes) == hash, "contents: expected bytes of ", hash, ", found others");
-  WriteTransaction writing(impl_->database);
+  Impl::Writing writing(*impl_);
   BoardReceipt receipt{.entry = entry.hash()};
   for (const Machine& machine : submission.machines) impl_->insert(machine);
-  for (const BoardArtifact& artifact : submission.artifacts) impl_->insert(artifact);
+  for (const BoardArtifact& artifact : submission.artifacts) {
+    impl_->insert(artifact);
+    if (!artifact.uri.empty())
+      impl_->sql("INSERT OR REPLACE INTO place VALUES(?, ?)")
+          .bind(0, artifact.sha256)
+          .bind(1, artifact.uri)
+          .run();
+  }
   if (const auto known = impl_->id_of("SELECT id FROM entry WHERE sha256 = ?", receipt.entry)) {
     receipt.id = *known;
     SqlStatement& gone = impl_->sql("SELECT reason FROM retraction WHERE entry = ? AND run IS NULL");
@@ -700,7 +751,10 @@ std::vector<Machine> Board::machines() const {
 }
 
 std::optional<BoardArtifact> Board::artifact(const std::string& sha256) const {
-  SqlStatement& row = impl_->sql("SELECT bytes, kind, uri FROM artifact WHERE sha256 = ?");
+  SqlStatement& row = impl_->sql(
+      "SELECT bytes, kind, coalesce((SELECT uri FROM place p WHERE p.sha256 = a.sha256), uri) FROM artifact "
+      "a WHERE "
+      "sha256 = ?");
   row.bind(0, sha256);
   std::optional<BoardArtifact> found;
   if (row.step())
@@ -719,7 +773,7 @@ std::optional<std::string> Board::content(const std::string& sha256) const {
 }
 
 void Board::add_verification(const BoardVerification& verification) {
-  WriteTransaction writing(impl_->database);
+  Impl::Writing writing(*impl_);
   if (!impl_->id_of("SELECT event FROM machine WHERE fingerprint = ?", verification.machine))
     impl_->insert(verification.machine == this_machine().fingerprint
                       ? this_machine()
@@ -763,7 +817,7 @@ std::vector<BoardVerification> Board::verifications(std::optional<std::int64_t> 
 void Board::retract(std::int64_t entry, std::optional<std::int64_t> run, const std::string& reason) {
   require(!reason.empty(), "reason: expected why it is taken back, found nothing");
   require_text(reason, "reason");
-  WriteTransaction writing(impl_->database);
+  Impl::Writing writing(*impl_);
   SqlStatement& before = impl_->sql("SELECT 1 FROM retraction WHERE entry = ? AND (run IS NULL OR run = ?)");
   before.bind(0, entry);
   run ? before.bind(1, *run) : before.bind_null(1);
@@ -798,21 +852,27 @@ std::vector<BoardLook> Board::looks(const std::string& pool) const {
   return out;
 }
 
-BoardLook Board::add_look(const std::string& entries, const std::string& pool,
-                          const std::function<BoardLook(const std::vector<BoardLook>&)>& decide) {
-  WriteTransaction writing(impl_->database);
-  BoardLook look = decide(looks(pool));
+BoardLook Board::add_look(
+    const std::string& entries, const std::vector<std::string>& pools,
+    const std::function<BoardLook(const std::vector<std::vector<BoardLook>>&)>& decide) {
+  Impl::Writing writing(*impl_);
+  std::vector<std::vector<BoardLook>> before;
+  for (const std::string& pool : pools) before.push_back(looks(pool));
+  BoardLook look = decide(before);
   look.entries = entries;
-  look.pool = pool;
-  const std::int64_t event = impl_->next_event();
-  impl_->sql("INSERT INTO look VALUES(NULL, ?, ?, ?, ?, ?)")
-      .bind(0, event)
-      .bind(1, entries)
-      .bind(2, pool)
-      .bind(3, look.share)
-      .bind(4, look.alpha)
-      .run();
-  impl_->record("look", event);
+  look.pool.clear();
+  for (const std::string& pool : pools) {
+    look.pool += (look.pool.empty() ? "" : ", ") + pool;
+    const std::int64_t event = impl_->next_event();
+    impl_->sql("INSERT INTO look VALUES(NULL, ?, ?, ?, ?, ?)")
+        .bind(0, event)
+        .bind(1, entries)
+        .bind(2, pool)
+        .bind(3, look.share)
+        .bind(4, look.alpha)
+        .run();
+    impl_->record("look", event);
+  }
   writing.commit();
   return look;
 }
@@ -838,7 +898,7 @@ BoardCheck Board::check(const std::string& known) const {
   BoardCheck check;
   const auto fault = [&](const auto&... parts) { check.faults.push_back(printable(concat(parts...))); };
   try {
-    const ReadTransaction reading(impl_->database);
+    const BoardReading reading(*this);
     SqlStatement& pages = impl_->sql("PRAGMA integrity_check");
     while (pages.step())
       if (const std::string line = pages.text(0); line != "ok") fault("file: ", line);
@@ -919,7 +979,7 @@ BoardCheck Board::check(const std::string& known) const {
 
 std::int64_t Board::collect_garbage() {
   std::set<std::string> needed;
-  WriteTransaction writing(impl_->database);
+  Impl::Writing writing(*impl_);
   SqlStatement& rows = impl_->sql(
       "SELECT weights_sha, inputs FROM run r WHERE NOT EXISTS(SELECT 1 FROM retraction x WHERE x.entry = "
       "r.entry AND "
@@ -939,31 +999,16 @@ std::int64_t Board::collect_garbage() {
     }
   contents.reset();
   for (const std::string& hash : gone) impl_->sql("DELETE FROM content WHERE sha256 = ?").bind(0, hash).run();
-  impl_->sql("DELETE FROM cache").run();
+  std::vector<std::string> places;
+  SqlStatement& known = impl_->sql("SELECT sha256 FROM place");
+  while (known.step())
+    if (!needed.contains(known.text(0))) places.push_back(known.text(0));
+  known.reset();
+  for (const std::string& hash : places) impl_->sql("DELETE FROM place WHERE sha256 = ?").bind(0, hash).run();
   writing.commit();
   impl_->database.execute("VACUUM");
   impl_->database.execute("PRAGMA wal_checkpoint(TRUNCATE)");
   return freed;
-}
-
-std::optional<std::string> Board::cached(const std::string& key) const {
-  SqlStatement& row = impl_->sql(
-      "SELECT value FROM cache WHERE name = ? AND head = (SELECT hash FROM event ORDER BY id DESC LIMIT 1)");
-  row.bind(0, key);
-  std::optional<std::string> found;
-  if (row.step()) found = row.text(0);
-  row.reset();
-  return found;
-}
-
-void Board::cache(const std::string& key, const std::string& at, const std::string& value) {
-  if (impl_->database.read_only()) return;
-  WriteTransaction writing(impl_->database);
-  const std::string head = impl_->head();
-  if (head != at) return;
-  impl_->sql("DELETE FROM cache WHERE head <> ?").bind(0, head).run();
-  impl_->sql("INSERT OR REPLACE INTO cache VALUES(?, ?, ?)").bind(0, key).bind(1, head).bind(2, value).run();
-  writing.commit();
 }
 
 }  // namespace diffreward

@@ -61,7 +61,7 @@ struct BoardArtifact {
   std::string sha256;
   std::int64_t bytes = -1;  ///< -1: known by its hash alone
   std::string kind = {};    ///< weights, data, ...
-  std::string uri = {};     ///< where it was found
+  std::string uri = {};     ///< where it was found last; of this disk, not of the chain
 };
 
 /// One method. Those of one name, kind and config are one entry, whenever and by whom its runs were submitted.
@@ -127,6 +127,8 @@ struct BoardReceipt {
   bool new_entry = false;  ///< it was not on the board
   int new_runs = 0;        ///< added now
   int known_runs = 0;      ///< there already, bit for bit
+  std::vector<std::string> left_out =
+      {};  ///< what another board says of rows that are this one's: a line each
   Json json() const;
 };
 
@@ -155,6 +157,38 @@ struct BoardCheck {
   std::vector<std::string> faults;  ///< one line each
 };
 
+class Board;
+
+/// What is read of a board while it lives is of one moment, whatever others write. One at a time each board, and none
+/// while it is written to.
+class BoardReading {
+ public:
+  explicit BoardReading(const Board& board);
+  ~BoardReading();
+  BoardReading(const BoardReading&) = delete;
+  BoardReading& operator=(const BoardReading&) = delete;
+
+ private:
+  const Board& board_;
+};
+
+/// What is added to a board while it lives comes all together, with commit(), or not at all. One at a time each board.
+class BoardBatch {
+ public:
+  /// Waits for the writers before it. Throws Error for a board that may not be written to.
+  explicit BoardBatch(Board& board);
+  ~BoardBatch();
+  BoardBatch(const BoardBatch&) = delete;
+  BoardBatch& operator=(const BoardBatch&) = delete;
+  void commit();
+
+ private:
+  Board& board_;
+};
+
+/// Whether a board knows what to do with entries of this kind.
+bool is_board_kind(const std::string& kind);
+
 class Board {
  public:
   /// Makes a board with these tasks. Throws Error where a file is, and what add_task() throws.
@@ -167,6 +201,7 @@ class Board {
   Board& operator=(Board&&) noexcept;
 
   const std::filesystem::path& path() const;
+  bool read_only() const;  ///< nothing can be added
 
   std::vector<BoardTask> tasks() const;
   /// By name or hash. Throws InvalidArgument naming the nearest.
@@ -176,8 +211,8 @@ class Board {
 
   /// All or nothing, and once: runs that the board has, bit for bit, are left out. Throws InvalidArgument for a
   /// run that the board has with other scores or weights, for runs of one task with unequal configs, for an
-  /// entry or run that was retracted (another attempt of a retracted run is welcome), and for texts that are no
-  /// UTF-8.
+  /// entry or run that was retracted (another attempt of a retracted run is welcome), for texts that are no UTF-8,
+  /// for unknown kinds, and for roles of inputs that are no names ("model.expert_data"). Failed runs need no config.
   BoardReceipt submit(const BoardSubmission& submission);
 
   std::vector<BoardEntry> entries() const;
@@ -196,9 +231,10 @@ class Board {
   std::vector<BoardVerification> verifications(std::optional<std::int64_t> run = {}) const;
   /// Of an entry, or of one of its runs. Nothing is removed: the row says that it was retracted, and why.
   void retract(std::int64_t entry, std::optional<std::int64_t> run, const std::string& reason);
-  /// What a look at a sealed pool spent of its error, decided from the looks before it, with no look between.
-  BoardLook add_look(const std::string& entries, const std::string& pool,
-                     const std::function<BoardLook(const std::vector<BoardLook>&)>& decide);
+  /// What a look at the sealed streams of these tasks spent of each one's error, decided from the looks at each before
+  /// it, with no look between. A row each.
+  BoardLook add_look(const std::string& entries, const std::vector<std::string>& pools,
+                     const std::function<BoardLook(const std::vector<std::vector<BoardLook>>&)>& decide);
   std::vector<BoardLook> looks(const std::string& pool) const;
 
   std::string head() const;  ///< hash of the last event, 64 zeros for none
@@ -208,11 +244,9 @@ class Board {
   /// Removes kept contents that no entry needs which was not retracted, and gives the space back; bytes freed.
   std::int64_t collect_garbage();
 
-  /// A value computed from the board as it was at this head, kept until it changes. Not part of its contents.
-  std::optional<std::string> cached(const std::string& key) const;
-  void cache(const std::string& key, const std::string& at, const std::string& value);
-
  private:
+  friend class BoardReading;
+  friend class BoardBatch;
   struct Impl;
   explicit Board(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

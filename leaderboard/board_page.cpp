@@ -145,8 +145,10 @@ std::string details_of(const BoardRow& row) {
   if (!entry.imported_from.empty()) out += " · from " + isolated(entry.imported_from);
   if (!entry.superseded_by.empty()) out += " · replaced by " + code(short_hash(entry.superseded_by));
   out += concat(" · ", escape_html(entry.created.substr(0, 10)), "",
-                row.programs > 1 ? concat(" · runs of ", row.programs, " programs") : "",
-                "</p><p>Run it again: ", code(concat("diffreward board verify ", entry.id)), "</p><ul>");
+                row.programs > 1 ? concat(" · runs of ", row.programs, " programs") : "", "</p>");
+  if (entry.imported_from.empty())
+    out += "<p>Run it again: " + code(concat("diffreward board verify ", entry.id)) + "</p>";
+  out += "<ul>";
   std::size_t shown = 0;
   for (const BoardRun& run : row.runs) {
     if (++shown > kShownRuns) {
@@ -202,7 +204,8 @@ std::string table_html(const SuiteStandings& suite, std::size_t number) {
              id, "\"><table class=\"board\" aria-labelledby=\"", id,
              "\"><thead><tr><th scope=\"col\" class=\"n\">rank</th><th scope=\"col\" "
              "class=\"n\">tier</th><th scope=\"col\">method</th>"
-             "<th scope=\"col\" class=\"n\">score ↑</th>");
+             "<th scope=\"col\" class=\"n\">score ",
+             suite.statistics.config.aggregate == "optimality_gap" ? "↓" : "↑", "</th>");
   for (const BoardTask& task : suite.tasks) {
     const std::string label =
         task.name.starts_with(suite.suite + "/") ? task.name.substr(suite.suite.size() + 1) : task.name;
@@ -277,7 +280,7 @@ void add_profiles(Page& page, const Board& board, const SuiteStandings& suite) {
   double low = 0, high = 1;
   for (const BoardRow& row : suite.rows) {
     if (!row.standing.unranked.empty() || row.failed > 0 || methods.size() >= kProfiles) continue;
-    methods.push_back(scores_of(board, row.entry, suite.suite));
+    methods.push_back(scores_of(board, row.entry, suite.tasks));
     names.push_back(chart_name(row));
     for (const TaskScores& task : methods.back().tasks)
       for (const RunScore& run : task.runs) {

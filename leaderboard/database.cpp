@@ -164,7 +164,8 @@ Database::Database(fs::path path, Access access) : path_(std::move(path)) {
     fs::create_directories(path_.parent_path(), failed);
     if (failed) throw Error(concat(path_.string(), ": cannot create its folder: ", failed.message()));
   }
-  if (fs::exists(there)) expect_whole();
+  // One that a killed `init` left is empty, and may be made.
+  if (fs::exists(there) && access == Access::kOpen) expect_whole();
   const fs::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
   read_only_ =
       (fs::exists(there) && ::access(path_.c_str(), W_OK) != 0) || ::access(folder.c_str(), W_OK) != 0;

@@ -1,6 +1,7 @@
 #include "leaderboard/exports.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <set>
 
@@ -143,7 +144,9 @@ std::string from_csv_text(const std::string& cell) {
   for (std::size_t i = cell.starts_with('\'') ? 1 : 0; i < cell.size(); ++i) {
     if (cell[i] != '\\' || i + 1 >= cell.size()) {
       out += cell[i];
-    } else if (cell[i + 1] == 'x' && i + 3 < cell.size()) {
+    } else if (cell[i + 1] == 'x' && i + 3 < cell.size() &&
+               std::isxdigit(static_cast<unsigned char>(cell[i + 2])) != 0 &&
+               std::isxdigit(static_cast<unsigned char>(cell[i + 3])) != 0) {
       out += static_cast<char>(std::stoi(cell.substr(i + 2, 2), nullptr, 16));
       i += 3;
     } else {
@@ -158,10 +161,7 @@ std::string board_csv(const Board& board) {
   for (BoardEntry& entry : board.entries()) entries.emplace(entry.id, std::move(entry));
   std::map<std::int64_t, std::string> outcomes;
   for (const BoardVerification& found : board.verifications()) outcomes[found.run] = found.outcome;
-  std::string out =
-      "row,entry,name,kind,task,train_seed,status,message,score,episodes,weights,machine,commit,command,"
-      "verification,"
-      "imported_from,retracted,created\n";
+  std::string out = std::string(kBoardCsvHead) + "\n";
   for (const BoardRun& run : board.runs()) {
     const BoardEntry& entry = entries.at(run.entry_id);
     out += concat(entry.id, ",", run.entry, ",", csv_text(entry.name), ",", csv_text(entry.kind), ",",

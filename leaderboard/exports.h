@@ -10,6 +10,11 @@
 namespace diffreward {
 
 inline constexpr const char* kBoardFormat = "diffreward-board-1";
+/// First line of board_csv(): texts below it are as csv_text() writes them.
+inline constexpr const char* kBoardCsvHead =
+    "row,entry,name,kind,task,train_seed,status,message,score,episodes,weights,machine,commit,command,"
+    "verification,"
+    "imported_from,retracted,created";
 
 Json entry_json(const BoardEntry& entry);
 Json run_json(const BoardRun& run);

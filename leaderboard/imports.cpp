@@ -129,10 +129,12 @@ std::vector<ImportedScore> from_csv(const fs::path& from, const ImportConfig& co
     if (!config.columns[i].empty()) present.push_back(config.columns[i]);
   }
   std::map<std::tuple<std::string, std::string, std::uint64_t>, std::vector<CurvePoint>> curves;
-  for (const CsvRow& row : read_csv(read_file(from), from.string(), present)) {
+  const std::string text = read_file(from);
+  const bool own = text.starts_with(kBoardCsvHead);
+  for (const CsvRow& row : read_csv(text, from.string(), present)) {
     const auto cell = [&](std::size_t i) -> std::optional<std::string> {
       if (config.columns[i].empty()) return std::nullopt;
-      return from_csv_text(row.cells[place[i]]);
+      return own ? from_csv_text(row.cells[place[i]]) : row.cells[place[i]];
     };
     const auto whole = [&](std::size_t i, double otherwise) {
       const double value = cell(i) ? number_of(*cell(i), row.where) : otherwise;
@@ -240,29 +242,86 @@ double number_of_tensor(std::string_view bytes, const fs::path& file) {
   return value;
 }
 
-std::vector<ImportedScore> from_tensorboard(const fs::path& from, const ImportConfig& config) {
-  std::vector<fs::path> files;
-  if (fs::is_directory(from)) {
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(from))
-      if (entry.is_regular_file() && entry.path().filename().string().find("tfevents") != std::string::npos)
-        files.push_back(entry.path());
-    std::sort(files.begin(), files.end());
-  } else {
-    files.push_back(from);
+std::string missing_tag(const std::string& tag, const std::set<std::string>& tags) {
+  return unknown_name("tag", tag, std::vector<std::string>(tags.begin(), tags.end()));
+}
+
+/// The points of a tag in the file's order; all tags that it has are added to `tags`.
+std::vector<CurvePoint> points_of(const fs::path& file, const std::string& tag, std::set<std::string>& tags) {
+  const std::string bytes = read_file(file);
+  std::vector<CurvePoint> curve;
+  constexpr std::size_t kHead = 12, kTail = 4;  // length and its checksum; the checksum of the data
+  for (std::size_t at = 0; at + kHead + kTail <= bytes.size();) {
+    std::uint64_t size = 0;
+    std::memcpy(&size, bytes.data() + at, sizeof size);
+    if (size > bytes.size() - at - kHead - kTail) {
+      if (at == 0)
+        throw Error(concat(file.string(), ": expected an event file of TensorBoard, found another"));
+      break;
+    }
+    std::int64_t step = 0;
+    std::vector<std::pair<std::string, double>> values;
+    for (ProtoFields event(std::string_view(bytes).substr(at + kHead, static_cast<std::size_t>(size)), file);
+         event.next();) {
+      if (event.number == 2) step = static_cast<std::int64_t>(event.value);
+      if (event.number != 5) continue;
+      for (ProtoFields summary(event.text, file); summary.next();) {
+        if (summary.number != 1) continue;
+        std::pair<std::string, double> value{"", kNone};
+        for (ProtoFields part(summary.text, file); part.next();) {
+          if (part.number == 1) value.first = std::string(part.text);
+          if (part.number == 2) value.second = float_of(part.value);
+          if (part.number == 8) value.second = number_of_tensor(part.text, file);
+        }
+        values.push_back(std::move(value));
+      }
+    }
+    for (const auto& [name, value] : values) {
+      tags.insert(name);
+      if (name == tag) curve.push_back({step, value});
+    }
+    at += kHead + kTail + static_cast<std::size_t>(size);
   }
-  if (files.empty()) throw Error(concat(from.string(), ": expected event files of TensorBoard, found none"));
+  return curve;
+}
+
+std::vector<ImportedScore> from_tensorboard(const fs::path& from, const ImportConfig& config) {
+  // A run that was continued has several files in its folder, which are one curve.
+  std::map<fs::path, std::vector<fs::path>> folders;
+  try {
+    if (fs::is_directory(from)) {
+      for (const fs::directory_entry& entry : fs::recursive_directory_iterator(from))
+        if (entry.is_regular_file() && entry.path().filename().string().find("tfevents") != std::string::npos)
+          folders[fs::relative(entry.path().parent_path(), from)].push_back(entry.path());
+    } else {
+      folders["."].push_back(from);
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw Error(concat(from.string(), ": cannot look for event files: ", error.code().message()));
+  }
+  if (folders.empty())
+    throw Error(concat(from.string(), ": expected event files of TensorBoard, found none"));
   std::vector<ImportedScore> scores;
+  std::set<std::string> tags;
   std::map<std::string, std::uint64_t> seeds;
-  for (const fs::path& file : files) {
-    ImportedScore score = end_of_curve(read_tensorboard(file, config.tag), config.last);
-    const fs::path folder = fs::is_directory(from) ? fs::relative(file.parent_path(), from) : fs::path(".");
+  for (auto& [folder, files] : folders) {
+    std::sort(files.begin(), files.end());  // names begin with the time
+    std::vector<CurvePoint> curve;
+    for (const fs::path& file : files)
+      for (const CurvePoint& point : points_of(file, config.tag, tags)) curve.push_back(point);
+    if (curve.empty()) continue;
+    std::stable_sort(curve.begin(), curve.end(),
+                     [](const CurvePoint& a, const CurvePoint& b) { return a.step < b.step; });
+    ImportedScore score = end_of_curve(curve, config.last);
+    std::error_code ignored;
     score.method = !config.name.empty() ? config.name
-                   : folder == "."      ? fs::absolute(file).parent_path().filename().string()
-                                        : folder.string();
+                   : folder != "."      ? folder.string()
+                                   : fs::absolute(files.front(), ignored).parent_path().filename().string();
     score.task = default_task(config);
     score.seed = config.train_seed + seeds[score.method]++;
     scores.push_back(score);
   }
+  if (scores.empty()) throw Error(concat(from.string(), ": ", missing_tag(config.tag, tags)));
   return scores;
 }
 
@@ -383,6 +442,17 @@ BoardReceipt import_entry(Board& board, const Json& json, const std::vector<Mach
     run.retracted && !reason ? gone.push_back(run) : standing.push_back(run);
   }
   BoardReceipt receipt = board.submit(submission);
+  // What was here before is this board's: another board takes back what came from it alone.
+  const bool whole = reason && receipt.new_entry;
+  if (reason && !whole) {
+    for (BoardRun& run : standing) {
+      if (!run.retracted) run.retracted = reason;
+      gone.push_back(run);
+    }
+    standing.clear();
+    receipt.left_out.push_back(concat(entry.name, ": retracted on the other board (", *reason,
+                                      "), not here: board retract ", receipt.id));
+  }
   for (const BoardRun& run : gone) {
     const std::string hash = hash_of_episodes(run.episodes);
     const bool known = std::ranges::any_of(before, [&](const BoardRun& other) {
@@ -393,8 +463,19 @@ BoardReceipt import_entry(Board& board, const Json& json, const std::vector<Mach
       ++receipt.known_runs;
       continue;
     }
+    const bool stands = std::ranges::any_of(before, [&](const BoardRun& other) {
+      return !other.retracted && other.task == run.task && other.train_seed == run.train_seed;
+    });
+    if (stands) {
+      ++receipt.known_runs;
+      receipt.left_out.push_back(concat(entry.name, ": ", run.task, ", seed ", run.train_seed,
+                                        ": retracted on the other board (", *run.retracted,
+                                        "), while this board's run stands"));
+      continue;
+    }
     submission.runs = {run};
-    receipt.new_runs += board.submit(submission).new_runs;
+    if (board.submit(submission).new_runs == 0) continue;
+    ++receipt.new_runs;
     for (const BoardRun& now : board.runs(receipt.id))
       if (!now.retracted && now.task == run.task && now.train_seed == run.train_seed)
         board.retract(receipt.id, now.id, *run.retracted);
@@ -403,7 +484,7 @@ BoardReceipt import_entry(Board& board, const Json& json, const std::vector<Mach
   const BoardReceipt rest = board.submit(submission);
   receipt.new_runs += rest.new_runs;
   receipt.known_runs += rest.known_runs;
-  if (reason) board.retract(receipt.id, std::nullopt, *reason);
+  if (whole) board.retract(receipt.id, std::nullopt, *reason);
   return receipt;
 }
 
@@ -452,56 +533,27 @@ std::string format_of(const fs::path& from) {
 }  // namespace
 
 std::vector<CurvePoint> read_tensorboard(const fs::path& file, const std::string& tag) {
-  const std::string bytes = read_file(file);
-  std::vector<CurvePoint> curve;
   std::set<std::string> tags;
-  constexpr std::size_t kHead = 12, kTail = 4;  // length and its checksum; the checksum of the data
-  for (std::size_t at = 0; at + kHead + kTail <= bytes.size();) {
-    std::uint64_t size = 0;
-    std::memcpy(&size, bytes.data() + at, sizeof size);
-    if (size > bytes.size() - at - kHead - kTail) {
-      if (at == 0)
-        throw Error(concat(file.string(), ": expected an event file of TensorBoard, found another"));
-      break;
-    }
-    std::int64_t step = 0;
-    std::vector<std::pair<std::string, double>> values;
-    for (ProtoFields event(std::string_view(bytes).substr(at + kHead, static_cast<std::size_t>(size)), file);
-         event.next();) {
-      if (event.number == 2) step = static_cast<std::int64_t>(event.value);
-      if (event.number != 5) continue;
-      for (ProtoFields summary(event.text, file); summary.next();) {
-        if (summary.number != 1) continue;
-        std::pair<std::string, double> value{"", kNone};
-        for (ProtoFields part(summary.text, file); part.next();) {
-          if (part.number == 1) value.first = std::string(part.text);
-          if (part.number == 2) value.second = float_of(part.value);
-          if (part.number == 8) value.second = number_of_tensor(part.text, file);
-        }
-        values.push_back(std::move(value));
-      }
-    }
-    for (const auto& [name, value] : values) {
-      tags.insert(name);
-      if (name == tag) curve.push_back({step, value});
-    }
-    at += kHead + kTail + static_cast<std::size_t>(size);
-  }
-  if (curve.empty())
-    throw Error(concat(file.string(), ": ",
-                       unknown_name("tag", tag, std::vector<std::string>(tags.begin(), tags.end()))));
+  std::vector<CurvePoint> curve = points_of(file, tag, tags);
+  if (curve.empty()) throw Error(concat(file.string(), ": ", missing_tag(tag, tags)));
   return curve;
 }
 
 std::vector<BoardReceipt> import_results(Board& board, const fs::path& from, const ImportConfig& config) {
   const std::string format = config.format == "auto" ? format_of(from) : config.format;
-  if (format == "board") return import_board(board, from);
-  if (format == "scores") return submit_scores(board, from, config, from_matrices(from, config));
-  if (format == "csv") return submit_scores(board, from, config, from_csv(from, config));
-  if (format == "tensorboard") return submit_scores(board, from, config, from_tensorboard(from, config));
-  require(format == "model-index", "format: expected board, scores, csv, tensorboard or model-index, got '",
-          format, "'");
-  return submit_scores(board, from, config, from_model_index(from, config));
+  require(format == "board" || format == "scores" || format == "csv" || format == "tensorboard" ||
+              format == "model-index",
+          "format: expected board, scores, csv, tensorboard or model-index, got '", format, "'");
+  std::vector<ImportedScore> scores;
+  if (format == "scores") scores = from_matrices(from, config);
+  if (format == "csv") scores = from_csv(from, config);
+  if (format == "tensorboard") scores = from_tensorboard(from, config);
+  if (format == "model-index") scores = from_model_index(from, config);
+  BoardBatch batch(board);  // all of the file, or nothing
+  std::vector<BoardReceipt> receipts =
+      format == "board" ? import_board(board, from) : submit_scores(board, from, config, scores);
+  batch.commit();
+  return receipts;
 }
 
 }  // namespace diffreward

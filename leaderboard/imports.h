@@ -23,7 +23,9 @@ struct ImportConfig {
   std::uint64_t train_seed = 0;
 };
 
-/// A receipt each method. Throws Error naming the file, and its line where it has lines, for anything else than what
+/// A receipt each method; all of the file comes, or nothing. What another board retracted comes retracted, but takes
+/// back no row that this board has: the receipt says so. Of TensorBoard's event files those of one folder are one curve,
+/// and files without the tag are left out as long as one has it. Throws Error naming the file, and its line where it has lines, for anything else than what
 /// the format says.
 std::vector<BoardReceipt> import_results(Board& board, const std::filesystem::path& from,
                                          const ImportConfig& config);

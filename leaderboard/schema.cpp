@@ -69,10 +69,17 @@ CREATE TRIGGER content_keeps_UPDATE BEFORE UPDATE ON content
 CREATE TABLE cache(name TEXT PRIMARY KEY, head TEXT NOT NULL, value TEXT NOT NULL) STRICT;
 )sql";
 
+// Where files were found last, which is this disk's affair and may go again; computed values are trusted no more: who
+// sends a board could have written them.
+constexpr const char* kPlaces = R"sql(
+DROP TABLE cache;
+CREATE TABLE place(sha256 TEXT PRIMARY KEY, uri TEXT NOT NULL) STRICT;
+)sql";
+
 }  // namespace
 
 const std::vector<std::string>& board_migrations() {
-  static const std::vector<std::string> scripts = {kTables + append_only(), kContents};
+  static const std::vector<std::string> scripts = {kTables + append_only(), kContents, kPlaces};
   return scripts;
 }
 

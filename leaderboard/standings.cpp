@@ -11,6 +11,7 @@ namespace diffreward {
 namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr double kLeastLevel = 1e-12;  // of a look; less is what rounding leaves
 
 /// Names the task's streams.
 std::uint64_t stream_key(const BoardTask& task) {
@@ -69,7 +70,8 @@ Checked checked_of(const BoardEntry& entry, const std::vector<BoardRun>& runs,
   if (!entry.imported_from.empty()) return Checked::kImported;
   std::map<std::int64_t, std::string> latest;
   for (const BoardVerification& verification : verifications)
-    if (verification.outcome != "failed" && verification.outcome != "missing")
+    if (verification.outcome == "verified" || verification.outcome == "differs" ||
+        verification.outcome == "changed")
       latest[verification.run] = verification.outcome;
   int verified = 0, all = 0;
   for (const BoardRun& run : runs) {
@@ -87,6 +89,10 @@ MethodScores scores_of(const Board& board, const BoardEntry& entry, const std::s
   std::vector<BoardTask> wanted;
   for (const BoardTask& task : board.tasks())
     if (task.name.starts_with(tasks)) wanted.push_back(task);
+  return scores_of(board, entry, wanted);
+}
+
+MethodScores scores_of(const Board& board, const BoardEntry& entry, const std::vector<BoardTask>& wanted) {
   const std::vector<BoardRun> runs = board.runs(entry.id);
   std::vector<const BoardRun*> its_own;
   for (const BoardRun& run : runs) its_own.push_back(&run);
@@ -229,21 +235,24 @@ BoardComparison compare_entries(Board& board, const BoardEntry& first, const Boa
   const Spending rule = spending_named(look.spending);
   const double alpha = 1 - config.confidence;
   const Comparison shared = compare(a, b, config, std::nullopt, pool);
+  if (!shared.note.empty()) return {shared};  // too few runs: nothing is decided, nothing is spent
   std::size_t fewest = std::numeric_limits<std::size_t>::max();
-  std::string pool_name;
-  for (const std::string& task : shared.tasks) {
+  for (const std::string& task : shared.tasks)
     for (const MethodScores* scores : {&a, &b})
       for (const TaskScores& of_task : scores->tasks)
         if (of_task.task == task) fewest = std::min(fewest, of_task.runs.size());
-    pool_name += (pool_name.empty() ? "" : ", ") + task;
-  }
   const double share = std::min(1.0, static_cast<double>(fewest) / look.planned);
+  // Every task's streams were looked at, each is charged: the level is what the poorest has left.
   const BoardLook taken =
-      board.add_look(concat(std::min(first.id, second.id), ", ", std::max(first.id, second.id)), pool_name,
-                     [&](const std::vector<BoardLook>& before) {
-                       double spent = 0;
-                       for (const BoardLook& earlier : before) spent += earlier.alpha;
-                       return BoardLook{.share = share, .alpha = look_level(rule, share, spent, alpha)};
+      board.add_look(concat(std::min(first.id, second.id), ", ", std::max(first.id, second.id)), shared.tasks,
+                     [&](const std::vector<std::vector<BoardLook>>& before) {
+                       double level = 1;
+                       for (const std::vector<BoardLook>& of_task : before) {
+                         double spent = 0;
+                         for (const BoardLook& earlier : of_task) spent += earlier.alpha;
+                         level = std::min(level, look_level(rule, share, std::min(1.0, spent), alpha));
+                       }
+                       return BoardLook{.share = share, .alpha = level < kLeastLevel ? 0 : level};
                      });
   return {compare(a, b, config, taken.alpha, pool), taken};
 }

@@ -63,8 +63,11 @@ Json standings_json(const Board& board, const std::vector<SuiteStandings>& suite
 
 /// One entry's scores on the tasks whose names begin so, as the statistics read them.
 MethodScores scores_of(const Board& board, const BoardEntry& entry, const std::string& tasks);
+/// The same on these tasks.
+MethodScores scores_of(const Board& board, const BoardEntry& entry, const std::vector<BoardTask>& wanted);
 
-/// Two entries compared. With `look` the sealed pool's error is spent: the verdict has only what earlier looks left of it.
+/// Two entries compared. With `look` the sealed pool's error is spent: the verdict has only what earlier looks left of it;
+/// where too few runs are there to decide anything, nothing is spent.
 struct BoardComparison {
   Comparison comparison;
   std::optional<BoardLook> look = {};
@@ -87,7 +90,8 @@ BoardComparison compare_entries(Board& board, const BoardEntry& first, const Boa
                                 const std::string& tasks, const BoardStatisticsConfig& config,
                                 const LookConfig& look = {}, ThreadPool* pool = nullptr);
 
-/// Claims of runs, from the verifications that a board has of them: the latest of each run counts.
+/// Claims of runs, from the verifications that a board has of them: the latest of each run counts
+/// that could decide; one of another machine, of missing files or of a failed evaluation could not.
 Checked checked_of(const BoardEntry& entry, const std::vector<BoardRun>& runs,
                    const std::vector<BoardVerification>& verifications);
 

@@ -3,9 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <chrono>
 
 #include "agents/trained.h"
 #include "core/file.h"
+#include "core/hash.h"
 #include "leaderboard/board.h"
 #include "leaderboard/tasks.h"
 #include "tests/cli/run.h"
@@ -112,7 +116,7 @@ TEST_F(BoardCommandTest, ScriptedAgentsAreScoredOnceAndVerified) {
   ASSERT_EQ(list.at("suites").size(), 1u);
   EXPECT_EQ(list.at("suites")[0].at("rows")[0].at("checked"), "verified");
   EXPECT_EQ(list.at("suites")[0].at("rows")[0].at("command"), "diffreward board submit waypoints");
-  EXPECT_EQ(good({"list", board_}), list) << "kept from before";
+  EXPECT_EQ(good({"list", board_}), list);
   EXPECT_THAT(run({"board", "list", board_}).out, HasSubstr("waypoints"));
   EXPECT_EQ(good({"check", board_}).at("faults").size(), 0u);
 }
@@ -184,6 +188,104 @@ TEST_F(BoardCommandTest, FailedRunsAndRetractionsStay) {
   EXPECT_EQ(good({"list", board_}).at("suites")[0].at("rows").size(), 1u);
   EXPECT_EQ(good({"show", "crashed"}).at("retracted"), "not ours");
   EXPECT_EQ(good({"gc", board_}).at("bytes_freed"), 0);
+}
+
+TEST_F(BoardCommandTest, AFailedRunIsOneOfItsMethods) {
+  good({"submit", "waypoints", "--tasks", "maze/one", "--name", "ours"});
+  const std::vector<std::string> failed = {"submit",        "ours",    "--failed",
+                                           "out of memory", "--tasks", "maze/one"};
+  const Outcome seedless = verb(failed);
+  EXPECT_EQ(seedless.code, 2);
+  EXPECT_THAT(seedless.err, HasSubstr("--train-seed"));
+  std::vector<std::string> seeded = failed;
+  seeded.insert(seeded.end(), {"--train-seed", "1", "--note", "of the cluster"});
+  const Json receipt = good(seeded).at("submitted")[0];
+  EXPECT_EQ(receipt.at("new_entry"), false);
+  EXPECT_EQ(receipt.at("new_runs"), 1);
+  EXPECT_THAT(receipt.at("ignored")[0].get<std::string>(), HasSubstr("note"));
+  EXPECT_EQ(good(seeded).at("submitted")[0].at("known_runs"), 1);
+  const Json rows = good({"list", board_}).at("suites")[0].at("rows");
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].at("failed"), 1);
+  EXPECT_EQ(good({"submit", "waypoints", "--tasks", "maze/one", "--name", "ours", "--train-seed", "2"})
+                .at("submitted")[0]
+                .at("new_runs"),
+            1);
+
+  Board board(board_);
+  board.submit({.entry = {.name = "ours", .kind = "reward"}});
+  seeded[6] = "--train-seed";
+  seeded[7] = "5";
+  const Outcome ambiguous = verb(seeded);
+  EXPECT_EQ(ambiguous.code, 1);
+  EXPECT_THAT(ambiguous.err, HasSubstr("found rows 1, 2"));
+  seeded[1] = "1";
+  EXPECT_EQ(good(seeded).at("submitted")[0].at("row"), 1);
+}
+
+TEST_F(BoardCommandTest, AStrangersBoardWritesNoFileElsewhere) {
+  good({"submit", "waypoints", "--tasks", "maze/one"});
+  const std::string target = path("written");
+  sqlite3* database = nullptr;
+  sqlite3_open(board_.c_str(), &database);
+  // As a stranger would: the kind and the role are a path.
+  const std::string hash = sha256("bytes");
+  const std::string sql =
+      concat("DROP TRIGGER entry_keeps_UPDATE; DROP TRIGGER run_keeps_UPDATE; UPDATE entry SET kind = '",
+             target, "'; UPDATE run SET inputs = '{\"", target, "\":\"", hash,
+             "\"}'; INSERT INTO content VALUES('", hash, "', CAST('bytes' AS BLOB))");
+  EXPECT_EQ(sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+      << sqlite3_errmsg(database);
+  sqlite3_close(database);
+  EXPECT_EQ(verb({"verify", "1"}).code, 1);
+  EXPECT_FALSE(std::filesystem::exists(target + ".safetensors"));
+}
+
+TEST_F(BoardCommandTest, UnsoundTasksAreNotAdded) {
+  const Json sound = {{"name", "new/a"},
+                      {"env", "Maze2D-UMaze-v0"},
+                      {"norm_low", 0},
+                      {"norm_high", 10},
+                      {"stream_pool", {{"seed", 11}, {"episodes", 4}}}};
+  const auto refused = [&](const std::string& key, const Json& value) {
+    Json wrong = sound;
+    wrong["name"] = "new/b";
+    wrong[key] = value;
+    write_file(path("new.json"), Json({sound, wrong}).dump());
+    const Outcome outcome = verb({"tasks", board_, "--add", path("new.json")});
+    EXPECT_EQ(outcome.code, 1) << key;
+    EXPECT_THAT(outcome.err, HasSubstr("new/b")) << key;
+    return outcome.err;
+  };
+  EXPECT_THAT(refused("kind", "behavior"), HasSubstr("kind: expected"));
+  EXPECT_THAT(refused("env", "Maze2D-UMaze-v9"), HasSubstr("env"));
+  EXPECT_THAT(refused("options", {{"goal_sell", {1, 1}}}), HasSubstr("goal_sell"));
+  EXPECT_THAT(refused("stream_pool", {{"sead", 1}}), HasSubstr("sead"));
+  EXPECT_THAT(refused("metric", "auroc"), HasSubstr("metric"));
+  EXPECT_EQ(Board(board_).tasks().size(), 5u) << "all of a file, or nothing";
+  write_file(path("new.json"), sound.dump());
+  EXPECT_EQ(good({"tasks", board_, "--add", path("new.json")}).at("added"), 1);
+}
+
+TEST_F(BoardCommandTest, NotesBesideFilesVouchForNothing) {
+  if (!trained_folder("Hopper-v4/medium")) GTEST_SKIP() << "this installation lacks trained agents";
+  good({"submit", "Hopper-v4/medium", "--name", "medium"});
+  std::filesystem::create_directory(path("theirs"));
+  const std::filesystem::path file = path("theirs/agent.safetensors");
+  std::string bytes = read_file(*trained_folder("Hopper-v4/medium") / "agent.safetensors");
+  const std::string hash = sha256(bytes);
+  write_bytes(file, bytes);
+  std::filesystem::last_write_time(file,
+                                   std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  EXPECT_EQ(sha256_of(file), hash);
+  ASSERT_TRUE(std::filesystem::exists(path("theirs/.agent.safetensors.sha256")));
+  const auto time = std::filesystem::last_write_time(file);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_bytes(file, bytes);
+  std::filesystem::last_write_time(file, time);
+  const Outcome changed = verb({"verify", "medium", "--files", path("theirs")});
+  EXPECT_EQ(changed.code, 1);
+  EXPECT_EQ(Json::parse(changed.out).at("runs")[0].at("outcome"), "changed");
 }
 
 TEST_F(BoardCommandTest, ComparesRowsInOneSentence) {

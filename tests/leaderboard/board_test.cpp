@@ -363,24 +363,113 @@ TEST_F(BoardTest, VerificationsAndLooksAreRows) {
   EXPECT_EQ(board.verifications()[0].difference, 0.5);
   EXPECT_THROW(board.add_verification({.run = 9, .machine = "m", .outcome = "differs", .program = "p"}),
                Error);
-  const BoardLook look = board.add_look("1, 2", "pool", [](const std::vector<BoardLook>& before) {
-    EXPECT_TRUE(before.empty());
-    return BoardLook{.share = 0.5, .alpha = 0.01};
-  });
+  const BoardLook look =
+      board.add_look("1, 2", {"pool", "next"}, [](const std::vector<std::vector<BoardLook>>& before) {
+        EXPECT_EQ(before.size(), 2u);
+        EXPECT_TRUE(before[0].empty() && before[1].empty());
+        return BoardLook{.share = 0.5, .alpha = 0.01};
+      });
   EXPECT_EQ(look.alpha, 0.01);
   EXPECT_EQ(board.looks("pool").size(), 1u);
+  EXPECT_EQ(board.looks("next").size(), 1u);
   EXPECT_TRUE(board.looks("other").empty());
   EXPECT_THAT(board.check().faults, testing::IsEmpty());
 }
 
-TEST_F(BoardTest, CachedValuesGoWithTheNextRow) {
+TEST_F(BoardTest, RolesAndKindsThatCouldNameOtherFilesAreRefused) {
   Board board = make();
-  board.cache("list", board.head(), "value");
-  EXPECT_EQ(board.cached("list"), "value");
+  const std::string head = board.head();
+  for (const char* role : {"../agent", "/tmp/x", "", "a/b", ".hidden", "a..b", "a\n"}) {
+    BoardSubmission given = submission_of("PPO", 0);
+    given.runs[0].inputs = {{role, sha256("x")}};
+    EXPECT_THAT(message_of<InvalidArgument>([&] { board.submit(given); }),
+                HasSubstr("inputs: expected roles"))
+        << role;
+  }
+  BoardSubmission given = submission_of("PPO", 0);
+  given.entry.kind = "../../x";
+  EXPECT_THAT(message_of<InvalidArgument>([&] { board.submit(given); }), HasSubstr("kind: expected agent"));
+  EXPECT_EQ(board.head(), head);
+  given.entry.kind = "agent";
+  given.runs[0].inputs = {{"model.expert_data", sha256("x")}, {"rewards.reward_0", sha256("y")}};
+  EXPECT_EQ(board.submit(given).new_runs, 1);
+}
+
+TEST_F(BoardTest, FailedRunsNeedNoSettings) {
+  Board board = make();
+  BoardSubmission given = submission_of("PPO", 0);
+  given.runs[0].config = {{"gamma", 0.9}};
+  board.submit(given);
+  BoardSubmission failed{.entry = {.name = "PPO"}, .runs = {{.task = "s/a", .train_seed = 1}}};
+  failed.runs[0].status = "failed";
+  failed.runs[0].message = "out of memory";
+  EXPECT_EQ(board.submit(failed).new_runs, 1);
+  given.runs[0].train_seed = 2;
+  EXPECT_EQ(board.submit(given).new_runs, 1) << "the failed run's settings bind nobody";
+  given.runs[0].train_seed = 3;
+  given.runs[0].config = {{"gamma", 0.8}};
+  EXPECT_THROW(board.submit(given), InvalidArgument);
+}
+
+TEST_F(BoardTest, AReadingIsOfOneMoment) {
+  Board board = make();
   board.submit(submission_of("PPO", 0));
-  EXPECT_FALSE(board.cached("list"));
-  board.cache("list", std::string(64, '0'), "of another moment");
-  EXPECT_FALSE(board.cached("list"));
+  const std::string before = board.head();
+  {
+    const BoardReading reading(board);
+    EXPECT_EQ(board.head(), before);
+    Board(path_).submit(submission_of("SAC", 0));
+    EXPECT_EQ(board.head(), before);
+    EXPECT_EQ(board.entries().size(), 1u);
+    EXPECT_EQ(board.runs().size(), 1u);
+  }
+  EXPECT_NE(board.head(), before);
+  EXPECT_EQ(board.runs().size(), 2u);
+}
+
+TEST_F(BoardTest, ABatchComesAllTogetherOrNotAtAll) {
+  Board board = make();
+  const std::string before = board.head();
+  {
+    const BoardBatch batch(board);
+    board.submit(submission_of("PPO", 0));
+    EXPECT_TRUE(Board(path_).entries().empty());
+  }
+  EXPECT_EQ(board.head(), before);
+  {
+    BoardBatch batch(board);
+    board.submit(submission_of("PPO", 0));
+    board.submit(submission_of("SAC", 0));
+    batch.commit();
+  }
+  EXPECT_EQ(Board(path_).entries().size(), 2u);
+  EXPECT_EQ(board.submit(submission_of("SAC", 1)).new_runs, 1);
+  EXPECT_THAT(board.check().faults, testing::IsEmpty());
+}
+
+TEST_F(BoardTest, PlacesOfFilesAreNotInTheChain) {
+  Board board = make();
+  BoardSubmission given = submission_of("PPO", 0);
+  given.artifacts = {{sha256("w"), 1, "weights", "/home/somebody/w"}};
+  board.submit(given);
+  const std::string head = board.head();
+  EXPECT_EQ(outside(path_,
+                    "CREATE TEMP TABLE t(x CHECK (x = 0)); INSERT INTO t SELECT count(*) FROM event WHERE "
+                    "instr(body, 'somebody') > 0"),
+            "");
+  given.artifacts[0].uri = "/elsewhere/w";
+  board.submit(given);
+  EXPECT_EQ(board.artifact(sha256("w"))->uri, "/elsewhere/w") << "the place where it was found last";
+  EXPECT_EQ(board.head(), head);
+  board.collect_garbage();
+  EXPECT_EQ(board.artifact(sha256("w"))->uri, "") << "no run needs it";
+  EXPECT_THAT(board.check().faults, testing::IsEmpty());
+}
+
+TEST_F(BoardTest, AnEmptyFileOfAKilledInitIsMadeABoard) {
+  write_bytes(path_, "");
+  EXPECT_EQ(make().tasks().size(), 2u);
+  EXPECT_EQ(Board(path_).tasks().size(), 2u);
 }
 
 TEST_F(BoardTest, WritersQueueAndNothingIsLostOrDoubled) {

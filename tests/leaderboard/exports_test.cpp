@@ -96,6 +96,40 @@ TEST_F(ExportsTest, JsonMakesAnEqualBoard) {
   EXPECT_EQ(other.head(), head) << "once is enough";
 }
 
+TEST_F(ExportsTest, AnotherBoardTakesBackOnlyWhatCameFromIt) {
+  submit("ours", {0.5, 0.75});
+  submit("partly", {0.5, 0.75});
+  write_file(folder_ / "before.json", board_json(board_).dump());
+  Board other = Board::create(folder_ / "other.sqlite", {});
+  import_results(other, folder_ / "before.json", {});
+  other.retract(other.entry("ours").id, std::nullopt, "they say");
+  other.retract(other.entry("partly").id, other.runs(other.entry("partly").id)[0].id, "they say");
+  other.submit({.entry = {.name = "theirs"}, .runs = {{.task = "s/a", .episodes = {{0, 1, 1}}}}});
+  other.retract(other.entry("theirs").id, std::nullopt, "a mistake");
+  write_file(folder_ / "after.json", board_json(other).dump());
+  std::vector<std::string> told;
+  for (const BoardReceipt& receipt : import_results(board_, folder_ / "after.json", {}))
+    told.insert(told.end(), receipt.left_out.begin(), receipt.left_out.end());
+  EXPECT_FALSE(board_.entry("ours").retracted);
+  for (const char* name : {"ours", "partly"})
+    for (const BoardRun& run : board_.runs(board_.entry(name).id)) EXPECT_FALSE(run.retracted) << name;
+  EXPECT_EQ(board_.entry("theirs").retracted, "a mistake");
+  EXPECT_THAT(told, testing::Contains(HasSubstr("ours: retracted on the other board (they say), not here")));
+  EXPECT_THAT(told, testing::Contains(HasSubstr("partly: s/a, seed 0: retracted on the other board")));
+}
+
+TEST_F(ExportsTest, AnImportIsAllOrNothing) {
+  submit("ours", {0.5});
+  Json json = board_json(board_);
+  json["entries"].push_back(json["entries"][0]);
+  json["entries"][1]["name"] = "second";
+  json["entries"][1]["kind"] = "no kind";
+  json["entries"][0]["name"] = "first";
+  const std::string head = board_.head();
+  EXPECT_THROW(import_results(board_, file("bad.json", json.dump()), {}), Error);
+  EXPECT_EQ(board_.head(), head);
+}
+
 TEST_F(ExportsTest, CsvComesBackAndHoldsNoFormula) {
   for (const std::string& name : hostile_names()) submit(name, {-0.5});
   const std::string text = board_csv(board_);
@@ -192,6 +226,49 @@ TEST_F(ExportsTest, CurvesEndInScores) {
                 import_results(board_, file("b.csv", "method,seed,step,value\na,0,1,x\n"), config);
               }),
               HasSubstr("b.csv: line 2: expected a number, found 'x'"));
+}
+
+TEST_F(ExportsTest, CellsOfOthersAreTakenAsTheyAre) {
+  const std::string path =
+      file("others.csv", "method,task,seed,step,value\n'PPO\\x41,a,0,0,1\nC:\\xzz,a,0,0,2\n");
+  import_results(board_, path, {.columns = {"method", "task", "seed", "step", "value"}});
+  EXPECT_EQ(board_.entries()[0].name, "'PPO\\x41");
+  EXPECT_EQ(board_.entries()[1].name, "C:\\xzz");
+  EXPECT_EQ(from_csv_text("\\xzz"), "xzz");
+  EXPECT_EQ(from_csv_text("\\x41"), "A");
+}
+
+TEST_F(ExportsTest, TensorboardFilesOfOneFolderAreOneCurve) {
+  const auto events = [&](const std::string& name, const std::string& line) {
+    std::filesystem::create_directories(folder_ / "made");
+    write_file(folder_ / "metrics.jsonl", line + "\n");
+    const std::filesystem::path made = write_tensorboard(folder_ / "metrics.jsonl", folder_ / "made");
+    std::filesystem::create_directories((folder_ / name).parent_path());
+    std::filesystem::rename(made, folder_ / name);
+  };
+  events("runs/PPO/1.tfevents", R"({"step": 1, "reward": 0.5})");
+  events("runs/PPO/2.tfevents", R"({"step": 2, "reward": 0.75})");
+  events("runs/PPO/3.tfevents", R"({"step": 3, "loss": 9})");
+  events("runs/PPO/eval/1.tfevents", R"({"step": 3, "loss": 9})");
+  import_results(board_, folder_ / "runs", {.suite = "tb", .tag = "reward"});
+  const std::vector<BoardRun> runs = board_.runs();
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0].score, 0.75);
+  EXPECT_EQ(runs[0].train_seed, 0u);
+  EXPECT_THAT(
+      message_of<Error>([&] { import_results(board_, folder_ / "runs", {.suite = "tb", .tag = "rewards"}); }),
+      HasSubstr("did you mean 'reward'"));
+}
+
+TEST_F(ExportsTest, TheGapsArrowPointsDownAndImportedRowsCannotBeRunAgain) {
+  import_results(board_, file("atari.json", R"({"DQN": [[0.1, 0.2], [0.3, 0.4]]})"), {});
+  StandingsConfig config;
+  config.statistics.resamples = 100;
+  EXPECT_THAT(board_page(board_, standings(board_, config), "Board"), HasSubstr("score ↑"));
+  config.statistics.aggregate = "optimality_gap";
+  const std::string page = board_page(board_, standings(board_, config), "Board");
+  EXPECT_THAT(page, HasSubstr("score ↓"));
+  EXPECT_THAT(page, Not(HasSubstr("diffreward board verify")));
 }
 
 TEST_F(ExportsTest, TensorboardFilesAreRead) {

@@ -128,8 +128,12 @@ TEST_F(StandingsTest, TheLatestVerificationOfEachRunCounts) {
   EXPECT_EQ(checked(), Checked::kVerified);
   verify(2, "missing");
   EXPECT_EQ(checked(), Checked::kVerified);
+  verify(2, "other_machine");
+  EXPECT_EQ(checked(), Checked::kVerified) << "another machine takes nothing back";
   verify(2, "changed");
   EXPECT_EQ(checked(), Checked::kRefuted);
+  verify(2, "other_machine");
+  EXPECT_EQ(checked(), Checked::kRefuted) << "nor does it excuse";
 }
 
 TEST_F(StandingsTest, ComparisonsPairOnSeedsAndSpendLooks) {
@@ -141,16 +145,41 @@ TEST_F(StandingsTest, ComparisonsPairOnSeedsAndSpendLooks) {
   EXPECT_EQ(found.comparison.paired.size(), 2u);
   EXPECT_EQ(found.comparison.verdict, Verdict::kFirst) << found.comparison.sentence();
   EXPECT_FALSE(found.look);
-  EXPECT_TRUE(board_.looks("s/a, s/b").empty()) << "nothing was spent";
+  EXPECT_TRUE(board_.looks("s/a").empty()) << "nothing was spent";
   EXPECT_THROW(compare_entries(board_, board_.entry("a"), board_.entry("a"), "", config), InvalidArgument);
 
   const LookConfig look{.spend = true, .planned = 10};
   double spent = 0;
   for (int i = 0; i < 3; ++i)
     spent += compare_entries(board_, board_.entry("a"), board_.entry("b"), "", config, look).look->alpha;
-  EXPECT_EQ(board_.looks("s/a, s/b").size(), 3u);
+  for (const char* task : {"s/a", "s/b"}) EXPECT_EQ(board_.looks(task).size(), 3u) << "each is charged";
   EXPECT_NEAR(spent, alpha_spent(Spending::kOBrienFleming, 0.5), 1e-12)
       << "looking again spends nothing more";
+  EXPECT_EQ(compare_entries(board_, board_.entry("a"), board_.entry("b"), "s/a", config, look).look->alpha, 0)
+      << "the part's streams were looked at before";
+}
+
+TEST_F(StandingsTest, NoLookIsSpentWhereNothingCanBeDecided) {
+  submit("a", {0.5});
+  submit("b", {0.4});
+  BoardStatisticsConfig config;
+  config.resamples = 100;
+  const BoardComparison found = compare_entries(board_, board_.entry("a"), board_.entry("b"), "", config,
+                                                {.spend = true, .planned = 2});
+  EXPECT_FALSE(found.comparison.note.empty());
+  EXPECT_FALSE(found.look);
+  EXPECT_TRUE(board_.looks("s/a").empty());
+}
+
+TEST_F(StandingsTest, ASuiteIsNotWhatItsNameBegins) {
+  board_.add_task({.name = "s2/d", .norm_low = 0, .norm_high = 1});
+  submit("a", {0.5, 0.6});
+  board_.submit({.entry = {.name = "a"}, .runs = {{.task = "s2/d", .episodes = {{0, 900, 1}}}}});
+  const auto suites = standings(board_, quick());
+  ASSERT_EQ(suites.size(), 2u);
+  const MethodScores scores = scores_of(board_, board_.entry("a"), suites[0].tasks);
+  ASSERT_EQ(scores.tasks.size(), 2u);
+  EXPECT_EQ(scores.tasks[1].task, "s/b");
 }
 
 TEST(BoardTasks, ComeWithSealedStreams) {
