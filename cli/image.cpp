@@ -423,9 +423,11 @@ Json rates_json(const ImageEvaluateConfig& config, const std::vector<Sampled>& s
   for (const Sampled& sampled : samples) {
     const std::vector<double>& probability = sampled.probability.at(concept_name);
     Json& of = out[sampled.sampler] = {{"pictures", sampled.images.size()}, {"rate", rate(probability, all)}};
-    if (base > 0) of["drop"] = 1 - rate(probability, all) / base;
-    of["of_shown"] = rate(probability, shown);
-    if (!beside.empty()) of["companion_kept"] = rate(sampled.probability.at(config.companion), beside);
+    // null where the first shows nothing that it could be a share of
+    of["drop"] = base > 0 ? Json(1 - rate(probability, all) / base) : Json();
+    of["of_shown"] = shown.empty() ? Json() : Json(rate(probability, shown));
+    of["companion_kept"] =
+        beside.empty() ? Json() : Json(rate(sampled.probability.at(config.companion), beside));
   }
   return out;
 }

@@ -98,8 +98,10 @@ Json read_path(Records& records, const JobRun& run, const std::string& path) {
   return value;
 }
 
+/// Not a number where a run had nothing to count.
 double number_at(Records& records, const JobRun& run, const std::string& path) {
   Json value = read_path(records, run, path);
+  if (value.is_null()) return std::numeric_limits<double>::quiet_NaN();
   if (value.is_object() && value.contains("value")) value = Json(value.at("value"));
   if (!value.is_number()) throw Error(concat(path, ": expected a number, found ", brief(value)));
   return value;
