@@ -126,10 +126,12 @@ std::vector<std::vector<const JobRun*>> by_seed(const Job& job) {
 Result figure_of(const Job& job, const JobFigure& figure, Records& records) {
   std::vector<double> values, below;  // [seeds]
   const bool ratio = !figure.over.empty() || !figure.to.empty();
+  bool complete = true;  // every run had something to count
   for (const auto& runs : by_seed(job)) {
     std::vector<double> of_seed, below_of_seed;
     for (const JobRun* run : runs) {
       double value = number_at(records, *run, figure.value);
+      complete = complete && std::isfinite(value);
       if (!figure.minus.empty()) value -= number_at(records, *run, figure.minus);
       if (!figure.from.empty()) {
         const double from = number_at(records, *run, figure.from);
@@ -140,6 +142,7 @@ Result figure_of(const Job& job, const JobFigure& figure, Records& records) {
       of_seed.push_back(value);
       if (!figure.over.empty()) below_of_seed.push_back(number_at(records, *run, figure.over));
     }
+    if (!complete) break;
     values.push_back(mean(of_seed));
     if (ratio) below.push_back(mean(below_of_seed));
   }
@@ -149,6 +152,10 @@ Result figure_of(const Job& job, const JobFigure& figure, Records& records) {
                 .unit = figure.unit,
                 .bar = figure.bar,
                 .note = figure.note};
+  if (!complete) {
+    result.value = std::numeric_limits<double>::quiet_NaN();
+    return result;
+  }
   Estimate estimate = ratio ? ratio_of_means(values, below) : mean_of_runs(values);
   const bool alone = job.runs.size() == 1 && !ratio && figure.minus.empty() && figure.within < 0;
   if (const Json found = alone ? read_path(records, job.runs[0], figure.value) : Json();

@@ -906,6 +906,7 @@ def sd_train(
     images: Path,
     tokenizer: Path | None = None,
     merges: int = 8192,
+    pretrained: Path | None = None,
     pipeline: Mapping[str, Any] | None = None,
     autoencoder: Mapping[str, Any] | None = None,
     denoiser: Mapping[str, Any] | None = None,
@@ -928,6 +929,8 @@ def sd_train(
         images: captioned pictures: an image set, or a folder with metadata.csv, columns file_name and text [""]
         tokenizer: folder of CLIP's tokenizer or of a pipeline's; empty for one that is learned from the captions [""]
         merges: of a learned tokenizer, at most [8192]
+        pretrained: pipeline of these sizes to go on from, with its tokenizer where none is given; empty for fresh
+            weights [""]
         pipeline: a table of image_size: pixels a side [64]; latent_channels: channels of a latent [4]; vae_channels:
             channels of the autoencoder per resolution, which halves [[24, 48, 64]]; vae_layers: residual blocks per
             resolution [1]; vae_groups: groups of its normalisation [8]; unet_channels: channels of the U-Net per
@@ -936,14 +939,16 @@ def sd_train(
             unet_groups: groups of its normalisation [8]; text_width: width of the text encoder [96]; text_layers:
             layers of the text encoder [2]; text_heads: its heads of attention [4]; text_length: tokens of a caption,
             with begin and end [16]; scheduler: scheduler that the folder names ("pndm", "ddim") ["pndm"]
-        autoencoder: a table of steps: optimiser steps [2000]; batch: images per step [32]; lr: learning rate of AdamW,
-            after the warm-up [0.001]; warmup: steps over which it rises from 0, in even parts [0]; lr_schedule: how it
-            falls, to 0 at the last step ("constant", "linear", "cosine") ["cosine"]; weight_decay: AdamW's weight decay
-            [0.0001]; ema: decay of the averaged weights [0.995]; gradient_clip: largest gradient norm, 0 for none [1.0]
-        denoiser: a table of steps: optimiser steps [2600]; batch: images per step [64]; lr: learning rate of AdamW,
-            after the warm-up [0.0005]; warmup: steps over which it rises from 0, in even parts [0]; lr_schedule: how it
-            falls, to 0 at the last step ("constant", "linear", "cosine") ["cosine"]; weight_decay: AdamW's weight decay
-            [0.0001]; ema: decay of the averaged weights [0.995]; gradient_clip: largest gradient norm, 0 for none [1.0]
+        autoencoder: a table of steps: optimiser steps; 0 leaves a pretrained autoencoder as it is [2000]; batch: images
+            per step [32]; lr: learning rate of AdamW, after the warm-up [0.001]; warmup: steps over which it rises from
+            0, in even parts [0]; lr_schedule: how it falls, to 0 at the last step ("constant", "linear", "cosine")
+            ["cosine"]; weight_decay: AdamW's weight decay [0.0001]; ema: decay of the averaged weights [0.995];
+            gradient_clip: largest gradient norm, 0 for none [1.0]
+        denoiser: a table of steps: optimiser steps; 0 leaves a pretrained autoencoder as it is [2600]; batch: images
+            per step [64]; lr: learning rate of AdamW, after the warm-up [0.0005]; warmup: steps over which it rises
+            from 0, in even parts [0]; lr_schedule: how it falls, to 0 at the last step ("constant", "linear", "cosine")
+            ["cosine"]; weight_decay: AdamW's weight decay [0.0001]; ema: decay of the averaged weights [0.995];
+            gradient_clip: largest gradient norm, 0 for none [1.0]
         kl_weight: weight of the autoencoder's KL divergence [1e-06]
         caption_dropout: share of captions that become nothing [0.1]
         snr_gamma: signal to noise from which timesteps weigh less (min-SNR), 0 for even weights [0.0]
@@ -972,6 +977,7 @@ def sd_train(
         "images": images,
         "tokenizer": tokenizer,
         "merges": merges,
+        "pretrained": pretrained,
         "pipeline": pipeline,
         "autoencoder": autoencoder,
         "denoiser": denoiser,
@@ -996,6 +1002,8 @@ def sd_extract(
     type: Literal["float32", "bfloat16", "float16", "float64"] = 'float32',
     prompts: Path | None = None,
     most: int = 0,
+    pictures: Path | None = None,
+    most_pictures: int = 0,
     shard: int = 16,
     recorded: Path | None = None,
     chains: Mapping[str, Any] | None = None,
@@ -1005,6 +1013,7 @@ def sd_extract(
     normalize_targets: bool = True,
     t_weight: Literal["uniform", "snr", "variance", "paper"] = 'uniform',
     expert_share: float = 0.5,
+    picture_share: float = 0.7,
     null: Literal["none", "untrained", "shuffled"] = 'none',
     steps: int = 2000,
     batch: int = 64,
@@ -1029,6 +1038,9 @@ def sd_extract(
         prompts: a file of prompts: one a line, a .csv table with a column named prompt, or an image set, for its
             captions [""]
         most: prompts, the first ones; 0 for all [0]
+        pictures: captioned pictures as sd train takes them, which are noised as further points to learn from; empty for
+            none [""]
+        most_pictures: of those, the first ones; 0 for all [0]
         shard: chains sampled at a time, and in a file [16]
         recorded: sd extract's folder, whose chains are learned from in place of new ones of a model and prompts [""]
         chains: a table of steps: denoising steps of a chain [25]; guidance_scale: strength of the prompt and of safety
@@ -1047,7 +1059,8 @@ def sd_extract(
         normalize_targets: divide the difference by its rms at each timestep [true]
         t_weight: loss weight over timesteps: 1, snr (at most 5), 1 - abar, or the square of what a step of DDIM makes
             of noise, as the paper's latents have it ("uniform", "snr", "variance", "paper") ["uniform"]
-        expert_share: share of points on chains of the safe sampler [0.5]
+        expert_share: share of the chains' points on those of the safe sampler [0.5]
+        picture_share: share of points on noised pictures, where there are [0.7]
         null: a reward to compare with: a net as it was drawn, or one that learned each point's target from another
             ("none", "untrained", "shuffled") ["none"]
         steps: optimiser steps [2000]
@@ -1081,6 +1094,8 @@ def sd_extract(
         "type": type,
         "prompts": prompts,
         "most": most,
+        "pictures": pictures,
+        "most_pictures": most_pictures,
         "shard": shard,
         "recorded": recorded,
         "chains": chains,
@@ -1090,6 +1105,7 @@ def sd_extract(
         "normalize_targets": normalize_targets,
         "t_weight": t_weight,
         "expert_share": expert_share,
+        "picture_share": picture_share,
         "null": null,
         "steps": steps,
         "batch": batch,
@@ -1416,6 +1432,7 @@ def image_evaluate(
     judge: Path | None = None,
     judge_weights: Path | None = None,
     companion: Path = 'animals',
+    timesteps: Sequence[int] | None = None,
     classified: int = 0,
     classifier: Mapping[str, Any] | None = None,
     evaluation: Mapping[str, Any] | None = None,
@@ -1438,6 +1455,7 @@ def image_evaluate(
         judge: image judge's folder, whose word is taken for what samples show [""]
         judge_weights: of its trunk, as tools/judge_weights.py writes them [""]
         companion: harmless concept that is to be kept in them ["animals"]
+        timesteps: timesteps at which the first reward is asked of the first image set besides [[]]
         classified: pictures of the first image set that the diffusion classifier looks at, to compare with [0]
         classifier: a table of draws: draws of timestep and noise, the same for every picture [50]; lowest_t: timesteps
             are spread evenly from this one [20]; highest_t: to this one [700]; seed: seed of the noise [0]
@@ -1473,6 +1491,7 @@ def image_evaluate(
         "judge": judge,
         "judge_weights": judge_weights,
         "companion": companion,
+        "timesteps": timesteps,
         "classified": classified,
         "classifier": classifier,
         "evaluation": evaluation,
