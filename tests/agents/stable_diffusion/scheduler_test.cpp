@@ -39,7 +39,8 @@ TEST(Scheduler, HasTheTablesOfDiffusers) {
           const torch::Tensor expected = golden(key + name);
           ASSERT_EQ(found.size(), static_cast<std::size_t>(expected.numel())) << key << name;
           for (std::size_t i = 0; i < found.size(); ++i)
-            EXPECT_LE(relative(found[i], expected.data_ptr<double>()[i]), 1e-7) << key << name << " " << i;
+            // one unit in the last place of float: square roots of vectors differ by that between processors
+            EXPECT_LE(relative(found[i], expected.data_ptr<double>()[i]), 1.2e-7) << key << name << " " << i;
         };
         expect(".timesteps", chain.timesteps());
         if (!chain.sigmas().empty()) expect(".sigmas", chain.sigmas());
