@@ -40,7 +40,7 @@ TEST(Scheduler, HasTheTablesOfDiffusers) {
           ASSERT_EQ(found.size(), static_cast<std::size_t>(expected.numel())) << key << name;
           for (std::size_t i = 0; i < found.size(); ++i)
             // one unit in the last place of float: square roots of vectors differ by that between processors
-            EXPECT_LE(relative(found[i], expected.data_ptr<double>()[i]), 1.2e-7) << key << name << " " << i;
+            EXPECT_LE(relative(found[i], expected.data_ptr<double>()[i]), 1.5e-7) << key << name << " " << i;
         };
         expect(".timesteps", chain.timesteps());
         if (!chain.sigmas().empty()) expect(".sigmas", chain.sigmas());
