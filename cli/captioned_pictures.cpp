@@ -49,6 +49,11 @@ std::vector<StageInput> captioned_inputs(const std::string& images) {
   return inputs;
 }
 
+std::size_t count_captioned(const std::string& images) {
+  return is_folder_of_pictures(images) ? rows_of(images).size()
+                                       : ImageSet::open(product(images, "data")).size();
+}
+
 CaptionedPictures read_captioned(const std::string& images, int side) {
   CaptionedPictures out;
   if (!is_folder_of_pictures(images)) {

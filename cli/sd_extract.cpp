@@ -59,23 +59,24 @@ void tell_cost(const StableDiffusion& model, const SdExtractConfig& config, std:
              " minutes"));
 }
 
-/// What noised pictures are made of; of no pictures where there are none.
-CaptionedPictures pictures_of(const StableDiffusion& model, const SdExtractConfig& config) {
-  if (config.pictures.empty()) return {};
+/// How many pictures are noised.
+std::size_t pictures_of(const SdExtractConfig& config) {
+  if (config.pictures.empty()) return 0;
+  const std::size_t all = count_captioned(config.pictures);
+  return config.most_pictures > 0 ? std::min(all, static_cast<std::size_t>(config.most_pictures)) : all;
+}
+
+CaptionedPictures read_pictures(const StableDiffusion& model, const SdExtractConfig& config) {
   const int width = config.chains.width > 0 ? config.chains.width : model.size(),
             height = config.chains.height > 0 ? config.chains.height : model.size();
   require(width == height, "--pictures: expected chains of square pictures, got ", width, " x ", height);
-  CaptionedPictures pictures = read_captioned(config.pictures, width);
-  if (config.most_pictures > 0 && pictures.captions.size() > static_cast<std::size_t>(config.most_pictures))
-    pictures.captions.resize(static_cast<std::size_t>(config.most_pictures));
-  return pictures;
+  return read_captioned(config.pictures, width);
 }
 
 /// Samples the chains that are not there yet, and noises the pictures.
 void sample_chains(const StableDiffusion& model, const SdExtractConfig& config,
                    const std::vector<std::string>& prompts, const fs::path& folder) {
-  const CaptionedPictures pictures = pictures_of(model, config);
-  std::vector<Shard> left = shards_of(config, prompts.size(), pictures.captions.size());
+  std::vector<Shard> left = shards_of(config, prompts.size(), pictures_of(config));
   std::erase_if(left, [&](const Shard& shard) { return fs::exists(folder / shard.name()); });
   if (left.empty()) return;
   fs::create_directories(folder / "chains");
@@ -83,6 +84,8 @@ void sample_chains(const StableDiffusion& model, const SdExtractConfig& config,
   std::int64_t chains = 0;
   for (const Shard& shard : left) chains += static_cast<std::int64_t>(shard.count);
   tell_cost(model, config, chains, calls);
+  const bool noises = std::ranges::any_of(left, [](const Shard& shard) { return shard.follow == kPictures; });
+  const CaptionedPictures pictures = noises ? read_pictures(model, config) : CaptionedPictures{};
   Progress progress("sample chains", chains * calls, "steps");
   for (const Shard& shard : left) {
     if (shard.follow == kPictures) {
@@ -142,9 +145,12 @@ Json run_sd_extract(const SdExtractConfig& given) {
   validate(config.chains);
   const bool fresh = config.recorded.empty();
   for (const auto& [option, text] : {std::pair{"--model", config.model.model}, {"--prompts", config.prompts}})
-    if (text.empty() == fresh)
-      throw UsageError(fresh ? concat("sd extract: ", option, " is missing")
-                             : concat(option, ": expected none beside --recorded, whose chains are there"));
+    if (fresh && text.empty()) throw UsageError(concat("sd extract: ", option, " is missing"));
+  for (const auto& [option, text] : {std::pair{"--model", config.model.model},
+                                     {"--prompts", config.prompts},
+                                     {"--pictures", config.pictures}})
+    if (!fresh && !text.empty())
+      throw UsageError(concat(option, ": expected none beside --recorded, whose chains are there"));
   const StageSpec stage = stage_of(given);
   return run_stage(stage, [&](const fs::path& folder) {
     Json files = Json::object();

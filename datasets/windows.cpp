@@ -110,20 +110,24 @@ std::size_t EpisodeWindows::draw(Rng& rng) const {
   return begin_[episode] + number - first_[episode];
 }
 
-Split split_episodes(const Dataset& data, double held_out, std::uint64_t seed) {
+Split split_at_random(std::size_t n, double held_out, std::uint64_t seed) {
   require(held_out >= 0 && held_out < 1, "split: expected a share in [0, 1), got ", held_out);
-  const std::size_t n = data.episodes().size();
   auto test = static_cast<std::size_t>(held_out * static_cast<double>(n) + 0.5);
   if (held_out > 0 && n > 1) test = std::clamp<std::size_t>(test, 1, n - 1);
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
   Rng rng(Streams(Purpose::kSplit, seed)[0]);
+  // std::shuffle is another one in every library.
   for (std::size_t i = n; i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
   Split split{{order.begin() + static_cast<std::ptrdiff_t>(test), order.end()},
               {order.begin(), order.begin() + static_cast<std::ptrdiff_t>(test)}};
   std::sort(split.train.begin(), split.train.end());
   std::sort(split.test.begin(), split.test.end());
   return split;
+}
+
+Split split_episodes(const Dataset& data, double held_out, std::uint64_t seed) {
+  return split_at_random(data.episodes().size(), held_out, seed);
 }
 
 Dataset select_episodes(const Dataset& data, std::span<const std::size_t> episodes) {

@@ -67,10 +67,14 @@ class EpisodeWindows {
   std::vector<std::size_t> first_ = {0};  // windows in the episodes before it; the last entry is the total
 };
 
-/// Data split by whole episodes: `held_out` of them (at random, by seed) against the rest.
+/// The numbers below n in two parts, each in ascending order.
 struct Split {
-  std::vector<std::size_t> train, test;  // episode numbers
+  std::vector<std::size_t> train, test;
 };
+/// `held_out` of n things, at random by seed, against the rest: at least one and not all of them where that can be. Throws
+/// InvalidArgument for a share outside [0, 1).
+Split split_at_random(std::size_t n, double held_out, std::uint64_t seed);
+/// Data split by whole episodes, as numbers of these.
 Split split_episodes(const Dataset& data, double held_out, std::uint64_t seed);
 
 /// The data set reduced to the given episodes (copied to memory).

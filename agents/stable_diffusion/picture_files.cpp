@@ -117,12 +117,10 @@ void encode_picture(const StableDiffusion& model, const fs::path& png, const fs:
   if (image.width % model.factor() != 0 || image.height % model.factor() != 0)
     throw Error(concat(png.string(), ": expected sides that are multiples of ", model.factor(),
                        " pixels, found ", image.width, " x ", image.height));
-  const torch::Tensor values =
-      torch::from_blob(image.rgb.data(), {1, image.height, image.width, 3}, torch::kByte)
-          .permute({0, 3, 1, 2})
-          .to(torch::kFloat) /
-      255;
-  save_tensors(latents, {{"latents", model.encode(values)}}, {{"picture", png.filename().string()}});
+  const torch::Tensor bytes =
+      torch::from_blob(image.rgb.data(), {1, image.height, image.width, 3}, torch::kByte);
+  save_tensors(latents, {{"latents", model.encode(StableDiffusion::images(bytes))}},
+               {{"picture", png.filename().string()}});
 }
 
 std::vector<Image> decode_latents(const StableDiffusion& model, const fs::path& latents, bool blur) {

@@ -26,6 +26,7 @@
 #include "agents/stable_diffusion/stable_diffusion_torch.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "datasets/windows.h"
 
 namespace diffreward {
 namespace {
@@ -161,16 +162,9 @@ class PipelineTrainer {
   }
 
   void split(std::size_t n) {
-    std::vector<std::int64_t> order(n);
-    std::iota(order.begin(), order.end(), std::int64_t{0});
-    Rng rng(Streams(Purpose::kSplit, train_.seed)[0]);
-    for (std::size_t i = n; i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
-    auto count = static_cast<std::size_t>(train_.held_out * static_cast<double>(n) + 0.5);
-    if (train_.held_out > 0 && n > 1) count = std::clamp<std::size_t>(count, 1, n - 1);
-    held_out_rows_.assign(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count));
-    train_rows_.assign(order.begin() + static_cast<std::ptrdiff_t>(count), order.end());
-    std::ranges::sort(held_out_rows_);
-    std::ranges::sort(train_rows_);
+    const Split parts = split_at_random(n, train_.held_out, train_.seed);
+    held_out_rows_.assign(parts.test.begin(), parts.test.end());
+    train_rows_.assign(parts.train.begin(), parts.train.end());
   }
 
   static torch::Tensor draw(const std::vector<std::int64_t>& rows, int count, Rng& rng) {

@@ -311,6 +311,10 @@ at::Tensor StableDiffusion::bytes(const at::Tensor& images) {
       .contiguous();
 }
 
+at::Tensor StableDiffusion::images(const at::Tensor& bytes) {
+  return bytes.permute({0, 3, 1, 2}).to(torch::kFloat) / 255;
+}
+
 int StableDiffusion::size() const {
   return static_cast<int>(impl_->unet.config().sample_size) * factor();
 }

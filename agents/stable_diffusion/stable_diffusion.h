@@ -107,9 +107,11 @@ class StableDiffusion {
   at::Tensor decode(const at::Tensor& latents) const;
   /// Images as [n, height, width, 3] uint8 on the CPU.
   static at::Tensor bytes(const at::Tensor& images);
+  /// The images, [n, 3, height, width] float32 in [0, 1], of such bytes.
+  static at::Tensor images(const at::Tensor& bytes);
 
   int factor() const;                     ///< pixels per position of a latent, along each side
-  int size() const;  ///< pixels of a picture's sides where nothing else is asked for
+  int size() const;                       ///< pixels of a picture's sides where nothing else is asked for
   const NoiseSchedule& schedule() const;  ///< of training
   const std::string& device() const;
   std::int64_t parameters() const;                   ///< number of weights, of all nets

@@ -7,6 +7,7 @@
 
 #include "agents/device.h"
 #include "core/error.h"
+#include "datasets/windows.h"
 #include "rewards/image/image_reward_torch.h"
 #include "rewards/relative/gradient_matching_torch.h"
 #include "rewards/relative/learner_torch.h"
@@ -42,18 +43,14 @@ class RecordedField final : public DifferenceField {
     texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
     require(texts.size() > 1, "prompts: expected at least 2, of which some are held out, found ",
             texts.size());
-    Rng rng(Streams(Purpose::kSplit, config.seed)[0]);
-    for (std::size_t i = texts.size(); i > 1; --i) std::swap(texts[i - 1], texts[rng.below(i)]);
-    const auto held_out = std::clamp<std::size_t>(
-        static_cast<std::size_t>(config.held_out * static_cast<double>(texts.size()) + 0.5), 1,
-        texts.size() - 1);
-    texts.resize(held_out);
-    std::ranges::sort(texts);
+    const Split split = split_at_random(texts.size(), config.held_out, config.seed);
     for (const Side side : {Side::kExpert, Side::kBase}) {
       const Trajectories& from = chains(side);
       for (std::int64_t i = 0; i < from.count(); ++i) {
-        const bool out = std::ranges::binary_search(texts, from.prompts()[static_cast<std::size_t>(i)]);
-        rows(side, out ? Part::kHeldOut : Part::kTrain).push_back(i);
+        const std::string& prompt = from.prompts()[static_cast<std::size_t>(i)];
+        const auto number = static_cast<std::size_t>(std::ranges::lower_bound(texts, prompt) - texts.begin());
+        rows(side, std::ranges::binary_search(split.test, number) ? Part::kHeldOut : Part::kTrain)
+            .push_back(i);
       }
       for (const Part part : {Part::kTrain, Part::kHeldOut})
         require(!rows(side, part).empty(),
@@ -63,10 +60,10 @@ class RecordedField final : public DifferenceField {
     if (pictures_ == nullptr) return;
     require(pictures_->count() > 1, "pictures: expected at least 2, of which some are held out, found ",
             pictures_->count());
-    const auto kept = std::clamp<std::int64_t>(
-        std::llround((1 - config.held_out) * static_cast<double>(pictures_->count())), 1,
-        pictures_->count() - 1);
-    for (std::int64_t i = 0; i < pictures_->count(); ++i) of_pictures_[i >= kept].push_back(i);
+    const Split of =
+        split_at_random(static_cast<std::size_t>(pictures_->count()), config.held_out, config.seed);
+    of_pictures_[0].assign(of.train.begin(), of.train.end());
+    of_pictures_[1].assign(of.test.begin(), of.test.end());
   }
 
   const NoiseSchedule& schedule() const override { return base_.schedule(); }
@@ -76,9 +73,8 @@ class RecordedField final : public DifferenceField {
     return drawn(n, part, stream, index, t, static_cast<int>(std::lround(n * picture_share_))).first;
   }
   /// Of chains alone, and [n] 1 for points on those of the safe sampler.
-  std::pair<FieldPoints, torch::Tensor> labelled(int n, Part part, Draw stream, std::uint64_t index,
-                                                 std::optional<int> fixed) const {
-    return drawn(n, part, stream, index, fixed, 0);
+  std::pair<FieldPoints, torch::Tensor> labelled(int n, Part part, Draw stream, std::uint64_t index) const {
+    return drawn(n, part, stream, index, {}, 0);
   }
 
   std::vector<std::int64_t> held_out(Side side) const { return rows_[side == Side::kBase][1]; }
@@ -178,7 +174,7 @@ void discriminate(const RecordedField& field, const ExtractConfig& config, Learn
   const torch::Tensor weights = timestep_weights(config, field.schedule());
   train_loop("discriminate", config, folder, [&](std::int64_t step) -> Json {
     const auto index = static_cast<std::uint64_t>(step);
-    auto [points, label] = field.labelled(config.batch, Part::kTrain, Draw::kTraining, index, {});
+    auto [points, label] = field.labelled(config.batch, Part::kTrain, Draw::kTraining, index);
     if (config.null == "shuffled")
       label = label.index_select(0, shuffled_order(label.size(0), config, index).to(label.device()));
     const torch::Tensor output = logit.net().forward(points.x, points.t);

@@ -43,8 +43,7 @@ PictureLatents PictureLatents::encode(const StableDiffusion& model, std::span<co
       some.push_back(torch::from_blob(const_cast<std::uint8_t*>(image.rgb.data()),
                                       {image.height, image.width, 3}, torch::kByte));
     }
-    const torch::Tensor pixels = torch::stack(some).permute({0, 3, 1, 2}).to(torch::kFloat) / 255;
-    all.push_back(model.encode(pixels).to(torch::kCPU, torch::kFloat));
+    all.push_back(model.encode(StableDiffusion::images(torch::stack(some))).to(torch::kCPU, torch::kFloat));
     progress.advance(static_cast<std::int64_t>(some.size()));
   }
   return PictureLatents(std::make_unique<Impl>(Impl{torch::cat(all)}));

@@ -98,10 +98,10 @@ void record_noised_pictures(const StableDiffusion& model, const CaptionedPicture
       pictures.captions.begin() + static_cast<std::ptrdiff_t>(first),
       pictures.captions.begin() + static_cast<std::ptrdiff_t>(first + count));
   const auto n = static_cast<std::int64_t>(count), side = static_cast<std::int64_t>(pictures.side);
-  const torch::Tensor pixels = torch::from_blob(
+  const torch::Tensor bytes = torch::from_blob(
       const_cast<std::uint8_t*>(pictures.pixels.data()) + static_cast<std::int64_t>(first) * side * side * 3,
       {n, side, side, 3}, torch::kByte);
-  const torch::Tensor latents = model.encode(pixels.permute({0, 3, 1, 2}).to(torch::kFloat) / 255);
+  const torch::Tensor latents = model.encode(StableDiffusion::images(bytes));
   const ImageSampleConfig sample = config.sample("base");
   const SafetyConfig safety = sample.safety.resolved();
   const std::vector<double> all =

@@ -87,6 +87,8 @@ TEST_F(ImageTest, ExtractKeepsChainsThatOthersLearnFrom) {
   EXPECT_FALSE(fs::exists(*folder_ / "logit" / "chains"));
   EXPECT_THAT(refused(extract("x", {"--recorded", path("reward"), "--model", path("model")}), 2),
               HasSubstr("--model: expected none beside --recorded"));
+  EXPECT_THAT(refused(extract("x", {"--recorded", path("reward"), "--pictures", path("pictures")}), 2),
+              HasSubstr("--pictures: expected none beside --recorded"));
   EXPECT_THAT(refused(extract("x", {"--model", path("model")}), 2),
               HasSubstr("sd extract: --prompts is missing"));
   write_file(*folder_ / "one.txt", "a cat\n");
@@ -159,6 +161,7 @@ TEST_F(ImageTest, CaptionedPicturesOfAFolder) {
   EXPECT_EQ(data.pixels.size(), 2u * 16 * 16 * 3);
   EXPECT_THAT(data.captions, ElementsAre("a hill", "a dune, far"));
   EXPECT_EQ(captioned_inputs(path("pictures")).size(), 3u);
+  EXPECT_EQ(count_captioned(path("pictures")), 2u);
   write_file(*folder_ / "outside" / "metadata.csv", "file_name,text\n../pictures/0.png,a hill\n");
   EXPECT_THAT(message_of<Error>([&] { read_captioned(path("outside"), 16); }),
               HasSubstr("line 2: expected a file of this folder"));

@@ -12,7 +12,7 @@
 #include "agents/nets/tensor_file_torch.h"
 #include "core/format.h"
 #include "core/hash.h"
-#include "core/rng.h"
+#include "datasets/windows.h"
 #include "rewards/image/evaluate/pixels.h"
 #include "rewards/image/judge/efficient_net_torch.h"
 
@@ -42,14 +42,10 @@ std::pair<std::vector<std::int64_t>, std::vector<std::int64_t>> split(const Conc
     groups[labels.groups.empty() ? i : labels.groups[i]].push_back(std::int64_t(i));
   std::vector<const std::vector<std::int64_t>*> order;
   for (const auto& [number, members] : groups) order.push_back(&members);
-  Rng rng(Streams(Purpose::kSplit, config.seed)[0]);  // std::shuffle is another one in every library
-  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
-  const auto aside = std::size_t(config.held_out * double(order.size()) + 0.5);
+  const Split parts = split_at_random(order.size(), config.held_out, config.seed);
   std::pair<std::vector<std::int64_t>, std::vector<std::int64_t>> out;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    std::vector<std::int64_t>& side = i < aside ? out.second : out.first;
-    side.insert(side.end(), order[i]->begin(), order[i]->end());
-  }
+  for (const auto& [numbers, rows] : {std::pair{&parts.train, &out.first}, {&parts.test, &out.second}})
+    for (const std::size_t i : *numbers) rows->insert(rows->end(), order[i]->begin(), order[i]->end());
   for (auto* side : {&out.first, &out.second}) std::sort(side->begin(), side->end());
   return out;
 }
