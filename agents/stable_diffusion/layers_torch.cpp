@@ -16,6 +16,17 @@ namespace {
 // from these on the minimal filtering is faster: its weights have 16 / 9 of the size, so they must serve many pixels
 constexpr std::int64_t kFilteredChannels = 32, kFilteredPixels = 32 * 32;
 
+/// Whether oneDNN has convolutions of the type that this processor calculates fast.
+bool serves(torch::ScalarType type) {
+  if (!at::hasMKLDNN()) return false;
+  if (type != torch::kBFloat16) return type == torch::kFloat;
+  static const bool has_bfloat16 = c10::Dispatcher::singleton()
+                                       .findSchemaOrThrow("mkldnn::_is_mkldnn_bf16_supported", "")
+                                       .typed<bool()>()
+                                       .call();
+  return has_bfloat16;
+}
+
 /// oneDNN's convolution of weights that are in its own order: an operator that LibTorch has under its name alone.
 torch::Tensor packed_convolution(const torch::Tensor& x, const torch::Tensor& packed,
                                  const torch::Tensor& bias, at::IntArrayRef padding, at::IntArrayRef stride) {
@@ -51,13 +62,13 @@ Conv2d::Conv2d(Parameters& parameters, const std::string& name, std::int64_t in,
       bias(parameters.uniform(name + ".bias", {out}, in * kernel * kernel)),
       stride(stride_),
       padding(padding_) {
-  if (!weight.requires_grad() && weight.is_cpu() && weight.scalar_type() == torch::kFloat && at::hasMKLDNN())
+  if (!weight.requires_grad() && weight.is_cpu() && serves(weight.scalar_type()))
     packed_ = std::make_shared<Packed>();
 }
 
 bool Conv2d::filters(const torch::Tensor& x) const {
   const std::int64_t out = weight.size(0), in = weight.size(1);
-  return filtered && weight.size(2) == 3 && stride == 1 && padding == 1 &&
+  return filtered && x.scalar_type() == torch::kFloat && weight.size(2) == 3 && stride == 1 && padding == 1 &&
          std::min(out, in) >= kFilteredChannels && out % kWinogradLanes == 0 && in % kWinogradLanes == 0 &&
          x.size(2) * x.size(3) >= kFilteredPixels;
 }

@@ -22,9 +22,10 @@ namespace diffreward {
 /// Is shown what a net computes on the way, by the name of the module that did.
 using Watch = std::function<void(const std::string& module, const torch::Tensor& output)>;
 
-/// x: [n, in, h, w] -> [n, out, ...], the kernel square. Weights of single precision that have no gradient are put into the
-/// order that oneDNN's kernel reads at the first call on the CPU, not at every one, or, where filtered kernels of 3 x 3 meet many pixels, into
-/// the one of winograd_convolution(); the pages of a mapped file that held them are let go.
+/// x: [n, in, h, w] -> [n, out, ...], the kernel square. On the CPU weights without gradients, of single precision or of a
+/// bfloat16 that the processor has instructions for, are put into the order that oneDNN's kernel reads at the first call,
+/// not at every one, or, where filtered kernels of 3 x 3 meet many pixels in single precision, into the one of
+/// winograd_convolution(); the pages of a mapped file that held them are let go.
 class Conv2d {
  public:
   torch::Tensor weight, bias;  // [out, in, kernel, kernel], [out]

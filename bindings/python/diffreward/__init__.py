@@ -31,7 +31,7 @@ from diffreward.heatmap import Heatmap
 from diffreward.own import Denoiser, Guide
 from diffreward.image_reward import ImageReward
 from diffreward.planner import Planner
-from diffreward.registration import env_ids, env_options, register_envs
+from diffreward.registration import env_ids, env_options, reference_returns, register_envs, score
 from diffreward.reward import Reward, load_reward
 from diffreward.stable_diffusion import ImageSamples, StableDiffusion
 from diffreward.vector_environment import VectorEnv
@@ -69,8 +69,10 @@ __all__ = [
     "load_reward",
     "open_dataset",
     "plan",
+    "reference_returns",
     "rl",
     "run",
+    "score",
     "sd_decode",
     "sd_encode",
     "sd_extract",

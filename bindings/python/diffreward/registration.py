@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 import gymnasium
+import numpy as np
+from numpy.typing import ArrayLike
 
-from diffreward import _envs
+from diffreward import _envs, _native
 from diffreward._instance import Goals, Part, Robot, part_of
 
 NAMESPACE = "diffreward"
@@ -33,6 +35,52 @@ def env_options(env_id: str) -> dict[str, dict[str, Any]]:
     """
     listed = json.loads(_envs.env_options(env_id.removeprefix(f"{NAMESPACE}/")))
     return {option.pop("name"): option for option in listed}
+
+
+def reference_returns(env_id: str, **options: Any) -> tuple[float, float] | None:
+    """The returns that count as 0 and as 100: a random policy's and an expert's (docs/envs/README.md says whose).
+
+    Args:
+        env_id: an environment's id, with or without ``diffreward/``.
+        **options: the environment's own options. Most change the task, which then has no references.
+
+    Returns:
+        Random and expert, or None where there are none.
+
+    Example:
+        >>> dr.reference_returns("Walker2d-v4")
+        (1.629008, 4592.3)
+    """
+    name = env_id.removeprefix(f"{NAMESPACE}/")
+    spec = json.loads(_envs.env_spec(name, _native.options_json(name, options)))
+    if spec["random_return"] is None:
+        return None
+    return spec["random_return"], spec["expert_return"]
+
+
+def score(env_id: str, returns: ArrayLike, **options: Any) -> np.ndarray:
+    """Normalised returns, 100 (R - random) / (expert - random) (D4RL, Fu et al. 2020).
+
+    Args:
+        env_id: an environment's id, with or without ``diffreward/``.
+        returns: undiscounted returns of whole episodes, of any shape.
+        **options: the environment's own options.
+
+    Returns:
+        float64 of the shape of ``returns``.
+
+    Raises:
+        ValueError: a task without reference returns.
+
+    Example:
+        >>> dr.score("Walker2d-v4", [1.629008, 4592.3])
+        array([  0., 100.])
+    """
+    references = reference_returns(env_id, **options)
+    if references is None:
+        raise ValueError(f"{env_id}: expected a task with reference returns, got {options or 'one that has none'}")
+    random, expert = references
+    return 100 * (np.asarray(returns, dtype=np.float64) - random) / (expert - random)
 
 
 def register_envs() -> None:

@@ -26,13 +26,14 @@ torch::Tensor weights_of_unit_gain(std::int64_t out, std::int64_t in, std::int64
 
 /// A convolution whose weights lie in a file, as those of a net that is used as it is.
 struct Frozen {
-  Frozen(std::int64_t kernel, std::int64_t stride, std::int64_t in = kIn, std::int64_t out = kOut)
+  Frozen(std::int64_t kernel, std::int64_t stride, std::int64_t in = kIn, std::int64_t out = kOut,
+         torch::ScalarType type = torch::kFloat)
       : path(std::filesystem::path(testing::TempDir()) / "layers.safetensors"),
         weight(weights_of_unit_gain(out, in, kernel)),
         bias(torch::randn({out})) {
     save_tensors(path, {{"conv.weight", weight}, {"conv.bias", bias}}, {});
     const Safetensors file = Safetensors::open(path);
-    Parameters parameters(file, path, "", torch::kCPU, torch::kFloat);
+    Parameters parameters(file, path, "", torch::kCPU, type);
     conv.emplace(parameters, "conv", in, out, kernel, stride, kernel / 2);
   }
   torch::Tensor expected(const torch::Tensor& x) const {
@@ -93,6 +94,22 @@ TEST(Conv2d, LargeMapsAndSmallOnesAgree) {
                                     .index({Slice(), Slice(), Slice(0, 19), Slice(0, 19)});
     EXPECT_LE(inner.abs().max().item<float>(), kRounding);
     EXPECT_TRUE(with.conv->weight.equal(with.weight));
+  }
+}
+
+TEST(Conv2d, PackedWeightsOfBfloat16) {
+  constexpr double kEpsilon = 1.0 / 128;  // of bfloat16
+  for (const auto& [kernel, stride] : {std::pair{1, 1}, {3, 1}, {3, 2}}) {
+    const Frozen with(kernel, stride, kIn, kOut, torch::kBFloat16);
+    const torch::NoGradGuard no_grad;
+    for (const std::int64_t side : {9, 40}) {
+      const torch::Tensor x = torch::randn({2, kIn, side, side}).to(torch::kBFloat16), y = (*with.conv)(x);
+      ASSERT_EQ(y.scalar_type(), torch::kBFloat16);
+      const torch::Tensor exact = with.expected(x);
+      EXPECT_LE((y.to(torch::kDouble) - exact).abs().max().item<double>(),
+                3 * kEpsilon * exact.abs().max().item<double>())
+          << "kernel " << kernel << ", stride " << stride << ", side " << side;
+    }
   }
 }
 
