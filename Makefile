@@ -90,7 +90,7 @@ bench-denoiser: build
 bench-learners: build
 	$(PYTHON) benchmarks/compare/learners.py $(BUILD)
 
-# Finished runs are kept: it can be stopped and started again.
+# Finished runs are kept in benchmarks/results/curves: it can be stopped and started again, and more seeds be added.
 bench-learning-curves: build
 	$(PYTHON) benchmarks/compare/learning_curves.py $(BUILD)
 

@@ -1,17 +1,19 @@
 """How SAC learns a robot: ours and Stable-Baselines3's with equal settings, some seeds each, by the same evaluations.
 
 Both sides: one environment, an update a step, batch 256, nets of 256 x 256, rate 3e-4, tau 0.005, 1,000 steps of uniform actions
-first; every 10,000 steps the mean return of 10 whole episodes with deterministic actions. A run takes some minutes of one core. Finished
-runs are kept in the folder and not made again, so that it can be stopped and started. Prints both curves, means over seeds with Student's
-95 % intervals, and keeps the last point of each, and the share of points whose intervals overlap.
+first; every 10,000 steps the mean return of 10 whole episodes with deterministic actions. A run takes some minutes of one core and is kept
+when it ends, so that it can be stopped and started. Prints both curves, means over seeds with Student's
+95 % intervals, and keeps the last point of each, and the share of points whose intervals overlap. The curves themselves are part of the
+repository (benchmarks/results/curves), a run each with its commit and versions: more seeds are added to them, `--again` makes all of them anew.
 
-usage: python benchmarks/compare/learning_curves.py build/release [--env HalfCheetah-v5] [--steps 100000] [--seeds 5] [--jobs 2]
+usage: python benchmarks/compare/learning_curves.py build/release [--env HalfCheetah-v5] [--steps 100000] [--seeds 5] [--jobs 2] [--again]
 """
 
 from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import importlib.metadata
 import json
 import math
 import multiprocessing
@@ -25,6 +27,7 @@ import results
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EVERY, EPISODES, STARTS = 10_000, 10, 1_000
 SIDES = ("ours", "SB3")
+PACKAGES = ("stable_baselines3", "torch", "gymnasium")
 Curve = list[tuple[int, float]]  # environment steps, mean return
 
 
@@ -58,13 +61,27 @@ def peer(env: str, steps: int, seed: int) -> Curve:
 
 
 def run(side: str, build: pathlib.Path, env: str, steps: int, seed: int, folder: pathlib.Path) -> Curve:
-    path = folder / f"{side}-{env}-{steps}-{seed}.json"
-    if not path.exists():
-        curve = ours(build, env, steps, seed, folder) if side == "ours" else peer(env, steps, seed)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(curve))
-        temporary.replace(path)
-    return json.loads(path.read_text())
+    return ours(build, env, steps, seed, folder) if side == "ours" else peer(env, steps, seed)
+
+
+class Curves:
+    """The file of finished runs, in the order of sides and seeds."""
+
+    def __init__(self, path: pathlib.Path, again: bool) -> None:
+        self.path = path
+        runs = json.loads(path.read_text()) if path.exists() and not again else []
+        self.runs = {(run["side"], run["seed"]): run for run in runs}
+
+    def add(self, side: str, seed: int, curve: Curve, **facts: object) -> None:
+        self.runs[side, seed] = {"side": side, "seed": seed, **facts, "curve": curve}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        lines = ",\n".join(json.dumps(self.runs[key]) for key in sorted(self.runs))
+        temporary.write_text(f"[\n{lines}\n]\n")
+        temporary.replace(self.path)
+
+    def __getitem__(self, key: tuple[str, int]) -> Curve:
+        return self.runs[key]["curve"]
 
 
 def interval(values: list[float]) -> tuple[float, float, float]:
@@ -83,15 +100,21 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each")
-    parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "build" / "learning-curves")
+    parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "build" / "learning-curves", help="of runs of ours")
+    parser.add_argument("--curves", type=pathlib.Path, default=ROOT / "benchmarks" / "results" / "curves", help="folder of finished runs")
+    parser.add_argument("--again", action="store_true", help="make finished runs again")
     parser.add_argument("--file", type=pathlib.Path, default=ROOT / "benchmarks" / "results" / "behaviours.json")
     args = parser.parse_args()
     commit = results.program_commit(args.build)
     args.folder.mkdir(parents=True, exist_ok=True)
-    wanted = [(side, seed) for seed in range(args.seeds) for side in SIDES]
+    curves = Curves(args.curves / f"sac-{args.env}-{args.steps}.json", args.again)
+    wanted = [(side, seed) for seed in range(args.seeds) for side in SIDES if (side, seed) not in curves.runs]
     with concurrent.futures.ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool:
-        runs = {key: pool.submit(run, key[0], args.build.resolve(), args.env, args.steps, key[1], args.folder) for key in wanted}
-        curves = {key: future.result() for key, future in runs.items()}
+        runs = {pool.submit(run, side, args.build.resolve(), args.env, args.steps, seed, args.folder): (side, seed) for side, seed in wanted}
+        for done in concurrent.futures.as_completed(runs):
+            side, seed = runs[done]
+            made_by = {"commit": commit} if side == "ours" else {name: importlib.metadata.version(name) for name in PACKAGES}
+            curves.add(side, seed, done.result(), **made_by)
 
     points = len(curves["ours", 0])
     overlaps, last = 0, {}
@@ -108,7 +131,7 @@ def main() -> int:
         for side in SIDES
     ]
     figures.append((f"{label}, points of both curves whose intervals overlap", overlaps / points, "", ">= 1", f"{points} points"))
-    results.save(args.file, figures, "make bench-learning-curves", ("stable_baselines3", "torch", "gymnasium"), commit)
+    results.save(args.file, figures, "make bench-learning-curves", PACKAGES, commit)
     return 0
 
 
