@@ -26,6 +26,16 @@ HEADERS = {
     if (opening := re.match(r"// ([A-Z]\w+): ", header.read_text()))
 }
 
+# Half widths of 95 % intervals of the means of whole episodes of random actions:
+# diffreward generate --env ID --policy random --episode-steps 0 --count 50 --seed 1 --steps 200000 (Swimmer 1000000, Ant 400000).
+RANDOM_INTERVALS = {"Hopper-v5": 0.3, "Walker2d-v5": 0.1, "Swimmer-v5": 0.6, "Swimmer-v4": 0.6, "Humanoid-v5": 0.7, "Humanoid-v4": 0.7}
+REFERENCES = """## Reference returns
+
+What counts as 0 and as 100 in a score: `diffreward.score(env_id, returns)`, `EnvSpec::score`. D4RL's for its mazes, and for HalfCheetah, Hopper-v4
+and Walker2d-v4, whose rules are those of its data. For the others, with an interval of 95 %, the mean of whole episodes of random actions in this
+engine, and a yardstick: D4RL's expert of the same robot (Hopper-v5, Walker2d-v5), Gymnasium's `reward_threshold` (Swimmer, Ant), the return of RL
+Baselines3 Zoo's TQC (Humanoid). An environment made with other options is another task, without references."""
+
 
 def family_of(env_id: str) -> str:
     """The page that an id belongs on: the longest name that it begins with."""
@@ -88,6 +98,12 @@ def frame(env_id: str) -> np.ndarray:
 def index(families: dict[str, list[str]]) -> str:
     lines = ["# Environments", "", "Made by `tools/env_pages.py` from the headers.", ""]
     lines += [f"- [{family}]({family}.md): {', '.join(f'`{i}`' for i in ids)}" for family, ids in families.items()]
+    lines += ["", *REFERENCES.splitlines(), "", "| id | random | expert |", "|---|---|---|"]
+    for env_id in (env_id for ids in families.values() for env_id in ids):
+        if references := diffreward.reference_returns(env_id):
+            random, expert = (f"{value:,.1f}" for value in references)
+            interval = f" ± {RANDOM_INTERVALS[name]}" if (name := env_id.split("/")[1]) in RANDOM_INTERVALS else ""
+            lines.append(f"| `{env_id}` | {random}{interval} | {expert} |")
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/rng.h"
+#include "core/statistics.h"
 #include "envs/catalog.h"
 #include "envs/locomotion/mujoco_env.h"
 #include "envs/vector_env.h"
@@ -72,6 +74,28 @@ TEST_P(Locomotion, InstancesShareOneModel) {
 TEST_P(Locomotion, ReferenceReturnsBelongToTheTaskAlone) {
   const EnvSpec changed = env_spec(GetParam(), {{"reset_noise_scale", 0.02}});
   EXPECT_TRUE(std::isnan(changed.random_return) && std::isnan(changed.expert_return));
+}
+
+TEST_P(Locomotion, RandomActionsReturnTheReference) {
+  const EnvSpec& spec = robot_.spec();
+  if (spec.id == "Hopper-v4") GTEST_SKIP() << "D4RL's is below what random actions return under these rules";
+  Rng rng(Seed{11});
+  Values returns;
+  for (int episode = 0; episode < 24; ++episode) {
+    robot_.reset(Seed{11, std::uint64_t(episode)}, {}, obs_);
+    double total = 0;
+    for (int step = 0; step < spec.max_steps; ++step) {
+      for (std::size_t i = 0; i < action_.size(); ++i)
+        action_[i] = rng.uniform(spec.action.low[i], spec.action.high[i]);
+      const StepResult result = robot_.step(action_, obs_);
+      total += result.reward;
+      if (result.terminated) break;
+    }
+    returns.push_back(total);
+  }
+  const double error = standard_deviation(returns) / std::sqrt(double(returns.size()));
+  EXPECT_NEAR(mean(returns), spec.random_return, 4 * error + 1);
+  EXPECT_GT(spec.expert_return, spec.random_return + 100 * error);
 }
 
 TEST_P(Locomotion, StartsAndGoalsAreForMazes) {

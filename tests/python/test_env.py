@@ -181,3 +181,14 @@ def test_record_video_frames():
     frames = env.render()
     assert len(frames) == 4
     assert frames[0].shape == (480, 480, 3)
+
+
+def test_scores_are_returns_between_the_references():
+    random, expert = diffreward.reference_returns("diffreward/Ant-v5")
+    assert random < expert
+    assert diffreward.score("Ant-v5", [[random, expert]]).tolist() == [[0, 100]]
+    assert diffreward.reference_returns("Ant-v5", healthy_reward=2.0) is None
+    with pytest.raises(ValueError, match="Ant-v5: expected a task with reference returns, got {'healthy_reward': 2.0}"):
+        diffreward.score("Ant-v5", 1.0, healthy_reward=2.0)
+    with pytest.raises(TypeError, match="did you mean 'healthy_reward'"):
+        diffreward.score("Ant-v5", 1.0, healthy_rewards=2.0)
