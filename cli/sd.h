@@ -98,6 +98,7 @@ struct SdTrainConfig {
   std::string tokenizer;   // folder; empty: learned from the captions
   int merges = 8192;       // of a learned one, at most
   std::string pretrained;  // pipeline to go on from; empty: fresh weights
+  std::string features;    // weights for the perceptual term; empty: none
   PipelineConfig pipeline;
   PipelineTrainConfig train;
   RunConfig run;
@@ -112,6 +113,10 @@ struct SdTrainConfig {
     field("pretrained", self.pretrained,
           "pipeline of these sizes to go on from, with its tokenizer where none is given; empty for fresh "
           "weights");
+    field(
+        "features", self.features,
+        "weights of EfficientNet-Lite0 (tools/judge_weights.py), by whose features the autoencoder is judged "
+        "beside the pixels; empty for pixels alone");
     field("pipeline", self.pipeline, "sizes of the nets");
     PipelineTrainConfig::visit(self.train, field);
     RunConfig::visit(self.run, field);

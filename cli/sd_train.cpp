@@ -29,6 +29,7 @@ StageSpec stage_of(const SdTrainConfig& config) {
     for (const char* file : {"vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"})
       if (fs::exists(fs::path(config.tokenizer) / file))
         stage.inputs.push_back({"tokenizer", (fs::path(config.tokenizer) / file).string(), "", file});
+  if (!config.features.empty()) stage.inputs.push_back({"features", config.features});
   for (StageInput input : model_inputs({.model = config.pretrained})) {
     input.option = "pretrained";
     stage.inputs.push_back(std::move(input));
@@ -51,7 +52,7 @@ Json run_sd_train(const SdTrainConfig& config) {
         : pretrained ? ClipTokenizer::load(pipeline_of({.model = config.pretrained}) / "tokenizer")
                      : ClipTokenizer::learn(data.captions, config.merges, config.pipeline.text_length);
     const StableDiffusion model = train_pipeline(data, tokenizer, config.pipeline, config.train, folder,
-                                                 pretrained ? &*pretrained : nullptr);
+                                                 pretrained ? &*pretrained : nullptr, config.features);
     return Json{{"pipeline", "pipeline/model_index.json"},
                 {"parameters", model.parameters()},
                 {"vocabulary", tokenizer.vocabulary()},

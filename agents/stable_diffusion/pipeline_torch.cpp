@@ -234,15 +234,33 @@ PromptedUnet::PromptedUnet(const PipelineConfig& config, int vocabulary, Seed se
   parameters.adopt("unet", unet.parameters);
 }
 
+torch::Tensor perceptual_distance(const EfficientNetLite0& net, const torch::Tensor& a,
+                                  const torch::Tensor& b) {
+  constexpr double kHalfRange = 127.5, kShortest = 1e-10;
+  const auto of = [&](const torch::Tensor& image) {
+    std::vector<torch::Tensor> maps = net.maps((image + 1) * kHalfRange);
+    for (torch::Tensor& map : maps) map = map / (map.square().sum(1, /*keepdim=*/true) + kShortest).sqrt();
+    return maps;
+  };
+  const std::vector<torch::Tensor> of_a = of(a), of_b = of(b);
+  torch::Tensor sum = torch::zeros({}, a.options());
+  for (std::size_t i = 0; i < of_a.size(); ++i) sum = sum + (of_a[i] - of_b[i]).square().sum(1).mean();
+  return sum / static_cast<double>(of_a.size());
+}
+
 AutoencoderLoss autoencoder_loss(const AutoencoderKl& net, const torch::Tensor& image,
-                                 const torch::Tensor& noise, double kl_weight) {
+                                 const torch::Tensor& noise, double kl_weight,
+                                 const EfficientNetLite0* features, double perceptual_weight) {
   const torch::Tensor moments = net.encode(image);
   const torch::Tensor mean = moments[0], logvar = moments[1];
   const torch::Tensor z = mean + (logvar / 2).exp() * noise;
-  const torch::Tensor l1 = (net.decode(z) - image).abs().mean();
+  const torch::Tensor decoded = net.decode(z), l1 = (decoded - image).abs().mean();
   const torch::Tensor kl =
       (mean.square() + logvar.exp() - 1 - logvar).sum() / (2.0 * static_cast<double>(image.numel()));
-  return {l1 + kl_weight * kl, l1, kl};
+  const torch::Tensor plain = l1 + kl_weight * kl;
+  if (features == nullptr) return {plain, l1, kl, {}};
+  const torch::Tensor perceptual = perceptual_distance(*features, decoded, image);
+  return {plain + perceptual_weight * perceptual, l1, kl, perceptual};
 }
 
 void write_pipeline(const fs::path& folder, const AutoencoderKl& vae, double scaling_factor,

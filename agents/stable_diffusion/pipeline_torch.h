@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "agents/nets/efficient_net_torch.h"
 #include "agents/stable_diffusion/autoencoder_kl_torch.h"
 #include "agents/stable_diffusion/clip_text_model_torch.h"
 #include "agents/stable_diffusion/clip_tokenizer.h"
@@ -34,13 +35,20 @@ struct PromptedUnet {
   Unet2dConditionModel unet;
 };
 
-/// All scalars; total = l1 + kl_weight kl.
+/// How far the features of two pictures [n, 3, H, W] in [-1, 1] are from each other (Zhang et al. 2018, with one weight for
+/// all channels), a scalar: of each of the net's maps, brought to length 1 at every position, the squared difference, summed
+/// over channels, mean over positions and pictures; mean over the maps.
+torch::Tensor perceptual_distance(const EfficientNetLite0& net, const torch::Tensor& a,
+                                  const torch::Tensor& b);
+
+/// All scalars; total = l1 + kl_weight kl + perceptual_weight perceptual, of which the last may be undefined.
 struct AutoencoderLoss {
-  torch::Tensor total, l1, kl;
+  torch::Tensor total, l1, kl, perceptual;
 };
 /// Of images [n, 3, H, W] in [-1, 1], with noise shaped as their latents.
 AutoencoderLoss autoencoder_loss(const AutoencoderKl& net, const torch::Tensor& image,
-                                 const torch::Tensor& noise, double kl_weight);
+                                 const torch::Tensor& noise, double kl_weight,
+                                 const EfficientNetLite0* features = nullptr, double perceptual_weight = 0);
 
 /// Writes a pipeline in diffusers' layout, model_index.json last, with settings of SD 1.x's scheduler. `scheduler`: ddim
 /// or pndm. Throws Error naming the file that fails.

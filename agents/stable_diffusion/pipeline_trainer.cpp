@@ -12,7 +12,6 @@
 #include <cmath>
 #include <functional>
 #include <map>
-#include <numeric>
 #include <optional>
 
 #include "agents/device.h"
@@ -25,6 +24,7 @@
 #include "agents/stable_diffusion/pipeline_torch.h"
 #include "agents/stable_diffusion/stable_diffusion_torch.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/progress.h"
 #include "datasets/windows.h"
 
@@ -80,7 +80,8 @@ torch::Tensor checked_images(const CaptionedPictures& data, const PipelineConfig
 class PipelineTrainer {
  public:
   PipelineTrainer(const CaptionedPictures& data, const ClipTokenizer& tokenizer, const PipelineConfig& config,
-                  const PipelineTrainConfig& train, fs::path folder, const StableDiffusion* pretrained)
+                  const PipelineTrainConfig& train, fs::path folder, const StableDiffusion* pretrained,
+                  const fs::path& features)
       : config_(config),
         train_(train),
         folder_(std::move(folder)),
@@ -103,6 +104,8 @@ class PipelineTrainer {
              {"pixels", checksum(images_)},
              {"captions", checksum(ids_)},
              {"vocabulary", tokenizer.vocabulary()}};
+    if (!features.empty()) features_.emplace(EfficientNetLite0::open(features, device_));
+    data_["features"] = features.empty() ? "" : sha256_of(features);
     if (pretrained != nullptr) begin_with(pretrained->impl());
   }
 
@@ -185,14 +188,17 @@ class PipelineTrainer {
   AutoencoderLoss vae_loss(const AutoencoderKl& net, const std::vector<std::int64_t>& rows, Rng rng) const {
     const torch::Tensor image = pixels(images_.index_select(0, draw(rows, train_.autoencoder.batch, rng)));
     const torch::Tensor noise = normal({&rng, 1}, latent_shape(image.size(0))).to(device_);
-    return autoencoder_loss(net, image, noise, train_.kl_weight);
+    return autoencoder_loss(net, image, noise, train_.kl_weight, features_ ? &*features_ : nullptr,
+                            train_.perceptual_weight);
   }
   Figures autoencoder_step(std::int64_t step) {
     const AutoencoderLoss loss =
         vae_loss(vae_, train_rows_, batch_rng(kAutoencoder, static_cast<std::uint64_t>(step)));
     loss.total.backward();
-    return {
+    Figures figures = {
         {"loss", loss.total.item<double>()}, {"l1", loss.l1.item<double>()}, {"kl", loss.kl.item<double>()}};
+    if (loss.perceptual.defined()) figures["perceptual"] = loss.perceptual.item<double>();
+    return figures;
   }
   double autoencoder_held_out(std::uint64_t batch) const {
     return vae_loss(vae_average_, held_out_rows_, batch_rng(kAutoencoderHeldOut, batch)).total.item<double>();
@@ -385,6 +391,7 @@ class PipelineTrainer {
   std::vector<std::int64_t> train_rows_, held_out_rows_;
   AutoencoderKl vae_, vae_average_;
   PromptedUnet net_, average_;
+  std::optional<EfficientNetLite0> features_;
   Optimizer vae_optimizer_, optimizer_;
   torch::Tensor alpha_bar_;         // [timesteps]
   torch::Tensor mean_, deviation_;  // of latents
@@ -401,14 +408,15 @@ class PipelineTrainer {
 
 StableDiffusion train_pipeline(const CaptionedPictures& data, const ClipTokenizer& tokenizer,
                                const PipelineConfig& config, const PipelineTrainConfig& train,
-                               const fs::path& folder, const StableDiffusion* pretrained) {
+                               const fs::path& folder, const StableDiffusion* pretrained,
+                               const fs::path& features) {
   check_pipeline(config);
   validate(train);
   require(train.denoiser.steps > 0, "denoiser.steps: expected at least 1, got 0");
   require(train.autoencoder.steps > 0 || pretrained != nullptr,
           "autoencoder.steps: expected at least 1, or a pretrained pipeline, got 0");
   check_device(train.device);
-  PipelineTrainer(data, tokenizer, config, train, folder, pretrained).run();
+  PipelineTrainer(data, tokenizer, config, train, folder, pretrained, features).run();
   return StableDiffusion::load(folder / "pipeline", train.device);
 }
 

@@ -1,7 +1,7 @@
 // Trains a small Stable Diffusion pipeline from images with captions and writes it in diffusers' layout: latent
 // diffusion (Rombach et al. 2022) in two parts, one after the other.
 //
-//   autoencoder  mean |D(z) - x| + kl_weight KL(q || N(0, 1)),  z ~ q = N(mean, deviation) = E(x)
+//   autoencoder  mean |D(z) - x| + kl_weight KL(q || N(0, 1)) [+ perceptual_weight d(D(z), x)],  z ~ q = N(mean, deviation) = E(x)
 //   denoiser     mean w_t (eps_net(sqrt(abar_t) s z + sqrt(1 - abar_t) eps, t, text) - eps)^2,  text encoder and U-Net together
 //
 // w_t = 1, or min(SNR_t, gamma) / SNR_t with SNR_t = abar_t / (1 - abar_t) (min-SNR, Hang et al. 2023): at little noise eps is
@@ -69,8 +69,7 @@ struct PartTrainConfig {
 
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
-    field("steps", self.steps, "optimiser steps; 0 leaves a pretrained autoencoder as it is",
-          Bounds{0, 1e9});
+    field("steps", self.steps, "optimiser steps; 0 leaves a pretrained autoencoder as it is", Bounds{0, 1e9});
     field("batch", self.batch, "images per step", Bounds{1, 1 << 16});
     field("lr", self.lr, "learning rate of AdamW, after the warm-up", Bounds{0, 1});
     field("warmup", self.warmup, "steps over which it rises from 0, in even parts", Bounds{0, 1e9});
@@ -86,6 +85,7 @@ struct PipelineTrainConfig {
   PartTrainConfig autoencoder;
   PartTrainConfig denoiser{.steps = 2600, .batch = 64, .lr = 5e-4};
   double kl_weight = 1e-6;
+  double perceptual_weight = 0.1;       // where a net of features is given
   double caption_dropout = 0.1;         // share of captions that become nothing
   double snr_gamma = 0;                 // of min-SNR weights; 0: all timesteps weigh the same
   double held_out = 0.02;               // share of images kept for the held-out loss
@@ -99,6 +99,8 @@ struct PipelineTrainConfig {
     field("autoencoder", self.autoencoder, "the autoencoder's training");
     field("denoiser", self.denoiser, "the training of text encoder and U-Net");
     field("kl_weight", self.kl_weight, "weight of the autoencoder's KL divergence", Bounds{0, 1e6});
+    field("perceptual_weight", self.perceptual_weight,
+          "weight of the distance between features, where a net of features is given", Bounds{0, 1e6});
     field("caption_dropout", self.caption_dropout, "share of captions that become nothing", Bounds{0, 1});
     field("snr_gamma", self.snr_gamma,
           "signal to noise from which timesteps weigh less (min-SNR), 0 for even weights", Bounds{0, 1e6});
@@ -125,9 +127,13 @@ struct CaptionedPictures {
 ///
 /// `pretrained`: a pipeline of these sizes and vocabulary whose weights training goes on from (fine-tuning), with fresh moments
 /// of the optimiser. It keeps its scaling factor where its autoencoder is left as it is.
+///
+/// `features`: weights of EfficientNet-Lite0 (agents/nets/efficient_net_torch.h), whose maps of the picture and of what was
+/// decoded are brought near each other beside the pixels; empty: pixels alone.
 StableDiffusion train_pipeline(const CaptionedPictures& data, const ClipTokenizer& tokenizer,
                                const PipelineConfig& config, const PipelineTrainConfig& train,
                                const std::filesystem::path& folder,
-                               const StableDiffusion* pretrained = nullptr);
+                               const StableDiffusion* pretrained = nullptr,
+                               const std::filesystem::path& features = {});
 
 }  // namespace diffreward

@@ -9,12 +9,12 @@
 #include <utility>
 
 #include "agents/device.h"
+#include "agents/nets/efficient_net_torch.h"
 #include "agents/nets/tensor_file_torch.h"
 #include "core/format.h"
 #include "core/hash.h"
 #include "datasets/windows.h"
 #include "rewards/image/evaluate/pixels.h"
-#include "rewards/image/judge/efficient_net_torch.h"
 
 namespace diffreward {
 namespace {
@@ -107,10 +107,8 @@ ImageFeatures::~ImageFeatures() = default;
 std::shared_ptr<const ImageFeatures> ImageFeatures::load(const std::filesystem::path& weights,
                                                          const std::string& device) {
   check_device(device);
-  const Safetensors file = Safetensors::open(weights).renamed(EfficientNetLite0::parameter_name);
-  Parameters parameters(file, weights, "", torch::Device(device), torch::kFloat);
-  return std::make_shared<ImageFeatures>(
-      std::unique_ptr<Impl>(new Impl{EfficientNetLite0(std::move(parameters)), sha256_of(weights)}));
+  return std::make_shared<ImageFeatures>(std::unique_ptr<Impl>(
+      new Impl{EfficientNetLite0::open(weights, torch::Device(device)), sha256_of(weights)}));
 }
 
 at::Tensor ImageFeatures::of(std::span<const Image> pictures, int side, int batch) const {

@@ -281,6 +281,65 @@ TEST_F(PipelineTraining, TheAutoencodersLossIsItsFormula) {
   EXPECT_NEAR(loss.kl.item<double>(), kl / (2 * 3 * 16 * 16), 1e-6);
   EXPECT_NEAR(loss.l1.item<double>(), (net.decode(z) - image).abs().mean().item<double>(), 1e-6);
   EXPECT_NEAR(loss.total.item<double>(), loss.l1.item<double>() + 0.25 * loss.kl.item<double>(), 1e-6);
+  EXPECT_FALSE(loss.perceptual.defined());
+
+  const EfficientNetLite0 features{Parameters(Seed(3), torch::kCPU)};
+  const AutoencoderLoss more = autoencoder_loss(net, image, noise, 0.25, &features, 2);
+  EXPECT_NEAR(more.perceptual.item<double>(),
+              perceptual_distance(features, net.decode(z), image).item<double>(), 1e-5);
+  EXPECT_GT(more.perceptual.item<double>(), 1e-3);
+  EXPECT_NEAR(more.total.item<double>(), loss.total.item<double>() + 2 * more.perceptual.item<double>(),
+              1e-5);
+}
+
+/// |a / |a| - b / |b||^2 = 2 - 2 cos(a, b), at every position of every map.
+TEST_F(PipelineTraining, ThePerceptualDistanceIsOneOfAngles) {
+  const EfficientNetLite0 net{Parameters(Seed(3), torch::kCPU)};
+  const torch::Tensor a = (torch::rand({2, 3, 48, 32}) * 2 - 1).set_requires_grad(true),
+                      b = torch::rand({2, 3, 48, 32}) * 2 - 1;
+  const std::vector<torch::Tensor> of_a = net.maps((a.detach() + 1) * 127.5),
+                                   of_b = net.maps((b + 1) * 127.5);
+  ASSERT_EQ(of_a.size(), 5u);
+  double expected = 0;
+  std::int64_t height = 48;
+  for (std::size_t i = 0; i < of_a.size(); ++i) {
+    height = (height + 1) / 2;
+    EXPECT_EQ(of_a[i].size(2), height);
+    expected += (2 - 2 * torch::cosine_similarity(of_a[i], of_b[i], 1)).mean().item<double>() / 5;
+  }
+  const torch::Tensor found = perceptual_distance(net, a, b);
+  EXPECT_NEAR(found.item<double>(), expected, 1e-5);
+  EXPECT_NEAR(perceptual_distance(net, b, a.detach()).item<double>(), expected, 1e-5);
+  EXPECT_EQ(perceptual_distance(net, b, b).item<double>(), 0);
+  const torch::Tensor step = -1e-2 * torch::autograd::grad({found}, {a})[0].sign();
+  EXPECT_LT(perceptual_distance(net, a + step, b).item<double>(), expected);
+}
+
+TEST_F(PipelineTraining, FeaturesOfANetAreLearnedToo) {
+  const fs::path weights = folder_ / "features.safetensors";
+  fs::create_directories(folder_);
+  const EfficientNetLite0 net{Parameters(Seed(3), torch::kCPU)};
+  NamedTensors tensors;
+  for (const auto& [name, tensor] : net.parameters.named()) tensors[name] = tensor;
+  save_tensors(weights, tensors, {});
+  PipelineTrainConfig with = toy_training(3, 1);
+  with.perceptual_weight = 0.5;
+  with.log_every = 1;
+  train_pipeline(scenes_, tokenizer_, toy_pipeline(), with, folder_ / "a", nullptr, weights);
+  for (const Json& line : lines(folder_ / "a" / "metrics.jsonl")) {
+    if (line.at("part") != "autoencoder") continue;
+    const double rest = line.at("l1").get<double>() + with.kl_weight * line.at("kl").get<double>();
+    EXPECT_GT(line.at("perceptual").get<double>(), 0);
+    EXPECT_NEAR(line.at("loss").get<double>(), rest + 0.5 * line.at("perceptual").get<double>(), 1e-5);
+  }
+  with.denoiser.steps = 2;
+  EXPECT_THAT(message([&] { train(with, folder_ / "a"); }),
+              HasSubstr("a run continues with its own data: features: expected \"\", found"));
+  EXPECT_THAT(message([&] {
+                train_pipeline(scenes_, tokenizer_, toy_pipeline(), with, folder_ / "b", nullptr,
+                               folder_ / "a" / "checkpoint.safetensors");
+              }),
+              HasSubstr("checkpoint.safetensors"));
 }
 
 }  // namespace

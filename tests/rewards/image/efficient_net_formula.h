@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <string>
 
+#include "agents/nets/efficient_net_torch.h"
 #include "agents/nets/tensor_file_torch.h"
-#include "rewards/image/judge/efficient_net_torch.h"
 
 namespace diffreward {
 

@@ -14,6 +14,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,12 +29,17 @@ class EfficientNetLite0 {
 
   /// Of a file, frozen, or of a seed, whose numbers mean nothing.
   explicit EfficientNetLite0(Parameters parameters);
+  /// Of a safetensors file of the published weights, frozen. Throws Error naming the file and what is not as expected.
+  static EfficientNetLite0 open(const std::filesystem::path& file, const torch::Device& device);
   /// Leaves out of a state dict what features do not need: the classifier and the counters of batches. For
   /// Safetensors::renamed().
   static std::string parameter_name(const std::string& name, TensorBytes& tensor);
 
   /// rgb: [n, 3, h, w], 0 to 255  ->  [n, kFeatures]
   torch::Tensor features(const torch::Tensor& rgb) const;
+  /// What the trunk has found where it halves the picture next, and at its end: five maps [n, channels, h', w'] of 1/2 to
+  /// 1/32 of the height and width.
+  std::vector<torch::Tensor> maps(const torch::Tensor& rgb) const;
 
   Parameters parameters;
 

@@ -1,4 +1,4 @@
-#include "rewards/image/judge/efficient_net_torch.h"
+#include "agents/nets/efficient_net_torch.h"
 
 #include <utility>
 
@@ -85,14 +85,28 @@ EfficientNetLite0::EfficientNetLite0(Parameters parameters_)
   parameters.finish();
 }
 
+EfficientNetLite0 EfficientNetLite0::open(const std::filesystem::path& file, const torch::Device& device) {
+  const Safetensors values = Safetensors::open(file).renamed(parameter_name);
+  return EfficientNetLite0(Parameters(values, file, "", device, torch::kFloat));
+}
+
 std::string EfficientNetLite0::parameter_name(const std::string& name, TensorBytes&) {
   return name.starts_with("_fc.") || name.ends_with(".num_batches_tracked") ? "" : name;
 }
 
-torch::Tensor EfficientNetLite0::features(const torch::Tensor& rgb) const {
+std::vector<torch::Tensor> EfficientNetLite0::maps(const torch::Tensor& rgb) const {
+  std::vector<torch::Tensor> found;
   torch::Tensor x = clipped(stem_((rgb - kMiddle) / kScale));
-  for (const Block& block : blocks_) x = block(x);
-  return clipped(head_(x)).mean({2, 3});
+  for (const Block& block : blocks_) {
+    if (block.depthwise.stride > 1) found.push_back(x);
+    x = block(x);
+  }
+  found.push_back(x);
+  return found;
+}
+
+torch::Tensor EfficientNetLite0::features(const torch::Tensor& rgb) const {
+  return clipped(head_(maps(rgb).back())).mean({2, 3});
 }
 
 }  // namespace diffreward
