@@ -79,7 +79,7 @@ struct Reference {
 };
 constexpr Reference kHalfCheetah = {-280.178953, 12135.0}, kHopper = {-20.272305, 3234.3},
                     kWalker2d = {1.629008, 4592.3}, kHopperV5 = {17.3, 3234.3}, kWalker2dV5 = {1.7, 4592.3},
-                    kSwimmer = {0.1, 360.0}, kAntV5 = {-1.0, 6000.0}, kAntV4 = {-1.0, 6000.0},
+                    kSwimmer = {0.1, 360.0}, kAntV5 = {-50.4, 6000.0}, kAntV4 = {-49.3, 6000.0},
                     kHumanoidV5 = {113.1, 7239.3}, kHumanoidV4 = {121.5, 7239.3};
 
 /// A robot under Gymnasium's rules of a version. With options of one's own it is another task, without

@@ -28,7 +28,8 @@ HEADERS = {
 
 # Half widths of 95 % intervals of the means of whole episodes of random actions:
 # diffreward generate --env ID --policy random --episode-steps 0 --count 50 --seed 1 --steps 200000 (Swimmer 1000000, Ant 400000).
-RANDOM_INTERVALS = {"Hopper-v5": 0.3, "Walker2d-v5": 0.1, "Swimmer-v5": 0.6, "Swimmer-v4": 0.6, "Humanoid-v5": 0.7, "Humanoid-v4": 0.7}
+RANDOM_INTERVALS = {"Hopper-v5": 0.3, "Walker2d-v5": 0.1, "Swimmer-v5": 0.6, "Swimmer-v4": 0.6, "Humanoid-v5": 0.7, "Humanoid-v4": 0.8,
+                    "Ant-v5": 3.3, "Ant-v4": 3.3}
 REFERENCES = """## Reference returns
 
 What counts as 0 and as 100 in a score: `diffreward.score(env_id, returns)`, `EnvSpec::score`. D4RL's for its mazes, and for HalfCheetah, Hopper-v4
