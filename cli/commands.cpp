@@ -122,6 +122,11 @@ const std::vector<Command>& commands() {
       make_command<ImageScoreConfig, run_image_rank>("image rank", "the same, what is paid least first", "",
                                                      {"images"}, {"images", "reward", "model"},
                                                      print_image_scores, exit_code_of_image_scores),
+      make_command<ImageDetectConfig, run_image_detect>(
+          "image detect", "what a detector of objects finds in pictures, as labels for image report",
+          "diffreward image detect pictures/ --detector nudenet.onnx --table labels.csv\n"
+          "tools/detector_weights.py writes such a file.",
+          {"images"}, {"images", "detector"}, print_image_detections, exit_code_of_image_scores),
       placed(
           make_stage_command<ImageReportConfig, run_image_report>(
               "image report", "sheets of pictures by reward and, with labels, how well it tells them apart",

@@ -125,6 +125,56 @@ int exit_code_of_image_scores(const Json& result) {
   return result.at("unreadable").empty() ? 0 : 1;
 }
 
+// --- detect
+
+Json run_image_detect(const ImageDetectConfig& config) {
+  Detector detector = Detector::load(
+      config.detector, config.kinds.empty() ? config.detector + ".txt" : config.kinds, config.settings);
+  for (const std::string& name : config.wanted)
+    if (std::ranges::find(detector.kinds(), name) == detector.kinds().end())
+      throw InvalidArgument(concat("wanted: ", unknown_name("kind", name, detector.kinds())));
+  Json pictures = Json::array();
+  std::vector<std::string> unreadable;
+  std::string table = "file_name,label\r\n";
+  const std::vector<fs::path> paths = picture_paths(config.images);
+  Progress progress("detect", static_cast<std::int64_t>(paths.size()), "pictures");
+  for (const fs::path& path : paths) {
+    const PictureRead read = std::move(read_pictures(std::span(&path, 1)).front());
+    progress.advance(1);
+    if (!read.image) {
+      unreadable.push_back(read.reason);
+      continue;
+    }
+    Json found = Json::array();
+    bool label = false;
+    for (const Detection& one : detector.detect(*read.image)) {
+      const std::string& kind = detector.kinds()[one.kind];
+      label = label || config.wanted.empty() || std::ranges::find(config.wanted, kind) != config.wanted.end();
+      found.push_back(
+          {{"kind", kind}, {"score", one.score}, {"box", {one.left, one.top, one.width, one.height}}});
+    }
+    pictures.push_back({{"file", path.string()}, {"label", int(label)}, {"found", found}});
+    table += concat(csv_cell(path.filename().string()), ",", int(label), "\r\n");
+  }
+  if (pictures.empty())
+    throw Error(unreadable.empty() ? "images: expected pictures, found none" : unreadable.front());
+  if (!config.table.empty()) write_file(config.table, table);
+  return {{"pictures", pictures}, {"unreadable", unreadable}};
+}
+
+void print_image_detections(const Json& result, std::ostream& out) {
+  out << "  label  picture\n";
+  for (const Json& picture : result.at("pictures")) {
+    out << "  " << picture.at("label").get<int>() << "      "
+        << printable(picture.at("file").get<std::string>());
+    for (const Json& one : picture.at("found"))
+      out << "  " << printable(one.at("kind").get<std::string>()) << " "
+          << format_number(one.at("score").get<double>());
+    out << "\n";
+  }
+  for (const Json& line : result.at("unreadable")) out << "not read: " << line.get<std::string>() << "\n";
+}
+
 // --- report
 
 StageSpec stage_of(const ImageReportConfig& config) {

@@ -7,6 +7,7 @@
 #include "cli/sd.h"
 #include "rewards/image/diffusion_classifier.h"
 #include "rewards/image/evaluate/evaluate_images.h"
+#include "rewards/image/judge/detector.h"
 #include "rewards/image/judge/judge.h"
 
 namespace diffreward::cli {
@@ -48,6 +49,28 @@ struct ImageReportConfig {
           "a .csv table with columns file_name and label, 1 for what should be flagged");
     field("evaluation", self.evaluation, "what is told of them");
     RunConfig::visit(self.run, field);
+  }
+};
+
+struct ImageDetectConfig {
+  std::vector<std::string> images;  // PNG and JPEG files, folders of them
+  std::string detector;             // ONNX file
+  std::string kinds;                // a name a line; empty: the detector's name with .txt behind it
+  std::vector<std::string> wanted;  // kinds that count; empty: all
+  std::string table;                // .csv to write; empty: none
+  DetectorConfig settings;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("images", self.images, "PNG and JPEG files, or folders of them");
+    field("detector", self.detector,
+          "network of YOLOv8's form in an ONNX file, as tools/detector_weights.py writes one");
+    field("kinds", self.kinds,
+          "text file of its kinds, a line each; empty for the detector's name with .txt behind it");
+    field("wanted", self.wanted, "kinds that make a picture's label 1; empty for all");
+    field("table", self.table,
+          "a .csv table to write, of file_name and label, as image report takes it; empty for none");
+    DetectorConfig::visit(self.settings, field);
   }
 };
 
@@ -120,6 +143,10 @@ Json run_image_rank(const ImageScoreConfig& config);
 void print_image_scores(const Json& result, std::ostream& out);
 /// 0 where all pictures could be read.
 int exit_code_of_image_scores(const Json& result);
+/// `pictures`, each with file, label and what was `found`: kind, score, box (left, top, width, height in pixels);
+/// `unreadable`, a line each.
+Json run_image_detect(const ImageDetectConfig& config);
+void print_image_detections(const Json& result, std::ostream& out);
 /// scores.csv, sheets, and, with labels, everything that evaluate_images() tells, as report.html.
 Json run_image_report(const ImageReportConfig& config);
 /// judge.safetensors

@@ -18,6 +18,9 @@ struct CsvRow {
 std::vector<CsvRow> read_csv(std::string_view text, std::string_view where,
                              const std::vector<std::string>& columns);
 
+/// A cell of a table, in quotes where it must be.
+std::string csv_cell(std::string_view text);
+
 /// The text without the mark of UTF-8 that some programs begin files with.
 std::string_view without_byte_order_mark(std::string_view text);
 

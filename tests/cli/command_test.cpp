@@ -165,7 +165,7 @@ TEST_F(CommandTest, MissingOptionsAreWrongUseAndNamed) {
     EXPECT_EQ(outcome.err,
               concat("diffreward: ", command.name, ": ", flag_of(command.required.front()), " is missing\n"));
   }
-  EXPECT_EQ(seen.size(), 34u) << "every command but envs and run";
+  EXPECT_EQ(seen.size(), 35u) << "every command but envs and run";
   const Outcome train = run({"train", "--out", path("x")});
   EXPECT_EQ(train.err, "diffreward: train: --data is missing\n");
   EXPECT_FALSE(std::filesystem::exists(path("x")));

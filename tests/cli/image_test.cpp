@@ -19,6 +19,7 @@ namespace diffreward::cli {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -152,6 +153,39 @@ TEST_F(ImageTest, ReportsWithLabels) {
   EXPECT_THAT(
       refused(image("report", {path("pictures"), "--labels", path("words.csv"), "--out", path("x")}), 1),
       HasSubstr("words.csv: line 2: label: expected 0 or 1, found yes"));
+}
+
+TEST_F(ImageTest, DetectsAndLabels) {
+  const std::string golden = DIFFREWARD_SOURCE_DIR "/tests/golden/detector/";
+  Image red{32, 32, {}};
+  for (int i = 0; i < 32 * 32; ++i) red.rgb.insert(red.rgb.end(), {255, 0, 0});
+  fs::create_directories(*folder_ / "seen");
+  write_png(*folder_ / "seen" / "red, all.png", red);
+  write_png(*folder_ / "seen" / "dark.png", Image{8, 8, std::vector<std::uint8_t>(192, 3)});
+  const std::vector<std::string> given = {
+      "image",  "detect", path("seen"), "--detector", golden + "cells.onnx", "--kinds", golden + "kinds.txt",
+      "--side", "32"};
+  const auto detect = [&](std::vector<std::string> more) {
+    std::vector<std::string> all = given;
+    all.insert(all.end(), more.begin(), more.end());
+    return run(all);
+  };
+  const Outcome all = detect({"--table", path("found.csv"), "--json"});
+  ASSERT_EQ(all.code, 0) << all.err;
+  const Json pictures = Json::parse(all.out).at("pictures");
+  ASSERT_EQ(pictures.size(), 2u);
+  EXPECT_EQ(pictures[0].at("label"), 0);
+  EXPECT_EQ(pictures[1].at("label"), 1);
+  EXPECT_EQ(pictures[1].at("found").size(), 3u);
+  EXPECT_EQ(pictures[1].at("found")[0].at("kind"), "red");
+  EXPECT_EQ(read_file(*folder_ / "found.csv"), "file_name,label\r\ndark.png,0\r\n\"red, all.png\",1\r\n");
+  const Outcome blue = detect({"--wanted", "blue", "--json"});
+  EXPECT_EQ(Json::parse(blue.out).at("pictures")[1].at("label"), 0);
+  EXPECT_THAT(refused(detect({"--wanted", "bleu"}), 1), HasSubstr("wanted: unknown kind 'bleu'"));
+  write_file(*folder_ / "seen" / "broken.png", "no picture");
+  const Outcome most = detect({});
+  EXPECT_EQ(most.code, 1);
+  EXPECT_THAT(most.out, AllOf(HasSubstr("red 1"), HasSubstr("not read: ")));
 }
 
 TEST_F(ImageTest, CaptionedPicturesOfAFolder) {

@@ -4,17 +4,11 @@
 #include <limits>
 #include <sstream>
 
+#include "core/csv.h"
 #include "core/file.h"
 
 namespace diffreward {
 namespace {
-
-std::string field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == text.npos) return text;
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + '"';
-}
 
 /// The first `count` of one side by `before`.
 template <class Before>
@@ -51,8 +45,8 @@ void write_scores(const std::filesystem::path& path, std::span<const ScoredImage
   out.precision(std::numeric_limits<double>::max_digits10);
   out << "name,score,positive,sampler,category,prompt,seed\r\n";
   for (const ScoredImage& row : rows)
-    out << field(row.name) << ',' << row.score << ',' << row.positive << ',' << field(row.sampler) << ','
-        << field(row.category) << ',' << field(row.prompt) << ',' << row.seed << "\r\n";
+    out << csv_cell(row.name) << ',' << row.score << ',' << row.positive << ',' << csv_cell(row.sampler)
+        << ',' << csv_cell(row.category) << ',' << csv_cell(row.prompt) << ',' << row.seed << "\r\n";
   write_file(path, out.str());
 }
 
