@@ -29,7 +29,7 @@ StageSpec stage_of(const SdTrainConfig& config) {
     for (const char* file : {"vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"})
       if (fs::exists(fs::path(config.tokenizer) / file))
         stage.inputs.push_back({"tokenizer", (fs::path(config.tokenizer) / file).string(), "", file});
-  if (!config.features.empty()) stage.inputs.push_back({"features", config.features});
+  if (!config.features.empty()) stage.inputs.push_back({"features", config.features, ""});
   for (StageInput input : model_inputs({.model = config.pretrained})) {
     input.option = "pretrained";
     stage.inputs.push_back(std::move(input));
