@@ -236,10 +236,10 @@ PromptedUnet::PromptedUnet(const PipelineConfig& config, int vocabulary, Seed se
 
 torch::Tensor perceptual_distance(const EfficientNetLite0& net, const torch::Tensor& a,
                                   const torch::Tensor& b) {
-  constexpr double kHalfRange = 127.5, kShortest = 1e-10;
+  constexpr double kHalfRange = 127.5, kSmallest = 1e-16;
   const auto of = [&](const torch::Tensor& image) {
     std::vector<torch::Tensor> maps = net.maps((image + 1) * kHalfRange);
-    for (torch::Tensor& map : maps) map = map / (map.square().sum(1, /*keepdim=*/true) + kShortest).sqrt();
+    for (torch::Tensor& map : maps) map = map / (map.square().sum(1, /*keepdim=*/true) + kSmallest).sqrt();
     return maps;
   };
   const std::vector<torch::Tensor> of_a = of(a), of_b = of(b);

@@ -1,6 +1,7 @@
 #include "rewards/image/judge/detector.h"
 
 #include <algorithm>
+#include <opencv2/core/utils/logger.hpp>
 #include <opencv2/dnn.hpp>
 #include <sstream>
 #include <utility>
@@ -75,6 +76,7 @@ Detector::~Detector() = default;
 Detector Detector::load(const std::filesystem::path& network, const std::filesystem::path& kinds,
                         const DetectorConfig& config) {
   validate(config);
+  cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);  // its exceptions say the same
   auto impl = std::make_unique<Impl>(Impl{network, config, read_kinds(kinds), {}});
   const std::string bytes = read_file(network);
   try {
