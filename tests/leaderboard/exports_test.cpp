@@ -12,6 +12,7 @@
 #include "leaderboard/board_page.h"
 #include "leaderboard/imports.h"
 #include "tests/core/temporary_folder.h"
+#include "tests/leaderboard/submissions.h"
 
 namespace diffreward {
 namespace {
@@ -19,41 +20,12 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-const std::vector<std::string>& hostile_names() {
-  static const std::vector<std::string> names = {"</script><script>alert(1)</script>",
-                                                 "a\xE2\x80\xA8"
-                                                 "b",
-                                                 "\xE2\x80\xAE"
-                                                 "evil",
-                                                 std::string("nul\0nul", 7),
-                                                 "=cmd|' /C calc'!A0",
-                                                 "+1",
-                                                 "-1",
-                                                 "@x",
-                                                 "'quoted",
-                                                 "\ttab",
-                                                 "\rreturn",
-                                                 "![x](http://example.org/y.png)",
-                                                 "<img src=x onerror=alert(1)>",
-                                                 "a|b\nc,\"d\"\\e`f`",
-                                                 "---\nkey: value",
-                                                 std::string(10'000, 'x')};
-  return names;
-}
-
 class ExportsTest : public testing::Test {
  protected:
   ExportsTest() : board_(Board::create(folder_ / "board.sqlite", {{.name = "s/a"}, {.name = "s/b"}})) {}
 
-  void submit(const std::string& name, std::vector<double> scores = {0.25, 0.5, 1.0 / 3}) {
-    BoardSubmission given{.entry = {.name = name, .command = name, .note = name}};
-    for (std::size_t i = 0; i < scores.size(); ++i)
-      for (const char* task : {"s/a", "s/b"})
-        given.runs.push_back({.task = task,
-                              .train_seed = i,
-                              .command = name,
-                              .episodes = {{3, scores[i], 7}, {4, scores[i], 7}}});
-    board_.submit(given);
+  void submit(const std::string& name, const std::vector<double>& scores = {0.25, 0.5, 1.0 / 3}) {
+    board_.submit(method_of(name, {"s/a", "s/b"}, scores));
   }
   std::string file(const std::string& name, const std::string& text) {
     write_file(folder_ / name, text);
