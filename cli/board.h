@@ -56,7 +56,9 @@ struct BoardSubmitConfig {
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("from", self.from,
-          "folder of rl, plan or extract, of a job, or a trained agent's name; a file; or a scripted agent");
+          "folder of rl, plan, extract or sd extract, of a job, or a trained agent's name; a file; or a "
+          "scripted "
+          "agent");
     field("board", self.board, "the board's file");
     field("tasks", self.tasks,
           "that it is scored on: a suite, or any beginning of names; empty for those of the stage's "
@@ -134,9 +136,8 @@ struct BoardVerifyConfig {
     field("board", self.board, "the board's file");
     field("tasks", self.tasks, "runs on tasks whose names begin so; empty for all");
     field("files", self.files,
-          "folder with the row's files (agent.safetensors, model.safetensors, ...); empty for those that the "
-          "board "
-          "keeps or knows the place of");
+          "folder with the row's files: agent.safetensors, model.safetensors, ..., or others below it of the "
+          "content that the row names; empty for those that the board keeps or knows the place of");
     field("record", self.record, "keep the outcome in the board");
     field("threads", self.threads, "threads, 0 for one per core", Bounds{0, 1024});
   }
