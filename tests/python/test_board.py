@@ -1,17 +1,14 @@
-"""The board from Python: rows, comparisons, records for tables, and its page in a real browser."""
+"""The board from Python: rows, comparisons, records for tables."""
 
 import json
-import shutil
-import subprocess
+import pathlib
 
 import numpy as np
 import pytest
 
 import diffreward as dr
 
-HOSTILE = ["</script><script>document.title = 'changed'</script>", "<img src=x onerror=\"document.title = 'changed'\">",
-           "a\u2028b", "\u202eevil", "nul\0nul", "=cmd|' /C calc'!A0", "![x](http://example.org/y.png)", "x" * 10_000,
-           "\" onmouseover=\"document.title = 'changed'", "'; DROP TABLE entry; --"]
+HOSTILE = json.loads((pathlib.Path(__file__).parents[1] / "leaderboard" / "hostile_names.json").read_text())
 TASK = {"name": "maze/one", "env": "Maze2D-UMaze-v0", "options": {"goal_cell": [1, 1]}, "norm_low": 0, "norm_high": 10,
         "stream_pool": {"seed": 11, "episodes": 3, "instances": 3, "episode_steps": 20}}
 
@@ -78,17 +75,3 @@ def test_hostile_names_come_back(board):
     assert {record["name"] for record in board.records()} == set(HOSTILE)
     for form in ("csv", "markdown", "page"):
         assert board.export(form)
-
-
-@pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium")
-def test_the_page_in_a_browser(board, tmp_path):
-    """Nothing of a name is run or fetched, and the page's own script works under its policy."""
-    board.import_scores({name: [[0.1 * i], [0.2], [0.3]] for i, name in enumerate(HOSTILE)}, suite="s")
-    board.export("page", tmp_path / "board.html")
-    done = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-                           "--enable-logging=stderr", "--v=0", "--virtual-time-budget=2000", "--dump-dom",
-                           f"file://{tmp_path / 'board.html'}#filter?q=evil"], capture_output=True, timeout=120, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "<title>Leaderboard</title>" in done.stdout
-    assert "1 of 10 rows" in done.stdout, "the filter of the link was applied"
-    assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
