@@ -598,6 +598,7 @@ Json run_board_import(const BoardImportConfig& config) {
                             .tag = config.tag,
                             .tasks = config.tasks,
                             .columns = config.columns,
+                            .data = config.data,
                             .norm_low = config.norm_low,
                             .norm_high = config.norm_high,
                             .last = config.last,

@@ -179,6 +179,7 @@ struct BoardImportConfig {
   std::string tag = "episode_return";
   std::vector<std::string> tasks;
   std::vector<std::string> columns = {"method", "task", "seed", "step", "value"};
+  std::vector<std::string> data;
   double norm_low = 0, norm_high = 1;
   int last = 1;
   std::int64_t train_seed = 0;
@@ -198,6 +199,10 @@ struct BoardImportConfig {
     field("tasks", self.tasks,
           "scores: names of the tasks, in order; curves: the task, where the file names none");
     field("columns", self.columns, "csv: its columns for method, task, seed, step and value; empty for none");
+    field("data", self.data,
+          "data sets that the methods learned from, by Minari's ids (D4RL/pointmaze/umaze-v2): the same "
+          "method on "
+          "others is another row");
     field("norm_low", self.norm_low, "score that counts as 0");
     field("norm_high", self.norm_high, "score that counts as 1");
     field("last", self.last, "curves: the score is the mean of so many last points", Bounds{1, 1e6});

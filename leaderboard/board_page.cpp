@@ -140,6 +140,9 @@ std::string details_of(const BoardRow& row) {
   out += concat("<p>row ", entry.id, " · ", code(entry.hash()), " · ",
                 entry.commit.empty() ? "commit unknown" : "commit " + code(entry.commit));
   if (!entry.imported_from.empty()) out += " · from " + isolated(entry.imported_from);
+  if (const auto data = entry.config.find("data"); data != entry.config.end() && data->is_array())
+    for (const Json& id : *data)
+      if (id.is_string()) out += " · data " + code(id.get<std::string>());
   if (!entry.superseded_by.empty()) out += " · replaced by " + code(short_hash(entry.superseded_by));
   out += concat(" · ", escape_html(entry.created.substr(0, 10)), "",
                 row.programs > 1 ? concat(" · runs of ", row.programs, " programs") : "", "</p>");
