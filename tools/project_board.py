@@ -22,6 +22,8 @@ BOARD = ROOT / "leaderboard" / "board.json"
 TRAINED = ROOT / "agents" / "trained"
 TABLE = "robots"  # that README shows
 RANDOM_SEEDS = 3
+MAZE = "Maze2D-UMaze-v0"
+REWARDS = {"reward": "rho", "discriminator": "discriminator"}  # folder to method
 
 
 class Program:
@@ -49,6 +51,12 @@ def submissions() -> list[list[str]]:
         quality = folder.name.split("-")[0]
         if quality in ("medium", "expert"):
             out.append([f"{folder.parent.name}/{folder.name}", "--name", quality])
+    maze = f"{MAZE}/"
+    for folder in sorted((TRAINED / MAZE).iterdir()):
+        method = folder.name.split("-")[0]
+        if method in REWARDS:
+            out.append([maze + folder.name, "--name", REWARDS[method], "--tasks", "rewards/umaze"])
+    out.append([maze + "planner", "--name", "planner"])
     for seed in range(RANDOM_SEEDS):
         for suite in ("robots", "maze2d"):
             out.append(["random", "--tasks", suite, "--train-seed", str(seed)])
