@@ -360,20 +360,21 @@ TEST_F(ExportsTest, PlainWordsOfYamlAreWhatTheySay) {
 }
 
 TEST_F(ExportsTest, DamagedCardsAreRefusedInOneLine) {
-  const std::string whole = kBlockCard;
-  for (std::size_t at = 0; at < whole.size(); ++at)
+  const std::string whole = kBlockCard, front = whole.substr(0, whole.rfind("---"));
+  int refused = 0;
+  for (std::size_t at = 0; at < front.size(); at += 2)
     for (const std::string& card : {whole.substr(0, at), whole.substr(0, at) + "\x80" + whole.substr(at + 1),
                                     whole.substr(0, at) + "&*{[\"" + whole.substr(at)}) {
-      Board other = Board::create(folder_ / "damaged.sqlite", {});
+      const std::string head = board_.head();
       try {
-        import_results(other, file("card.md", card), {});
+        import_results(board_, file("card.md", card), {});
       } catch (const Error& error) {
+        ++refused;
         EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-        EXPECT_TRUE(other.entries().empty()) << "all or nothing";
+        EXPECT_EQ(board_.head(), head) << "all or nothing";
       }
-      for (const char* end : {"", "-wal", "-shm"})
-        std::filesystem::remove(folder_ / concat("damaged.sqlite", end));
     }
+  EXPECT_GT(refused, 200);
 }
 
 TEST_F(ExportsTest, RowsTellWhichDataTheyLearnedFrom) {
