@@ -143,7 +143,8 @@ std::vector<BoardEpisode> of_pictures(const BoardTask& task, const BoardSubject&
   const SceneConfig config = scenes_of(task);
   const auto reward = ImageReward::load(file_of(subject, "reward"));
   const fs::path pipeline = fs::path(file_of(subject, kAutoencoder)).parent_path().parent_path();
-  const StableDiffusion model = load_model({pipeline.string()}, threads);
+  // Nets of small pictures gain nothing by more, and equal bits are asked for.
+  const StableDiffusion model = load_model({pipeline.string()}, /*threads=*/1);
   const ImageSet scenes = make_scenes(SceneGenerator(Atlas::open(), config, pool.seed), threads);
   require(picture_side(*reward, model) == scenes.side(), "task ", task.name,
           ": expected a reward of pictures of ", scenes.side(), " x ", scenes.side(), ", found one of ",

@@ -159,8 +159,9 @@ TEST_F(BoardCommandTest, FilesBelowAFolderAreFoundByTheirContent) {
     if (!files.empty()) args.insert(args.end(), {"--files", files});
     const Outcome outcome = run(args);
     std::vector<std::string> outcomes;
-    if (!outcome.out.empty())
-      for (const Json& one : Json::parse(outcome.out).at("runs")) outcomes.push_back(one.at("outcome"));
+    EXPECT_EQ(outcome.err, "");
+    const Json told = Json::parse(outcome.out);
+    for (const Json& one : told.at("runs")) outcomes.push_back(one.at("outcome"));
     return outcomes;
   };
   EXPECT_THAT(verified(""), testing::ElementsAre("missing", "missing"));
@@ -204,7 +205,8 @@ TEST_F(BoardCommandTest, AnotherMachineVerifiesNothing) {
   const Outcome wrong = verb({"verify", "wrong"});
   EXPECT_EQ(wrong.code, 1);
   EXPECT_EQ(Json::parse(wrong.out).at("runs")[0].at("outcome"), "differs");
-  for (const Json& row : good({"list", board_}).at("suites")[0].at("rows"))
+  const Json list = good({"list", board_});
+  for (const Json& row : list.at("suites")[0].at("rows"))
     EXPECT_EQ(row.at("checked"), row.at("name") == "wrong" ? "refuted" : "claimed") << row.at("name");
 }
 
