@@ -4,7 +4,7 @@ BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
 .PHONY: help demo demo-locomotion demo-images test setup build bench bench-denoiser bench-learners bench-learning-curves \
-  bench-sd bench-board bench-board-statistics bench-shared bench-scale test-slurm results \
+  bench-sd bench-board bench-board-statistics bench-shared bench-scale board verify-board test-browser test-slurm results \
   results-behaviours results-locomotion results-images asan tsan fuzz format lint clean
 
 help:
@@ -20,6 +20,8 @@ help:
 	@echo "make bench-sd  Stable Diffusion against diffusers"
 	@echo "make bench-board  the board's store: a million episodes, many writers, killed ones"
 	@echo "make bench-board-statistics  coverage of the board's intervals"
+	@echo "make board     leaderboard/board.json again  make verify-board  each of its rows run again"
+	@echo "make test-browser    the board's page in Chromium, which it installs"
 	@echo "make bench-scale     what shards cost       make test-slurm  shards on a real Slurm (as root)"
 	@echo "make format    clang-format the sources    make lint     clang-tidy"
 	@echo "make asan      memory errors (in test)     make tsan     data races"
@@ -126,6 +128,26 @@ bench-shared: build
 
 bench-scale: build
 	$(PYTHON) benchmarks/compare/scale.py $(BUILD) $(ARGS)
+
+# The project's own results as a board. `make board` scores them again and prints what differs; `make verify-board` runs
+# each row of the committed file again, and tells what differs on a machine that computes other bits.
+board: build
+	$(PYTHON) tools/project_board.py make $(BUILD)/cli/diffreward --readme README.md
+
+verify-board: build
+	$(PYTHON) tools/project_board.py verify $(BUILD)/cli/diffreward
+
+# Chromium, and two npm packages in build/browser: for one test alone, which `make test` skips without them.
+build/browser/.stamp: tests/browser/package.json tests/browser/package-lock.json tools/packages-browser.txt
+	tools/setup.sh tools/packages-browser.txt
+	mkdir -p build/browser
+	cp tests/browser/package.json tests/browser/package-lock.json build/browser/
+	npm ci --prefix build/browser --no-audit --no-fund
+	touch $@
+
+# SCREENSHOTS=FOLDER keeps pictures of the project's board.
+test-browser: build build/browser/.stamp
+	node tests/browser/board_page.mjs $(BUILD)/cli/diffreward build/browser $(SCREENSHOTS)
 
 # Debian's slurmctld, slurmd and slurm-client on this machine, some five minutes.
 test-slurm: build

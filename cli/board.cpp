@@ -14,6 +14,7 @@
 #include "core/hash.h"
 #include "core/progress.h"
 #include "core/provenance.h"
+#include "datasets/scenes/scenes.h"
 #include "envs/catalog.h"
 #include "envs/vector_env.h"
 #include "leaderboard/board_page.h"
@@ -27,7 +28,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr double kMebi = 1024.0 * 1024;
-constexpr std::size_t kHashDigits = 12;  // of those shown to people
 
 /// "results/agent: ", before what `body` throws.
 template <class Body>
@@ -61,11 +61,15 @@ bool is_known(const std::vector<BoardRun>& runs, const BoardCandidate& candidate
 /// Throws InvalidArgument naming the field of a task that nothing could be scored on.
 void expect_sound(const BoardTask& task) {
   if (task.kind == "imported") return;
-  const bool reward = task.kind == "reward";
-  require(reward || task.kind == "behaviour", "task ", task.name,
-          ": kind: expected behaviour, reward or imported, found '", task.kind, "'");
+  require(task.kind == "behaviour" || task.kind == "reward" || task.kind == "image_reward", "task ",
+          task.name, ": kind: expected behaviour, reward, image_reward or imported, found '", task.kind, "'");
   expect_metric(task);
   (void)pool_of(task);
+  if (task.kind == "image_reward") {
+    about(concat("task ", task.name),
+          [&] { return SceneGenerator(Atlas::open(), scenes_of(task), 0).config().count; });
+    return;
+  }
   about(concat("task ", task.name, ": env, options"), [&] {
     return make_vector(with_texts({task.env, task.options}), {.count = 1, .threads = 1}) != nullptr;
   });
@@ -77,6 +81,7 @@ void add_files(const BoardCandidate& candidate, double keep, BoardSubmission& su
     const std::string hash = candidate.inputs.at(role);
     const auto bytes = static_cast<std::int64_t>(fs::file_size(file));
     submission.artifacts.push_back({hash, bytes, "weights", fs::absolute(file).lexically_normal().string()});
+    if (role == kAutoencoder) continue;  // is found with its pipeline
     if (static_cast<double>(bytes) <= keep * kMebi) submission.contents[hash] = read_file(file);
   }
 }
@@ -142,6 +147,7 @@ Json submit_candidate(Board& board, const BoardSubmitConfig& config, const Board
 
 /// Whether a kind's score is made from the file of this role; others are where it comes from.
 bool is_scored_from(const std::string& kind, const std::string& role) {
+  if (kind == "image_reward") return role == "reward" || role == kAutoencoder;
   if (kind != "planner") return (kind == "agent" || kind == "reward") && role == kind;
   constexpr std::string_view kReward = "reward_";
   const bool numbered = role.starts_with(kReward) && role.size() > kReward.size() &&
@@ -156,36 +162,86 @@ struct FoundFiles {
   std::string difference = {};
 };
 
+/// Files below a folder, by their content. Those of other sizes than is asked for are never read.
+class FilesBelow {
+ public:
+  /// An empty name: none.
+  explicit FilesBelow(const std::string& folder) {
+    if (folder.empty()) return;
+    std::error_code failure;
+    const auto options = fs::directory_options::skip_permission_denied;
+    for (fs::recursive_directory_iterator at(folder, options, failure), end; at != end && !failure;
+         at.increment(failure))
+      if (at->path().extension() == ".safetensors" && at->is_regular_file(failure))
+        files_.push_back({at->path(), at->file_size(failure), {}});
+    std::ranges::sort(files_, {}, &File::path);
+  }
+
+  /// The first of this hash. `bytes`: its size, -1 where nobody knows.
+  std::optional<fs::path> find(const std::string& hash, std::int64_t bytes) {
+    for (File& file : files_) {
+      if (bytes >= 0 && file.bytes != static_cast<std::uintmax_t>(bytes)) continue;
+      if (file.hash.empty()) file.hash = hash_of_bytes(file.path);
+      if (file.hash == hash) return file.path;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  struct File {
+    fs::path path;
+    std::uintmax_t bytes;
+    std::string hash;
+  };
+  std::vector<File> files_;
+};
+
 FoundFiles files_of(const Board& board, const BoardEntry& entry, const BoardRun& run,
-                    const std::string& given, const fs::path& scratch) {
+                    const std::string& given, FilesBelow& below, const fs::path& scratch) {
   FoundFiles found{.subject = {.kind = entry.kind, .config = run.config, .seed = run.train_seed}};
   for (const auto& [role, hash] : run.inputs) {
     if (!is_scored_from(entry.kind, role)) continue;
     const auto differs = [&](const std::string& outcome, const std::string& where, const std::string& what) {
       found.outcome = outcome;
-      found.difference = concat(role, ": expected the file of SHA-256 ", hash.substr(0, kHashDigits),
-                                ", found ", what, where.empty() ? "" : " at ", where);
+      found.difference = concat(role, ": expected the file of SHA-256 ", short_hash(hash), ", found ", what,
+                                where.empty() ? "" : " at ", where);
     };
+    const bool alone = role != kAutoencoder;  // which stands in its pipeline
     const fs::path mine = fs::path(given) / (role + ".safetensors");
     std::error_code ignored;
     // What is written beside a file says little of a stranger's: its bytes are read.
-    if (!given.empty() && fs::exists(mine, ignored)) {
+    if (alone && !given.empty() && fs::exists(mine, ignored)) {
       if (hash_of_bytes(mine) != hash) return differs("changed", mine.string(), "another"), found;
       found.subject.files[role] = mine;
       continue;
     }
-    if (const std::optional<std::string> kept = board.content(hash)) {
+    const std::optional<BoardArtifact> artifact = board.artifact(hash);
+    if (const std::optional<fs::path> file_below = below.find(hash, artifact ? artifact->bytes : -1)) {
+      found.subject.files[role] = *file_below;
+      continue;
+    }
+    if (const std::optional<std::string> kept = alone ? board.content(hash) : std::nullopt) {
       if (sha256(*kept) != hash) return differs("changed", "", "others in the board"), found;
       const fs::path file_here = scratch / concat(sha256(*kept), ".safetensors");
       write_file(file_here, *kept);
       found.subject.files[role] = file_here;
       continue;
     }
-    const std::optional<BoardArtifact> artifact = board.artifact(hash);
     const std::string uri = artifact ? artifact->uri : "";
     if (uri.empty() || !fs::is_regular_file(uri, ignored)) return differs("missing", uri, "none"), found;
     if (hash_of_bytes(uri) != hash) return differs("changed", uri, "another"), found;
     found.subject.files[role] = uri;
+  }
+  if (const auto expected = run.inputs.find(kAutoencoderConfig); entry.kind == "image_reward" &&
+                                                                 expected != run.inputs.end() &&
+                                                                 found.subject.files.contains(kAutoencoder)) {
+    const fs::path file = found.subject.files[kAutoencoder].parent_path() / "config.json";
+    std::error_code ignored;
+    if (!fs::is_regular_file(file, ignored) || hash_of_bytes(file) != expected->second) {
+      found.outcome = "changed";
+      found.difference = concat(kAutoencoderConfig, ": expected the file of SHA-256 ",
+                                short_hash(expected->second), ", found another at ", file.string());
+    }
   }
   return found;
 }
@@ -219,12 +275,12 @@ void compare_episodes(const std::vector<BoardEpisode>& before, const std::vector
 }
 
 Json verify_run(const Board& board, const BoardEntry& entry, const BoardRun& run,
-                const BoardVerifyConfig& config, BoardVerification& verification) {
+                const BoardVerifyConfig& config, FilesBelow& below, BoardVerification& verification) {
   Json told = {{"run", run.id}, {"task", run.task}, {"train_seed", run.train_seed}};
   const ScratchFolder scratch;
   verification = {
       .run = run.id, .machine = this_machine().fingerprint, .outcome = {}, .program = program_commit()};
-  const FoundFiles files = files_of(board, entry, run, config.files, scratch.path());
+  const FoundFiles files = files_of(board, entry, run, config.files, below, scratch.path());
   if (!files.outcome.empty()) {
     verification.outcome = files.outcome;
     verification.first_difference = files.difference;
@@ -304,7 +360,7 @@ void print_board_tasks(const Json& result, std::ostream& out) {
         << padded(printable(task.at("metric").get<std::string>()), 18)
         << (task.at("direction") == "higher" ? "higher is better" : "lower is better ") << "  0 at "
         << number(task.at("norm_low")) << ", 1 at " << number(task.at("norm_high")) << "  "
-        << task.at("hash").get<std::string>().substr(0, kHashDigits) << "\n";
+        << short_hash(task.at("hash")) << "\n";
 }
 
 namespace {
@@ -374,7 +430,7 @@ Json run_board_list(const BoardListConfig& config) {
 void print_board_list(const Json& result, std::ostream& out) {
   if (result.at("suites").empty()) out << "no runs yet: diffreward board submit FOLDER\n";
   for (const Json& suite : result.at("suites")) {
-    out << printable(suite.at("suite").get<std::string>()) << " (" << suite.at("aggregate").get<std::string>()
+    out << printable(suite.at("suite").get<std::string>()) << " (" << aggregate_words(suite.at("aggregate"))
         << " over " << suite.at("tasks").size() << " tasks, " << 100 * suite.at("confidence").get<double>()
         << " % intervals)\n";
     for (const Json& row : suite.at("rows")) {
@@ -453,15 +509,19 @@ Json run_board_verify(const BoardVerifyConfig& config) {
   if (!entry.imported_from.empty())
     throw Error(concat("row ", entry.id, ": not verifiable here: it was imported from ", entry.imported_from,
                        " and nothing says how to run it again"));
+  std::error_code ignored;
+  if (!config.files.empty() && !fs::is_directory(config.files, ignored))
+    throw Error(concat(config.files, ": expected a folder with the row's files, found none"));
   if (config.record && board.read_only())
     throw Error(concat(config.board, ": expected a board that may be written to, or --no-record"));
   Json result = {{"row", entry.id}, {"name", entry.name}, {"runs", Json::array()}};
   std::vector<BoardVerification> outcomes;
+  FilesBelow below(config.files);
   for (const BoardRun& run : board.runs(entry.id)) {
     if (run.failed() || run.retracted || !run.task.starts_with(config.tasks)) continue;
     Progress::line(concat("running again: ", entry.name, ", ", run.task, ", seed ", run.train_seed));
     BoardVerification& outcome = outcomes.emplace_back();
-    result["runs"].push_back(verify_run(board, entry, run, config, outcome));
+    result["runs"].push_back(verify_run(board, entry, run, config, below, outcome));
     if (config.record) board.add_verification(outcome);
   }
   if (outcomes.empty())
@@ -538,6 +598,7 @@ Json run_board_import(const BoardImportConfig& config) {
                             .tag = config.tag,
                             .tasks = config.tasks,
                             .columns = config.columns,
+                            .data = config.data,
                             .norm_low = config.norm_low,
                             .norm_high = config.norm_high,
                             .last = config.last,

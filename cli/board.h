@@ -56,7 +56,9 @@ struct BoardSubmitConfig {
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("from", self.from,
-          "folder of rl, plan or extract, of a job, or a trained agent's name; a file; or a scripted agent");
+          "folder of rl, plan, extract or sd extract, of a job, or a trained agent's name; a file; or a "
+          "scripted "
+          "agent");
     field("board", self.board, "the board's file");
     field("tasks", self.tasks,
           "that it is scored on: a suite, or any beginning of names; empty for those of the stage's "
@@ -134,9 +136,8 @@ struct BoardVerifyConfig {
     field("board", self.board, "the board's file");
     field("tasks", self.tasks, "runs on tasks whose names begin so; empty for all");
     field("files", self.files,
-          "folder with the row's files (agent.safetensors, model.safetensors, ...); empty for those that the "
-          "board "
-          "keeps or knows the place of");
+          "folder with the row's files: agent.safetensors, model.safetensors, ..., or others below it of the "
+          "content that the row names; empty for those that the board keeps or knows the place of");
     field("record", self.record, "keep the outcome in the board");
     field("threads", self.threads, "threads, 0 for one per core", Bounds{0, 1024});
   }
@@ -178,6 +179,7 @@ struct BoardImportConfig {
   std::string tag = "episode_return";
   std::vector<std::string> tasks;
   std::vector<std::string> columns = {"method", "task", "seed", "step", "value"};
+  std::vector<std::string> data;
   double norm_low = 0, norm_high = 1;
   int last = 1;
   std::int64_t train_seed = 0;
@@ -197,6 +199,10 @@ struct BoardImportConfig {
     field("tasks", self.tasks,
           "scores: names of the tasks, in order; curves: the task, where the file names none");
     field("columns", self.columns, "csv: its columns for method, task, seed, step and value; empty for none");
+    field("data", self.data,
+          "data sets that the methods learned from, by Minari's ids (D4RL/pointmaze/umaze-v2): the same "
+          "method on "
+          "others is another row");
     field("norm_low", self.norm_low, "score that counts as 0");
     field("norm_high", self.norm_high, "score that counts as 1");
     field("last", self.last, "curves: the score is the mean of so many last points", Bounds{1, 1e6});

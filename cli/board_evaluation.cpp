@@ -2,12 +2,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "agents/catalog.h"
 #include "agents/device.h"
+#include "cli/image.h"
 #include "cli/stages.h"
+#include "core/statistics.h"
+#include "datasets/scenes/scenes.h"
 #include "leaderboard/tasks.h"
+#include "rewards/image/picture_latents.h"
 
 namespace diffreward::cli {
 namespace {
@@ -130,10 +135,47 @@ std::vector<BoardEpisode> figure_of(const BoardTask& task, const Json& figures) 
   return {{0, number_at(figures, place->second), 0}};
 }
 
+/// How a reward of pictures tells scenes with the task's concept from the others: an area under the ROC curve for each
+/// block, since blocks share no scene. Not-a-number where one has scenes of one kind alone.
+std::vector<BoardEpisode> of_pictures(const BoardTask& task, const BoardSubject& subject, int threads) {
+  expect_metric(task);
+  const StreamPool pool = pool_of(task);
+  const SceneConfig config = scenes_of(task);
+  const auto reward = ImageReward::load(file_of(subject, "reward"));
+  const fs::path pipeline = fs::path(file_of(subject, kAutoencoder)).parent_path().parent_path();
+  // Nets of small pictures gain nothing by more, and equal bits are asked for.
+  const StableDiffusion model = load_model({pipeline.string()}, /*threads=*/1);
+  const ImageSet scenes = make_scenes(SceneGenerator(Atlas::open(), config, pool.seed), threads);
+  require(picture_side(*reward, model) == scenes.side(), "task ", task.name,
+          ": expected a reward of pictures of ", scenes.side(), " x ", scenes.side(), ", found one of ",
+          picture_side(*reward, model));
+  const auto pictures = static_cast<std::size_t>(pool.instances);
+  std::vector<BoardEpisode> blocks;
+  for (std::int64_t block = 0; block < pool.episodes; ++block) {
+    const std::size_t first = static_cast<std::size_t>(block) * pictures;
+    const std::vector<double> scores =
+        PictureLatents::encode(model, images_of(scenes, first, pictures)).score(*reward);
+    std::vector<double> here, absent;  // rewards fall where the concept is
+    for (std::size_t i = 0; i < scores.size(); ++i)
+      (scenes.holds(first + i, config.target) ? here : absent).push_back(-scores[i]);
+    const bool told = !here.empty() && !absent.empty() &&
+                      std::ranges::all_of(scores, [](double score) { return std::isfinite(score); });
+    blocks.push_back({block, told ? auroc(here, absent) : std::nan(""), 0});
+  }
+  return blocks;
+}
+
 }  // namespace
 
+std::string task_kind_of(const std::string& kind) {
+  return kind == "reward" || kind == "image_reward" ? kind : "behaviour";
+}
+
 void expect_metric(const BoardTask& task) {
-  if (task.kind == "reward")
+  if (task.kind == "image_reward")
+    require(task.metric == "auroc", "task ", task.name, ": expected the metric auroc, found '", task.metric,
+            "'");
+  else if (task.kind == "reward")
     require(figure_places().contains(task.metric), "task ", task.name,
             ": metric: expected a figure of rewards, found '", task.metric, "'");
   else
@@ -157,10 +199,11 @@ std::map<std::string, std::vector<BoardEpisode>> evaluate_on_all(const std::vect
   std::map<std::string, std::vector<BoardEpisode>> out;
   std::map<std::string, Json> figures;  // by what they depend on
   for (const BoardTask& task : tasks) {
-    const bool reward = subject.kind == "reward";
-    require(task.kind == (reward ? "reward" : "behaviour"), "task ", task.name, ": expected one for ",
-            reward ? "rewards" : "behaviour", ", found one for ", task.kind);
-    if (reward) {
+    require(task.kind == task_kind_of(subject.kind), "task ", task.name, ": expected one for ",
+            task_kind_of(subject.kind), ", found one for ", task.kind);
+    if (subject.kind == "image_reward") {
+      out[task.name] = of_pictures(task, subject, threads);
+    } else if (subject.kind == "reward") {
       const std::string key = Json({task.env, task.options, task.pool}).dump();
       if (!figures.contains(key)) figures[key] = judged(task, subject, threads);
       out[task.name] = figure_of(task, figures[key]);

@@ -24,19 +24,28 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
-/// What is scored: files by role ("agent", "model", "expert", "reward_0", "reward"), and what of its config its
+/// Weights of the autoencoder of a pipeline, vae/ in its folder, which a reward of pictures reads latents of.
+inline constexpr const char* kAutoencoder = "autoencoder";
+/// The input that is the hash of config.json beside them.
+inline constexpr const char* kAutoencoderConfig = "autoencoder.config";
+
+/// What is scored: files by role ("agent", "model", "expert", "reward_0", "reward", "autoencoder"), and what of its config its
 /// behaviour depends on.
 ///
 ///   agent      file agent; the policy's mode, a diffusion model's plans by `acting`
 ///   scripted   config policy and agents (ScriptedAgents); what they draw at random is another for each seed
 ///   planner    files model, expert or reward_0 ...; config: PlanConfig without files, environment and numbers
 ///   reward     file reward
+///   image_reward  files reward and autoencoder, the latter where its pipeline has it
 struct BoardSubject {
   std::string kind;
   Json config = Json::object();
   std::map<std::string, std::filesystem::path> files = {};
   std::uint64_t seed = 0;
 };
+
+/// The kind of tasks that a method of this kind is scored on.
+std::string task_kind_of(const std::string& kind);
 
 /// Throws InvalidArgument naming the task for a metric that its kind is not scored by.
 void expect_metric(const BoardTask& task);

@@ -4,21 +4,26 @@
 #include <set>
 
 #include "agents/catalog.h"
+#include "agents/stable_diffusion/pipeline_folder.h"
 #include "cli/command.h"
+#include "cli/sd.h"
 #include "cli/stages.h"
 #include "cli/toml.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/provenance.h"
 #include "core/safetensors.h"
+#include "core/shell.h"
+#include "leaderboard/exports.h"
 #include "rewards/catalog.h"
+#include "rewards/image/image_reward.h"
 
 namespace diffreward::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kStages[] = {"rl", "plan", "extract"};
+constexpr const char* kStages[] = {"rl", "plan", "extract", "sd extract"};
 constexpr int kDeepestFolder = 6;  // of a job's steps
 /// Of a stage's config, what differs between its runs, or changes no behaviour.
 constexpr const char* kOfTheRun[] = {"env",    "seed",     "out",    "threads",     "reuse",
@@ -30,17 +35,6 @@ constexpr const char* kOfTraining[] = {"reward", "start_jitter", "velocity_noise
 template <std::size_t n>
 bool among(const char* const (&names)[n], const std::string& name) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-
-std::string quoted(const std::string& text) {
-  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 ||
-           std::string_view("_-./=:,+@%").find(static_cast<char>(c)) != std::string_view::npos;
-  });
-  if (plain) return text;
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
 }
 
 std::string written(const Json& value) {
@@ -79,11 +73,15 @@ void add_lineage(const fs::path& folder, const std::string& prefix, int depth,
   std::error_code ignored;
   if (depth == 0 || !fs::exists(folder / "stage.json", ignored)) return;
   const Json record = stage_record(folder.string());
-  for (const auto& [role, hash] : record.at("key").at("inputs").items())
-    if (hash.is_string()) inputs.emplace(prefix + role, hash.get<std::string>().substr(0, 64));
+  for (const auto& [role, hash] : record.at("key").at("inputs").items()) {
+    std::string name = prefix + role;
+    std::ranges::replace(name, '/', '.');  // of a pipeline's files
+    if (hash.is_string()) inputs.emplace(name, hash.get<std::string>().substr(0, 64));
+  }
   if (!fs::exists(folder / "config.toml", ignored)) return;
   const Json config = parse_toml(read_file(folder / "config.toml"), (folder / "config.toml").string());
-  for (const char* option : {"reward", "model", "base", "expert", "expert_data", "base_data", "data"}) {
+  for (const char* option :
+       {"reward", "model", "base", "expert", "expert_data", "base_data", "data", "recorded"}) {
     const Json* path = value_at(config, option);
     if (path == nullptr || !path->is_string() || path->get<std::string>().empty()) continue;
     fs::path next = path->get<std::string>();
@@ -98,8 +96,32 @@ fs::path file_read(const std::string& path, const char* name, const std::string&
   const fs::path file = product(path, name);
   if (sha256_of(file) != hash)
     throw Error(concat(file.string(), ": expected the ", role, " that the stage read, of SHA-256 ",
-                       hash.substr(0, 12), ", found another"));
+                       short_hash(hash), ", found another"));
   return file;
+}
+
+/// Weights of the autoencoder whose latents a reward of pictures reads: of the pipeline that its stage, or the one that
+/// recorded its chains, sampled, as far as it is still the reward's.
+fs::path autoencoder_of(const fs::path& folder) {
+  const Json model =
+      ImageReward::load(product(folder.string(), "reward.safetensors"))->provenance().at("model");
+  std::string given;
+  fs::path stage = folder;
+  for (int depth = 0; given.empty() && depth < kDeepestFolder; ++depth) {
+    const Json config = parse_toml(read_file(stage / "config.toml"), (stage / "config.toml").string());
+    given = config.value("model", "");
+    if (given.empty()) stage = product(config.value("recorded", ""), "reward.safetensors").parent_path();
+  }
+  const fs::path pipeline = pipeline_of({given});
+  for (const auto& [name, hash] : model.items())
+    if (name.starts_with("vae/") && hash_of_bytes(pipeline / name) != hash.get<std::string>())
+      throw Error(concat((pipeline / name).string(), ": expected the file of SHA-256 ",
+                         short_hash(hash.get<std::string>()),
+                         " that the reward was made with, found another"));
+  for (const std::string& name : pipeline_files(pipeline))
+    if (name.starts_with("vae/") && name.ends_with(".safetensors") && model.contains(name))
+      return pipeline / name;
+  throw Error(concat(pipeline.string(), ": expected the weights of an autoencoder in vae, found none"));
 }
 
 BoardCandidate of_stage(const fs::path& folder, const std::vector<BoardTask>& tasks) {
@@ -127,6 +149,12 @@ BoardCandidate of_stage(const fs::path& folder, const std::vector<BoardTask>& ta
   } else if (command == "extract") {
     found.entry.kind = found.subject.kind = "reward";
     found.subject.files["reward"] = product(folder.string(), "reward.safetensors");
+  } else if (command == "sd extract") {
+    found.entry.kind = found.subject.kind = "image_reward";
+    found.subject.files["reward"] = product(folder.string(), "reward.safetensors");
+    found.subject.files[kAutoencoder] = autoencoder_of(folder);
+    found.inputs[kAutoencoderConfig] =
+        hash_of_bytes(found.subject.files[kAutoencoder].parent_path() / "config.json");
   } else {
     found.entry.kind = found.subject.kind = "planner";
     const fs::path file = folder / "config.toml";
@@ -163,6 +191,11 @@ BoardCandidate of_file(const fs::path& file) {
   BoardCandidate found;
   found.entry.name = file.stem().string();
   const std::string kind = Safetensors::open(file).metadata_at("kind");
+  if (kind == ImageReward::kKind)
+    throw Error(
+        concat(file.string(),
+               ": expected the folder of sd extract, which says whose latents the reward reads, found its "
+               "file alone"));
   const std::vector<RewardEntry>& rewards = reward_catalog();
   const bool reward =
       std::ranges::any_of(rewards, [&](const RewardEntry& entry) { return entry.kind == kind; });
@@ -212,14 +245,14 @@ std::string command_of(const Json& record) {
   const std::vector<FieldInfo> fields = find_command(name).fields();
   std::string out = "diffreward " + name;
   const auto add = [&](const std::string& option, const std::string& value) {
-    out += concat(" ", option, " ", quoted(value));
+    out += concat(" ", option, " ", shell_word(value));
   };
   for (const FieldInfo& field : fields) {
     const std::string option = option_of(field, fields);
     std::string hashes;
     for (const auto& [role, hash] : inputs.items())
       if ((role == field.name || role.starts_with(field.name + ".")) && hash.is_string())
-        hashes += concat(hashes.empty() ? "" : ",", "sha256:", hash.get<std::string>().substr(0, 12));
+        hashes += concat(hashes.empty() ? "" : ",", "sha256:", short_hash(hash.get<std::string>()));
     if (!hashes.empty()) {
       add(option, hashes);
       continue;
@@ -249,7 +282,8 @@ std::vector<BoardCandidate> find_candidates(const BoardSubmitConfig& config,
     find_stages(from, kDeepestFolder, stages);
     if (stages.empty())
       throw Error(concat(
-          config.from, ": expected a stage of rl, plan or extract, or a job's folder with some, found none"));
+          config.from,
+          ": expected a stage of rl, plan, extract or sd extract, or a job's folder with some, found none"));
     for (const fs::path& stage : stages) found.push_back(of_stage(stage, tasks));
   } else {
     found.push_back(of_file(from));
@@ -260,12 +294,12 @@ std::vector<BoardCandidate> find_candidates(const BoardSubmitConfig& config,
     candidate.subject.seed = candidate.train_seed;
     candidate.entry.note = config.note;
     if (!config.command.empty()) candidate.command = config.command;
-    if (candidate.command.empty()) candidate.command = "diffreward board submit " + quoted(config.from);
+    if (candidate.command.empty()) candidate.command = "diffreward board submit " + shell_word(config.from);
     candidate.entry.command = candidate.command;
     for (const auto& [role, file] : candidate.subject.files) candidate.inputs[role] = hash_of_bytes(file);
     if (config.tasks.empty()) continue;
     candidate.tasks.clear();
-    const char* kind = candidate.subject.kind == "reward" ? "reward" : "behaviour";
+    const std::string kind = task_kind_of(candidate.subject.kind);
     for (const BoardTask& task : tasks)
       if (task.name.starts_with(config.tasks) && task.kind == kind) candidate.tasks.push_back(task.name);
   }

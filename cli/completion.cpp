@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/job.h"
+#include "core/shell.h"
 #include "envs/catalog.h"
 
 namespace diffreward::cli {
@@ -90,17 +91,6 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
-/// In single quotes of every shell here.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text)
-    if (c == '\'')
-      out += "'\\''";
-    else
-      out += c;
-  return out + "'";
-}
-
 std::string bash_script() {
   std::ostringstream out;
   std::vector<std::string> names;
@@ -117,25 +107,25 @@ std::string bash_script() {
   out << "  esac\n"
          "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
          "    words="
-      << quoted(joined(names)) << "\n  elif [ \"$COMP_CWORD\" -lt \"$first\" ]; then\n"
+      << single_quoted(joined(names)) << "\n  elif [ \"$COMP_CWORD\" -lt \"$first\" ]; then\n"
       << "    case ${COMP_WORDS[1]} in\n";
   for (const FirstWord& word : first_words())
     if (!word.members.empty())
-      out << "      " << word.name << ") words=" << quoted(joined(second_words(word))) << " ;;\n";
+      out << "      " << word.name << ") words=" << single_quoted(joined(second_words(word))) << " ;;\n";
   out << "    esac\n  else\n    case \"$command $previous\" in\n";
   for (const Command& command : commands())
     for (const Option& option : options_of(command))
       if (!option.values.empty())
-        out << "      " << quoted(command.name + " " + option.name)
-            << ") words=" << quoted(joined(option.values)) << " ;;\n";
+        out << "      " << single_quoted(command.name + " " + option.name)
+            << ") words=" << single_quoted(joined(option.values)) << " ;;\n";
   out << "      *) case $command in\n";
   for (const Command& command : commands()) {
     std::vector<std::string> words;
     for (const Option& option : options_of(command)) words.push_back(option.name);
-    out << "        " << quoted(command.name)
-        << ") if [[ $current == -* ]]; then words=" << quoted(joined(words))
+    out << "        " << single_quoted(command.name)
+        << ") if [[ $current == -* ]]; then words=" << single_quoted(joined(words))
         << "; elif [ \"$COMP_CWORD\" -eq \"$first\" ]; then words="
-        << quoted(joined(positional_values(command))) << "; fi ;;\n";
+        << single_quoted(joined(positional_values(command))) << "; fi ;;\n";
   }
   out << "      esac ;;\n    esac\n  fi\n"
          "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
@@ -163,7 +153,7 @@ std::string zsh_script() {
          "  if (( CURRENT == 2 )); then\n"
          "    local -a names=(\n";
   for (const FirstWord& word : first_words())
-    out << "      " << quoted(word.name + ":" + word.summary) << "\n";
+    out << "      " << single_quoted(word.name + ":" + word.summary) << "\n";
   out << "    )\n    _describe command names\n    return\n  fi\n"
          "  local name=${words[2]}\n  shift words\n  (( CURRENT-- ))\n";
   for (const FirstWord& word : first_words())
@@ -173,15 +163,15 @@ std::string zsh_script() {
           << " ${words[2]}\"\n    shift words\n    (( CURRENT-- ))\n  fi\n";
   out << "  case $name in\n";
   for (const Command& command : commands()) {
-    out << "    " << quoted(command.name) << ") _arguments";
+    out << "    " << single_quoted(command.name) << ") _arguments";
     for (const Option& option : options_of(command)) {
       std::string spec = option.name + "[" + zsh_text(option.help) + "]";
       if (option.takes_value)
         spec += option.values.empty() ? ":value:_files" : ":value:(" + joined(option.values) + ")";
-      out << " \\\n      " << quoted(spec);
+      out << " \\\n      " << single_quoted(spec);
     }
     const std::vector<std::string> first = positional_values(command);
-    if (!first.empty()) out << " \\\n      " << quoted("1:first:(" + joined(first) + ")");
+    if (!first.empty()) out << " \\\n      " << single_quoted("1:first:(" + joined(first) + ")");
     out << " \\\n      '*:file:_files' ;;\n";
   }
   out << "  esac\n}\ncompdef _diffreward diffreward\n";
@@ -193,27 +183,27 @@ std::string fish_script() {
   out << "# diffreward completion fish | source\n";
   for (const FirstWord& word : first_words()) {
     out << "complete -c diffreward -n __fish_use_subcommand -f -a " << word.name << " -d "
-        << quoted(word.summary) << "\n";
+        << single_quoted(word.summary) << "\n";
     const std::string seen = "__fish_seen_subcommand_from ", members = joined(second_words(word));
     for (const Command* member : word.members)
-      out << "complete -c diffreward -n " << quoted(seen + word.name + "; and not " + seen + members)
-          << " -f -a " << member->name.substr(word.name.size() + 1) << " -d " << quoted(member->summary)
-          << "\n";
+      out << "complete -c diffreward -n " << single_quoted(seen + word.name + "; and not " + seen + members)
+          << " -f -a " << member->name.substr(word.name.size() + 1) << " -d "
+          << single_quoted(member->summary) << "\n";
   }
   for (const Command& command : commands()) {
     std::string words = command.name;
     if (const auto space = words.find(' '); space != words.npos)
       words.replace(space, 1, "; and __fish_seen_subcommand_from ");
-    const std::string when = quoted("__fish_seen_subcommand_from " + words);
+    const std::string when = single_quoted("__fish_seen_subcommand_from " + words);
     for (const Option& option : options_of(command)) {
       out << "complete -c diffreward -n " << when << " -l " << option.name.substr(2) << " -d "
-          << quoted(option.help);
+          << single_quoted(option.help);
       if (option.takes_value)
-        out << (option.values.empty() ? " -r" : " -x -a " + quoted(joined(option.values)));
+        out << (option.values.empty() ? " -r" : " -x -a " + single_quoted(joined(option.values)));
       out << "\n";
     }
     if (const std::vector<std::string> first = positional_values(command); !first.empty())
-      out << "complete -c diffreward -n " << when << " -a " << quoted(joined(first)) << "\n";
+      out << "complete -c diffreward -n " << when << " -a " << single_quoted(joined(first)) << "\n";
   }
   return out.str();
 }

@@ -15,7 +15,6 @@
 #include "core/file.h"
 #include "core/format.h"
 #include "core/progress.h"
-#include "datasets/image_set.h"
 #include "envs/pictures.h"
 #include "rewards/image/picture_latents.h"
 
@@ -234,6 +233,15 @@ Json run_image_report(const ImageReportConfig& config) {
   });
 }
 
+std::vector<Image> images_of(const ImageSet& set, std::size_t first, std::size_t count) {
+  std::vector<Image> images;
+  for (std::size_t i = first; i < set.size() && i - first < count; ++i) {
+    const std::span<const std::uint8_t> pixels = set.image(i);
+    images.push_back({set.side(), set.side(), {pixels.begin(), pixels.end()}});
+  }
+  return images;
+}
+
 // --- judge
 
 namespace {
@@ -243,15 +251,6 @@ ConceptLabels labels_of(const ImageSet& set, const std::vector<std::string>& con
   for (std::size_t i = 0; i < set.size(); ++i)
     for (const std::string& name : concepts) labels.present.push_back(set.holds(i, name) ? 1 : 0);
   return labels;
-}
-
-std::vector<Image> images_of(const ImageSet& set) {
-  std::vector<Image> images;
-  for (std::size_t i = 0; i < set.size(); ++i) {
-    const std::span<const std::uint8_t> pixels = set.image(i);
-    images.push_back({set.side(), set.side(), {pixels.begin(), pixels.end()}});
-  }
-  return images;
 }
 
 ImageSet open_scenes(const std::string& path) {

@@ -1,10 +1,13 @@
 // diffreward image: what a reward of latents makes of pictures.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "cli/sd.h"
+#include "datasets/image_set.h"
+#include "envs/image.h"
 #include "rewards/image/diffusion_classifier.h"
 #include "rewards/image/evaluate/evaluate_images.h"
 #include "rewards/image/judge/detector.h"
@@ -131,6 +134,10 @@ struct ImageEvaluateConfig {
     RunConfig::visit(self.run, field);
   }
 };
+
+/// Pictures [first, first + count) of a set, as far as there are.
+std::vector<Image> images_of(const ImageSet& set, std::size_t first = 0,
+                             std::size_t count = std::numeric_limits<std::size_t>::max());
 
 StageSpec stage_of(const ImageReportConfig& config);
 StageSpec stage_of(const ImageJudgeConfig& config);

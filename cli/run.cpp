@@ -16,6 +16,7 @@
 #include "core/file.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
+#include "core/shell.h"
 
 namespace diffreward::cli {
 namespace {
@@ -173,23 +174,13 @@ Json with_absolute_files(Json value, int depth = 0) {
   return value;
 }
 
-std::string quoted(const std::string& text) {
-  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || std::string_view("_-./,=").find(char(c)) != std::string_view::npos;
-  });
-  if (plain) return text;
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 /// How these figures are printed again.
 std::string command_line(const RunJobConfig& config) {
-  std::string line = "diffreward run " + quoted(config.job);
+  std::string line = "diffreward run " + shell_word(config.job);
   if (!config.seeds.empty()) line += " --seeds " + config.seeds;
   for (const auto& [key, value] : config.set.items())
-    line += " --set " + quoted(key + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
-  for (const std::string& step : config.only) line += " --only " + quoted(step);
+    line += " --set " + shell_word(key + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
+  for (const std::string& step : config.only) line += " --only " + shell_word(step);
   return line;
 }
 

@@ -90,6 +90,7 @@ if(DIFFREWARD_WITH_TORCH)
   find_package(CLI11 2.1 REQUIRED)
   find_package(nanoflann 1.4 REQUIRED)
   find_package(tomlplusplus REQUIRED)
+  find_package(yaml-cpp 0.7 REQUIRED)  # model cards of others
   find_package(SQLite3 3.37 REQUIRED)  # its strict tables
 endif()
 

@@ -501,7 +501,7 @@ void BoardBatch::commit() {
 }
 
 bool is_board_kind(const std::string& kind) {
-  constexpr const char* kKinds[] = {"agent", "planner", "scripted", "reward", "imported"};
+  constexpr const char* kKinds[] = {"agent", "planner", "scripted", "reward", "image_reward", "imported"};
   return std::find(std::begin(kKinds), std::end(kKinds), kind) != std::end(kKinds);
 }
 
@@ -589,8 +589,9 @@ BoardReceipt Board::submit(const BoardSubmission& submission) {
                                    {&entry.command, "command"},
                                    {&entry.kind, "kind"}})
     require_text(*text, what);
-  require(is_board_kind(entry.kind), "kind: expected agent, planner, scripted, reward or imported, found '",
-          entry.kind, "'");
+  require(is_board_kind(entry.kind),
+          "kind: expected agent, planner, scripted, reward, image_reward or imported, found '", entry.kind,
+          "'");
   std::vector<BoardRun> runs;
   for (const BoardRun& run : submission.runs) {
     for (const auto& [role, unused] : run.inputs)

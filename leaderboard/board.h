@@ -31,7 +31,7 @@ namespace diffreward {
 /// from, the figure, and the fixed scores that count as 0 and as 1.
 struct BoardTask {
   std::string name;                ///< "robots/Hopper-v4": suite first; unique on a board
-  std::string kind = "behaviour";  ///< behaviour (agents, planners), reward, or imported
+  std::string kind = "behaviour";  ///< behaviour (agents, planners), reward, image_reward, or imported
   std::string env = {};
   Json options = Json::object();     ///< of the environment
   std::string metric = "return";     ///< what an episode's score is
@@ -67,7 +67,7 @@ struct BoardArtifact {
 /// One method. Those of one name, kind and config are one entry, whenever and by whom its runs were submitted.
 struct BoardEntry {
   std::string name;
-  std::string kind = "agent";  ///< agent, planner, scripted, reward or imported
+  std::string kind = "agent";  ///< agent, planner, scripted, reward, image_reward or imported
   Json config = Json::object();
   std::string commit = {};  ///< of the sources at its first run; "-dirty" behind it where files differed
   std::string command = {};

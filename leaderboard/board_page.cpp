@@ -4,12 +4,12 @@
 #include <cmath>
 
 #include "core/format.h"
+#include "leaderboard/exports.h"
 #include "report/page.h"
 
 namespace diffreward {
 namespace {
 
-constexpr std::size_t kHashDigits = 12;   // of those shown to people
 constexpr std::size_t kChartRows = 40;    // more are read in the table
 constexpr std::size_t kMatrixRows = 10;   // of pairs
 constexpr std::size_t kProfiles = 6;      // as many lines as a chart tells apart
@@ -25,6 +25,7 @@ constexpr const char* kStyle = R"css(
 .board details > p, .board details > ul { margin: .3rem 0; max-width: 60rem; overflow-wrap: anywhere; }
 .board summary { cursor: pointer; color: var(--soft); }
 .board summary:focus-visible, .filters :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+.board .metric { display: block; font-weight: 400; }
 .board td.checked { white-space: nowrap; }
 .board .tier { color: var(--soft); }
 .board td.why { text-align: right; min-width: 12rem; max-width: 16rem; color: var(--soft); }
@@ -130,10 +131,6 @@ std::string score_text(const Estimate& value) {
   return value.low == value.high ? format_number(value.value) : format_estimate(value);
 }
 
-std::string short_hash(const std::string& hash) {
-  return hash.substr(0, kHashDigits);
-}
-
 /// What is behind a row: how it was made, and its single runs.
 std::string details_of(const BoardRow& row) {
   const BoardEntry& entry = row.entry;
@@ -143,6 +140,9 @@ std::string details_of(const BoardRow& row) {
   out += concat("<p>row ", entry.id, " · ", code(entry.hash()), " · ",
                 entry.commit.empty() ? "commit unknown" : "commit " + code(entry.commit));
   if (!entry.imported_from.empty()) out += " · from " + isolated(entry.imported_from);
+  if (const auto data = entry.config.find("data"); data != entry.config.end() && data->is_array())
+    for (const Json& id : *data)
+      if (id.is_string()) out += " · data " + code(id.get<std::string>());
   if (!entry.superseded_by.empty()) out += " · replaced by " + code(short_hash(entry.superseded_by));
   out += concat(" · ", escape_html(entry.created.substr(0, 10)), "",
                 row.programs > 1 ? concat(" · runs of ", row.programs, " programs") : "", "</p>");
@@ -196,12 +196,12 @@ std::string table_html(const SuiteStandings& suite, std::size_t number) {
   const std::string id = concat("standings-", number);
   std::string out =
       concat("<figure><figcaption id=\"", id,
-             "\">Every method with runs here. Score: ", suite.statistics.config.aggregate,
+             "\">Every method with runs here. Score: ", aggregate_words(suite.statistics.config.aggregate),
              " of normalised runs with its ", 100 * suite.statistics.config.confidence,
              " % interval; rank: the ranks it may have; tier: methods of one are not told from its first; "
              "columns of tasks: raw "
-             "means.</figcaption><div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"",
-             id, "\"><table class=\"board\" aria-labelledby=\"", id,
+             "means.</figcaption><div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"Methods, ",
+             escape_html(visible(suite.suite, 200)), "\"><table class=\"board\" aria-labelledby=\"", id,
              "\"><thead><tr><th scope=\"col\" class=\"n\">rank</th><th scope=\"col\" "
              "class=\"n\">tier</th><th scope=\"col\">method</th>"
              "<th scope=\"col\" class=\"n\">score ",
@@ -209,10 +209,11 @@ std::string table_html(const SuiteStandings& suite, std::size_t number) {
   for (const BoardTask& task : suite.tasks) {
     const std::string label =
         task.name.starts_with(suite.suite + "/") ? task.name.substr(suite.suite.size() + 1) : task.name;
-    out += concat("<th scope=\"col\" class=\"n\">", isolated(label, 80), ", ", isolated(task.metric, 40),
-                  task.direction == "higher" ? " <span aria-label=\"higher is better\">↑</span>"
-                                             : " <span aria-label=\"lower is better\">↓</span>",
-                  "</th>");
+    out += concat("<th scope=\"col\" class=\"n\">", isolated(label, 80), " <span class=\"metric\">",
+                  isolated(task.metric, 40),
+                  task.direction == "higher" ? " <span role=\"img\" aria-label=\"higher is better\">↑</span>"
+                                             : " <span role=\"img\" aria-label=\"lower is better\">↓</span>",
+                  "</span></th>");
   }
   out += "<th scope=\"col\" class=\"n\">runs</th><th scope=\"col\">checked</th></tr></thead><tbody>\n";
   for (const BoardRow& row : suite.rows) out += row_html(suite, row);
@@ -223,7 +224,7 @@ void add_chart(Page& page, const SuiteStandings& suite) {
   IntervalChart chart{
       .caption = concat("Scores with ", 100 * suite.statistics.config.confidence,
                         " % intervals over runs, by tiers. 0 and 1 are fixed numbers of each task."),
-      .x_label = concat(suite.statistics.config.aggregate, " of normalised scores"),
+      .x_label = concat(aggregate_words(suite.statistics.config.aggregate), " of normalised scores"),
       .rows = {}};
   for (const BoardRow& row : suite.rows) {
     if (!row.standing.unranked.empty() || chart.rows.size() >= kChartRows) continue;
@@ -248,7 +249,9 @@ void add_matrix(Page& page, const SuiteStandings& suite) {
       "the two are "
       "told apart, all pairs together.</figcaption><div class=\"scroll\" role=\"region\" tabindex=\"0\" "
       "aria-label=\"Pairs "
-      "of methods\"><table class=\"board\"><thead><tr><th scope=\"col\">method</th>";
+      "of methods, " +
+      escape_html(visible(suite.suite, 200)) +
+      "\"><table class=\"board\"><thead><tr><th scope=\"col\">method</th>";
   for (const BoardRow* row : ranked)
     out += concat("<th scope=\"col\" class=\"n\">row ", row->entry.id, "</th>");
   out += "</tr></thead><tbody>\n";

@@ -10,8 +10,6 @@
 namespace diffreward {
 namespace {
 
-constexpr std::size_t kHashDigits = 12;  // of those shown to people
-
 Json number_or_null(double value) {
   return std::isfinite(value) ? Json(value) : Json();
 }
@@ -41,6 +39,10 @@ std::string rank_of(const Standing& standing) {
 }
 
 }  // namespace
+
+std::string short_hash(const std::string& hash) {
+  return hash.substr(0, 12);
+}
 
 Json entry_json(const BoardEntry& entry) {
   return {{"hash", entry.hash()},
@@ -212,7 +214,7 @@ std::string board_markdown(const std::vector<SuiteStandings>& suites) {
   std::string out;
   for (const SuiteStandings& suite : suites) {
     out += concat(out.empty() ? "" : "\n", "**", markdown_text(suite.suite), "** · ",
-                  suite.statistics.config.aggregate, " over ", suite.tasks.size(),
+                  aggregate_words(suite.statistics.config.aggregate), " over ", suite.tasks.size(),
                   suite.tasks.size() == 1 ? " task" : " tasks", "\n\n");
     out += "| rank | method | score | ";
     std::string rule = "|---|---|---|";
@@ -255,15 +257,16 @@ std::string model_card(const Board& board, const BoardEntry& entry) {
       if (run.task == task.name && !run.failed() && !run.retracted) scores.push_back(run.score);
     if (scores.empty()) continue;
     const double value = mean(scores);
-    results.push_back({{"task",
-                        {{"type", task.kind == "reward" ? "reward-learning" : "reinforcement-learning"},
-                         {"name", task.name}}},
-                       {"dataset", {{"type", task.env.empty() ? task.name : task.env}, {"name", task.name}}},
-                       {"metrics",
-                        {{{"type", task.metric},
-                          {"name", task.metric},
-                          {"value", value},
-                          {"verified", checked == Checked::kVerified}}}}});
+    results.push_back(
+        {{"task",
+          {{"type", task.kind.ends_with("reward") ? "reward-learning" : "reinforcement-learning"},
+           {"name", task.name}}},
+         {"dataset", {{"type", task.env.empty() ? task.name : task.env}, {"name", task.name}}},
+         {"metrics",
+          {{{"type", task.metric},
+            {"name", task.metric},
+            {"value", value},
+            {"verified", checked == Checked::kVerified}}}}});
     table += concat("| ", markdown_text(task.name), " | ", markdown_text(task.metric), " | ",
                     format_number(value), " | ", scores.size(), " |\n");
   }
@@ -274,9 +277,9 @@ std::string model_card(const Board& board, const BoardEntry& entry) {
   while (entry.command.find(fence) != std::string::npos) fence += "`";
   return concat("---\n", front.dump(2, ' ', /*ensure_ascii=*/true), "\n---\n\n# ", markdown_text(entry.name),
                 "\n\n", entry.note.empty() ? "" : markdown_text(entry.note) + "\n\n", "Row ", entry.id,
-                " of a board, ", name_of(checked), "; hash ", entry.hash().substr(0, kHashDigits),
-                ", commit ", entry.commit.empty() ? "unknown" : markdown_text(entry.commit), ".\n\n", table,
-                "\n", fence, "sh\n", printable(entry.command), "\n", fence, "\n");
+                " of a board, ", name_of(checked), "; hash ", short_hash(entry.hash()), ", commit ",
+                entry.commit.empty() ? "unknown" : markdown_text(entry.commit), ".\n\n", table, "\n", fence,
+                "sh\n", printable(entry.command), "\n", fence, "\n");
 }
 
 }  // namespace diffreward

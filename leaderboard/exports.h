@@ -16,6 +16,9 @@ inline constexpr const char* kBoardCsvHead =
     "verification,"
     "imported_from,retracted,created";
 
+/// As many digits of a hash as people are shown.
+std::string short_hash(const std::string& hash);
+
 Json entry_json(const BoardEntry& entry);
 Json run_json(const BoardRun& run);
 /// {"stream": [...], "score": [...], "steps": [...]}; a score that is no number is null.

@@ -12,7 +12,9 @@
 #include "core/csv.h"
 #include "core/file.h"
 #include "core/statistics.h"
+#include "datasets/minari_id.h"
 #include "leaderboard/exports.h"
+#include "leaderboard/yaml.h"
 
 namespace diffreward {
 namespace {
@@ -36,7 +38,8 @@ std::string suite_of(const fs::path& from, const ImportConfig& config) {
 std::vector<BoardReceipt> submit_scores(Board& board, const fs::path& from, const ImportConfig& config,
                                         const std::vector<ImportedScore>& scores) {
   if (scores.empty()) throw Error(concat(from.string(), ": expected scores, found none"));
-  std::vector<std::string> methods;
+  std::vector<std::string> methods, data;
+  for (const std::string& id : config.data) data.push_back(minari_id(id));
   std::set<std::string> tasks;
   std::map<std::string, BoardSubmission> submissions;
   for (const ImportedScore& score : scores) {
@@ -52,6 +55,7 @@ std::vector<BoardReceipt> submit_scores(Board& board, const fs::path& from, cons
       methods.push_back(score.method);
       submissions[score.method].entry = {
           .name = score.method, .kind = "imported", .imported_from = from.filename().string()};
+      if (!data.empty()) submissions[score.method].entry.config = {{"data", data}};
     }
     BoardRun run{.task = task, .train_seed = score.seed};
     run.episodes = {{0, score.score, score.steps}};
@@ -325,19 +329,22 @@ std::vector<ImportedScore> from_tensorboard(const fs::path& from, const ImportCo
   return scores;
 }
 
-/// The front matter of a model card, or the whole of a JSON file.
+/// What stands between the lines --- at the beginning of a model card; nothing where there are none.
+std::optional<std::string> front_matter(const std::string& text) {
+  if (!text.starts_with("---\n") && !text.starts_with("---\r\n")) return std::nullopt;
+  const std::size_t begin = text.find('\n') + 1, end = text.find("\n---", begin - 1);
+  return text.substr(begin, end == std::string::npos ? end : end + 1 - begin);
+}
+
+/// The model-index of a card's front matter, which is YAML, or JSON as cards written here have it; or of a file of either.
 Json index_of(const fs::path& from) {
   const std::string text = read_file(from);
-  std::string json = text;
-  if (text.starts_with("---\n")) {
-    const std::size_t end = text.find("\n---", 4);
-    json = text.substr(4, end == std::string::npos ? end : end - 4);
-    if (json.find_first_not_of(" \n") == std::string::npos || json[json.find_first_not_of(" \n")] != '{')
-      throw Error(concat(from.string(),
-                         ": expected a front matter in JSON, found YAML of another style; the Hub gives the "
-                         "same as JSON (api/models/NAME)"));
-  }
-  const Json found = parse_json(json, from.string());
+  const std::optional<std::string> front = front_matter(text);
+  const bool yaml = front || from.extension() == ".yaml" || from.extension() == ".yml";
+  const std::string& whole = front ? *front : text;
+  // YAML would take most JSON, but not its pairs of surrogates.
+  const Json found =
+      yaml && !Json::accept(whole) ? parse_yaml(whole, from.string()) : parse_json(whole, from.string());
   for (const char* inside : {"cardData", "model-index"})
     if (found.is_object() && found.contains(inside)) {
       const Json& part = found.at(inside);
@@ -524,7 +531,13 @@ std::string format_of(const fs::path& from) {
   const std::string name = from.filename().string();
   if (fs::is_directory(from, ignored) || name.find("tfevents") != std::string::npos) return "tensorboard";
   if (from.extension() == ".csv") return "csv";
-  if (from.extension() == ".md") return "model-index";
+  if (from.extension() == ".npz" || from.extension() == ".npy")
+    throw Error(
+        concat(from.string(),
+               ": expected JSON, CSV, a model card or event files; numpy's files are read from Python "
+               "(diffreward.Board.import_scores)"));
+  if (from.extension() == ".md" || from.extension() == ".yaml" || from.extension() == ".yml")
+    return "model-index";
   const Json json = read_json_object(from);
   if (json.contains("format")) return "board";
   return json.contains("model-index") || json.contains("cardData") ? "model-index" : "scores";
@@ -544,6 +557,8 @@ std::vector<BoardReceipt> import_results(Board& board, const fs::path& from, con
   require(format == "board" || format == "scores" || format == "csv" || format == "tensorboard" ||
               format == "model-index",
           "format: expected board, scores, csv, tensorboard or model-index, got '", format, "'");
+  require(config.data.empty() || format != "board",
+          "data: expected none of a board, whose rows have their own");
   std::vector<ImportedScore> scores;
   if (format == "scores") scores = from_matrices(from, config);
   if (format == "csv") scores = from_csv(from, config);

@@ -18,6 +18,7 @@ struct ImportConfig {
   std::vector<std::string> tasks =
       {};  // scores: names of columns; curves: the task where the file names none
   std::vector<std::string> columns = {};  // csv: method, task, seed, step, value
+  std::vector<std::string> data = {};     // Minari's data sets that the methods learned from
   double norm_low = 0, norm_high = 1;
   int last = 1;  // curves: mean of so many last points
   std::uint64_t train_seed = 0;

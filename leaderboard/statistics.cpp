@@ -364,12 +364,6 @@ std::optional<int> further_runs(double difference, const ExpandedError& error, d
   return high;
 }
 
-std::string name_of(const std::string& aggregate) {
-  if (aggregate == "iqm") return "interquartile mean";
-  if (aggregate == "optimality_gap") return "optimality gap";
-  return aggregate == "median" ? "median of the tasks' means" : "mean";
-}
-
 Json bounds(const Estimate& estimate) {
   return {estimate.low, estimate.high};
 }
@@ -394,6 +388,12 @@ void check_names(std::span<const MethodScores> methods) {
 }
 
 }  // namespace
+
+std::string aggregate_words(const std::string& aggregate) {
+  if (aggregate == "iqm") return "interquartile mean";
+  if (aggregate == "optimality_gap") return "optimality gap";
+  return aggregate == "median" ? "median of the tasks' means" : "mean";
+}
 
 Aggregate aggregate_named(const std::string& name) {
   if (name == "iqm") return Aggregate::kInterquartileMean;
@@ -540,7 +540,7 @@ std::vector<Estimate> profile_with_intervals(const MethodScores& method, std::sp
 }
 
 std::string Comparison::sentence() const {
-  const std::string what = name_of(aggregate);
+  const std::string what = aggregate_words(aggregate);
   const std::string where = left_out.empty() ? "on " + tasks_text(tasks.size())
                                              : concat("on the ", tasks_text(tasks.size()), " that both have");
   const std::string numbers = concat(format_estimate(difference.estimate),

@@ -67,6 +67,8 @@ enum class Aggregate {
 };
 /// "iqm", "mean", "median", "optimality_gap". Throws InvalidArgument for other names.
 Aggregate aggregate_named(const std::string& name);
+/// The same in words: "interquartile mean".
+std::string aggregate_words(const std::string& name);
 
 /// A run of task k of K with n_k runs has weight 1 / (K n_k). Of N runs in all the interquartile mean leaves out
 /// the weight floor(N / 4) / N at each end, of the run on the edge a part. Equal to rliable's (Agarwal et al. 2021,

@@ -38,6 +38,9 @@ constexpr RewardFigure kRewardFigures[] = {
 };
 
 constexpr int kJudgedEpisodes = 256, kJudgedInstances = 64;
+constexpr int kPictureBlocks = 20, kPicturesOfBlock = 100;
+/// Of the drawings that come with the project: others would be another task.
+constexpr const char* kDrawings = "0a13b12f9f495a8f5d9eea394d40707ab469ea50a4a6010cc86b6fefb04b3d55";
 
 Json sealed(const std::string& name, int episodes, int instances, int episode_steps) {
   return to_json(StreamPool{sealed_seed(name), episodes, instances, episode_steps});
@@ -76,6 +79,20 @@ std::vector<BoardTask> make_tasks() {
                        // The figures of one maze are read off the same recordings.
                        .pool = sealed(concat("rewards/", maze.name), kJudgedEpisodes, kJudgedInstances,
                                       maze.recorded_steps)});
+  for (const auto& [name, contents] : {std::pair{"unseen_artist", "mixed"}, {"look_alikes", "look_alikes"}}) {
+    const std::string task = concat("images/weapons/", name);
+    tasks.push_back({.name = task,
+                     .kind = "image_reward",
+                     .env = kEmojiScenes,
+                     .options = {{"split", "held_out_artists"},
+                                 {"contents", contents},
+                                 {"target", "weapons"},
+                                 {"atlas_sha256", kDrawings}},
+                     .metric = "auroc",
+                     .norm_low = 0.5,  // as good as none
+                     .norm_high = 1,
+                     .pool = sealed(task, kPictureBlocks, kPicturesOfBlock, 0)});
+  }
   return tasks;
 }
 
@@ -92,6 +109,22 @@ StreamPool pool_of(const BoardTask& task) {
     return pool;
   } catch (const InvalidArgument& error) {
     throw InvalidArgument(concat("task ", task.name, ": stream_pool: ", error.what()));
+  }
+}
+
+SceneConfig scenes_of(const BoardTask& task) {
+  try {
+    require(task.env == kEmojiScenes, "env: expected ", kEmojiScenes, ", found '", task.env, "'");
+    for (const char* name : {"count", "atlas"})  // the pool's, and a path of somebody's disk
+      require(!task.options.contains(name), "options: expected none named ", name, ", found it");
+    SceneConfig config;
+    update(config, task.options);
+    const StreamPool pool = pool_of(task);
+    config.count = std::int64_t{pool.episodes} * pool.instances;
+    validate(config);
+    return config;
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(concat("task ", task.name, ": ", error.what()));
   }
 }
 

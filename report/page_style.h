@@ -60,6 +60,7 @@ code { background: var(--code); padding: .1em .3em; border-radius: .25em; }
 pre { background: var(--code); border-radius: .5rem; padding: .9rem 1rem; overflow-x: auto; line-height: 1.5; margin: 0 0 1.2rem; }
 pre code { background: none; padding: 0; font-size: 1em; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: 0 0 .4rem; padding: 0; font-size: .92rem; }
+.legend li { min-width: 0; overflow-wrap: anywhere; }
 .legend svg { vertical-align: -1px; margin-right: .5rem; }
 .chart > svg { display: block; width: 100%; height: auto; max-width: 720px; overflow: visible; }
 .chart > svg.narrow { display: none; }

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Installs what the build needs: Debian packages (tools/packages.txt) and a .venv with the pinned wheels.
+# Installs what the build needs: Debian packages (tools/packages.txt) and a .venv with the pinned wheels. With another list
+# of packages (tools/packages-browser.txt) those alone, but for commands that are there already from elsewhere.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+list=${1:-tools/packages.txt}
 missing=()
 while read -r package; do
+  if (($#)) && command -v "$package" >/dev/null; then continue; fi
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
-done < tools/packages.txt
+done < "$list"
 
 if ((${#missing[@]})); then
   line="apt-get install -y --no-install-recommends ${missing[*]}"
@@ -19,6 +22,8 @@ if ((${#missing[@]})); then
     exit 1
   fi
 fi
+
+if (($#)); then exit; fi
 
 python=${PYTHON:-python3}
 if [[ ! -x .venv/bin/python ]]; then

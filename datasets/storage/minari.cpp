@@ -13,6 +13,7 @@
 
 #include "core/file.h"
 #include "core/interrupt.h"
+#include "datasets/minari_id.h"
 #include "datasets/storage/hdf5_reader.h"
 #include "datasets/storage/isolated.h"
 #include "datasets/storage/storage.h"
@@ -523,9 +524,6 @@ Provenance read_minari_metadata(const std::filesystem::path& metadata) {
   return from;
 }
 
-namespace {
-
-/// The id as Minari takes it: folders and a name of letters, digits, - and _, and a version at the end.
 std::string minari_id(const std::string& id) {
   static const std::regex rule("(?:[-_A-Za-z0-9]+/)*[-_A-Za-z0-9]+"),
       versioned(".*[-_A-Za-z0-9]-v[0-9]{1,9}");
@@ -539,6 +537,8 @@ std::string minari_id(const std::string& id) {
           id, "'");
   return std::regex_match(name, versioned) ? id : id + "-v0";
 }
+
+namespace {
 
 /// The Python package's class of an environment (bindings/python/diffreward/registration.py).
 const char* python_class(const std::string& id) {

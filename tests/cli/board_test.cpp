@@ -146,6 +146,41 @@ TEST_F(BoardCommandTest, TrainedAgentsBringTheirCommandAndHashes) {
   EXPECT_EQ(good({"list", board_}).at("suites")[0].at("rows")[0].at("checked"), "refuted");
 }
 
+TEST_F(BoardCommandTest, FilesBelowAFolderAreFoundByTheirContent) {
+  if (!trained_folder("Hopper-v4/medium")) GTEST_SKIP() << "this installation lacks trained agents";
+  good({"submit", "Hopper-v4/medium", "--name", "medium", "--keep", "0"});
+  good({"submit", "Hopper-v4/medium-1", "--name", "medium", "--keep", "0"});
+  good({"export", board_, "--out", path("board.json")});
+  good({"init", path("other.sqlite"), "--tasks", "none"});
+  ASSERT_EQ(run({"board", "import", path("board.json"), "--board", path("other.sqlite")}).code, 0);
+  const auto verified = [&](const std::string& files) {
+    std::vector<std::string> args = {"board",     "verify", "medium", "--board", path("other.sqlite"),
+                                     "--threads", "1",      "--json", "--quiet"};
+    if (!files.empty()) args.insert(args.end(), {"--files", files});
+    const Outcome outcome = run(args);
+    std::vector<std::string> outcomes;
+    EXPECT_EQ(outcome.err, "");
+    const Json told = Json::parse(outcome.out);
+    for (const Json& one : told.at("runs")) outcomes.push_back(one.at("outcome"));
+    return outcomes;
+  };
+  EXPECT_THAT(verified(""), testing::ElementsAre("missing", "missing"));
+  // Two runs of one role, in folders of any names; another file of the size stands first.
+  std::string bytes = read_file(*trained_folder("Hopper-v4/medium") / "agent.safetensors");
+  std::filesystem::create_directories(path("files/deep/er"));
+  write_bytes(path("files/deep/er/b.safetensors"), bytes);
+  write_bytes(path("files/c.safetensors"),
+              read_file(*trained_folder("Hopper-v4/medium-1") / "agent.safetensors"));
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_bytes(path("files/a.safetensors"), bytes);
+  EXPECT_THAT(verified(path("files")), testing::ElementsAre("verified", "verified"));
+  std::filesystem::remove(path("files/c.safetensors"));
+  EXPECT_THAT(verified(path("files")), testing::ElementsAre("verified", "missing"));
+  const Outcome none = verb({"verify", "medium", "--files", path("absent")});
+  EXPECT_EQ(none.code, 1);
+  EXPECT_THAT(none.err, HasSubstr("absent: expected a folder"));
+}
+
 TEST_F(BoardCommandTest, AnotherMachineVerifiesNothing) {
   good({"submit", "waypoints", "--tasks", "maze/one"});
   Board board(board_);
@@ -170,7 +205,8 @@ TEST_F(BoardCommandTest, AnotherMachineVerifiesNothing) {
   const Outcome wrong = verb({"verify", "wrong"});
   EXPECT_EQ(wrong.code, 1);
   EXPECT_EQ(Json::parse(wrong.out).at("runs")[0].at("outcome"), "differs");
-  for (const Json& row : good({"list", board_}).at("suites")[0].at("rows"))
+  const Json list = good({"list", board_});
+  for (const Json& row : list.at("suites")[0].at("rows"))
     EXPECT_EQ(row.at("checked"), row.at("name") == "wrong" ? "refuted" : "claimed") << row.at("name");
 }
 

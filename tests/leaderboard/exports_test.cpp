@@ -11,7 +11,9 @@
 #include "core/hash.h"
 #include "leaderboard/board_page.h"
 #include "leaderboard/imports.h"
+#include "leaderboard/yaml.h"
 #include "tests/core/temporary_folder.h"
+#include "tests/leaderboard/submissions.h"
 
 namespace diffreward {
 namespace {
@@ -19,41 +21,12 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-const std::vector<std::string>& hostile_names() {
-  static const std::vector<std::string> names = {"</script><script>alert(1)</script>",
-                                                 "a\xE2\x80\xA8"
-                                                 "b",
-                                                 "\xE2\x80\xAE"
-                                                 "evil",
-                                                 std::string("nul\0nul", 7),
-                                                 "=cmd|' /C calc'!A0",
-                                                 "+1",
-                                                 "-1",
-                                                 "@x",
-                                                 "'quoted",
-                                                 "\ttab",
-                                                 "\rreturn",
-                                                 "![x](http://example.org/y.png)",
-                                                 "<img src=x onerror=alert(1)>",
-                                                 "a|b\nc,\"d\"\\e`f`",
-                                                 "---\nkey: value",
-                                                 std::string(10'000, 'x')};
-  return names;
-}
-
 class ExportsTest : public testing::Test {
  protected:
   ExportsTest() : board_(Board::create(folder_ / "board.sqlite", {{.name = "s/a"}, {.name = "s/b"}})) {}
 
-  void submit(const std::string& name, std::vector<double> scores = {0.25, 0.5, 1.0 / 3}) {
-    BoardSubmission given{.entry = {.name = name, .command = name, .note = name}};
-    for (std::size_t i = 0; i < scores.size(); ++i)
-      for (const char* task : {"s/a", "s/b"})
-        given.runs.push_back({.task = task,
-                              .train_seed = i,
-                              .command = name,
-                              .episodes = {{3, scores[i], 7}, {4, scores[i], 7}}});
-    board_.submit(given);
+  void submit(const std::string& name, const std::vector<double>& scores = {0.25, 0.5, 1.0 / 3}) {
+    board_.submit(method_of(name, {"s/a", "s/b"}, scores));
   }
   std::string file(const std::string& name, const std::string& text) {
     write_file(folder_ / name, text);
@@ -311,10 +284,114 @@ TEST_F(ExportsTest, TheHubsModelIndexIsRead) {
   EXPECT_EQ(board_.runs(board_.entry("PPO").id)[0].score, 475.5);
   EXPECT_THAT(
       message_of<Error>([&] { import_results(board_, file("card.md", "---\nlicense: mit\n---\n"), {}); }),
-      HasSubstr("expected a front matter in JSON"));
+      HasSubstr("expected a model-index"));
   EXPECT_THAT(message_of<Error>(
                   [&] { import_results(board_, file("c.json", R"({"model-index": [{"name": 1}]})"), {}); }),
               HasSubstr("c.json: name: expected a text"));
+}
+
+const char* const kBlockCard = R"(---
+library_name: stable-baselines3
+tags: [Hopper-v3, deep-reinforcement-learning]
+model-index:
+- name: PPO
+  results:
+  - metrics:
+    - type: mean_reward
+      value: 2410.11 +/- 9.86
+      name: mean_reward
+    task: {type: reinforcement-learning, name: reinforcement-learning}
+    dataset:
+      name: Hopper-v3
+      type: Hopper-v3
+- name: "1.0"
+  results:
+  - {dataset: {name: 'a: b', type: x}, metrics: [{type: success, value: 0.5}]}
+---
+
+# A card
+)";
+
+TEST_F(ExportsTest, CardsInYamlOfEitherStyleAreRead) {
+  import_results(board_, file("card.md", kBlockCard), {});
+  EXPECT_EQ(board_.runs(board_.entry("PPO").id)[0].score, 2410.11);
+  const BoardRun flow = board_.runs(board_.entry("1.0").id)[0];
+  EXPECT_EQ(flow.task, "card/a: b/success");
+  EXPECT_EQ(flow.score, 0.5);
+  std::string windows = kBlockCard;
+  for (std::size_t at = 0; (at = windows.find('\n', at)) != std::string::npos; at += 2)
+    windows.replace(at, 1, "\r\n");
+  Board other = Board::create(folder_ / "other.sqlite", {});
+  EXPECT_EQ(import_results(other, file("windows.md", windows), {}).size(), 2u);
+
+  const auto refused = [&](const std::string& front) {
+    return message_of<Error>([&] { import_results(board_, file("c.md", "---\n" + front + "\n---\n"), {}); });
+  };
+  EXPECT_THAT(refused("model-index: [a: b"), HasSubstr("c.md: line"));
+  EXPECT_THAT(refused("model-index:\n- name: 1\n  results: []"), HasSubstr("name: expected a text"));
+  EXPECT_THAT(refused("a: 1\na: 2"), HasSubstr("line 2: expected each key once, found two of a"));
+  EXPECT_THAT(refused("? [a]\n: 1"), HasSubstr("expected keys that are texts"));
+  EXPECT_THAT(refused(std::string(100'000, '[')), HasSubstr("c.md: "));
+  EXPECT_THAT(refused("a: " + std::string(100, '[') + std::string(100, ']')), HasSubstr("at most 64 levels"));
+  EXPECT_THAT(refused("a: &x [*x]"), HasSubstr("at most 64 levels"));
+  std::string laughs = "l0: &l0 [x, x, x, x, x, x, x, x, x, x]";
+  for (int i = 1; i < 10; ++i) {
+    laughs += concat("\nl", i, ": &l", i, " [");
+    for (int k = 0; k < 10; ++k) laughs += concat("*l", i - 1, ", ");
+    laughs += "]";
+  }
+  EXPECT_THAT(refused(laughs), HasSubstr("at most 100000 values"));
+  EXPECT_THAT(refused("a: " + std::string(kMostYaml, 'x')), HasSubstr("bytes of YAML"));
+}
+
+TEST_F(ExportsTest, PlainWordsOfYamlAreWhatTheySay) {
+  const Json json = parse_yaml(
+      "{a: 1, b: -2.5e3, c: '1', d: true, e: ~, f: 3 apples, g: inf, h: !!str 4, i: 12345678901234567890}",
+      "x");
+  EXPECT_EQ(json, (Json{{"a", 1},
+                        {"b", -2500.0},
+                        {"c", "1"},
+                        {"d", true},
+                        {"e", nullptr},
+                        {"f", "3 apples"},
+                        {"g", "inf"},
+                        {"h", "4"},
+                        {"i", 12345678901234567890.0}}));
+}
+
+TEST_F(ExportsTest, DamagedCardsAreRefusedInOneLine) {
+  const std::string whole = kBlockCard, front = whole.substr(0, whole.rfind("---"));
+  int refused = 0;
+  for (std::size_t at = 0; at < front.size(); at += 2)
+    for (const std::string& card : {whole.substr(0, at), whole.substr(0, at) + "\x80" + whole.substr(at + 1),
+                                    whole.substr(0, at) + "&*{[\"" + whole.substr(at)}) {
+      const std::string head = board_.head();
+      try {
+        import_results(board_, file("card.md", card), {});
+      } catch (const Error& error) {
+        ++refused;
+        EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+        EXPECT_EQ(board_.head(), head) << "all or nothing";
+      }
+    }
+  EXPECT_GT(refused, 200);
+}
+
+TEST_F(ExportsTest, RowsTellWhichDataTheyLearnedFrom) {
+  const std::string path = file("offline.json", R"({"BC": [[0.5]]})");
+  import_results(board_, path, {.data = {"D4RL/pointmaze/umaze-v2", "mujoco/hopper/expert"}});
+  import_results(board_, path, {.suite = "other", .data = {"D4RL/pointmaze/large-v2"}});
+  ASSERT_EQ(board_.entries().size(), 2u) << "the same method on other data is another row";
+  EXPECT_EQ(board_.entries()[0].config.at("data"),
+            Json({"D4RL/pointmaze/umaze-v2", "mujoco/hopper/expert-v0"}));
+  StandingsConfig config;
+  config.statistics.resamples = 100;
+  EXPECT_THAT(board_page(board_, standings(board_, config), "Board"),
+              HasSubstr("data <code>D4RL/pointmaze/large-v2"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { import_results(board_, path, {.data = {"../x"}}); }),
+              HasSubstr("expected an id such as"));
+  EXPECT_THAT(message_of<Error>([&] { import_results(board_, folder_ / "scores.npz", {}); }),
+              HasSubstr("are read from Python"));
 }
 
 TEST_F(ExportsTest, OtherFormatsOfABoardAreRefused) {

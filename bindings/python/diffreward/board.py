@@ -6,6 +6,9 @@ import json
 import os
 import pathlib
 import tempfile
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,28 +96,37 @@ class Board:
         """
         return self._run("submit", **{"from": source}, **options)["submitted"]
 
-    def import_scores(self, scores: Mapping[str, Any], *, suite: str, tasks: Sequence[str] | None = None,
-                      norm_low: float = 0, norm_high: float = 1) -> Records:
+    def import_scores(self, scores: Mapping[str, Any] | str | os.PathLike[str], *, suite: str = "",
+                      tasks: Sequence[str] | None = None, last: int = 1, data: Sequence[str] = (), norm_low: float = 0,
+                      norm_high: float = 1) -> Records:
         """Puts score matrices on the board, as rliable has them; such rows cannot be verified.
 
         Args:
-            scores: a method's name to [runs, tasks]; not-a-number is a run that failed.
-            suite: that the tasks are put into.
+            scores: a method's name to [runs, tasks], or to curves [runs, tasks, points]; not-a-number is a run that
+                failed. Or an ``.npz`` file of such arrays.
+            suite: that the tasks are put into; "" for the file's name.
             tasks: their names, in order.
+            last: of curves, the score is the mean of so many last points.
+            data: data sets that the methods learned from, by Minari's ids; the same method on others is another row.
             norm_low: score that counts as 0.
             norm_high: score that counts as 1.
+
+        Raises:
+            ValueError: arrays of other axes or of no numbers, an id that Minari does not take.
+            RuntimeError: a file that is missing, damaged, of another kind, or of pickled objects, which are not read.
         """
-        matrices = {}
-        for name, matrix in scores.items():
-            rows = np.asarray(matrix, dtype=np.float64)
-            if rows.ndim != 2:
-                raise ValueError(f"scores: expected [runs, tasks] of {name!r}, got {rows.ndim} axes")
-            matrices[name] = [[value if np.isfinite(value) else None for value in row] for row in rows.tolist()]
+        name = "scores.json"
+        if isinstance(scores, (str, os.PathLike)):
+            path = pathlib.Path(scores)
+            name, suite, scores = path.name, suite or path.stem, _read_npz(path)
+        elif not suite:
+            raise ValueError("suite: expected a name, got none")
+        matrices = {method: _matrix(method, matrix, last) for method, matrix in scores.items()}
         with tempfile.TemporaryDirectory(prefix="diffreward_scores_") as folder:
-            file = pathlib.Path(folder) / "scores.json"
+            file = pathlib.Path(folder) / name  # which the rows tell that they were imported from
             file.write_text(json.dumps(matrices))
-            return self.load(file, format="scores", suite=suite, tasks=list(tasks or []), norm_low=norm_low,
-                             norm_high=norm_high)
+            return self.load(file, format="scores", suite=suite, tasks=list(tasks or []), data=list(data),
+                             norm_low=norm_low, norm_high=norm_high)
 
     def load(self, source: str | os.PathLike[str], **options: Any) -> Records:
         """Imports a board's JSON, score matrices, curves (CSV, TensorBoard) or a model card; a receipt for each method.
@@ -122,7 +134,7 @@ class Board:
         Args:
             source: a file, or a folder of TensorBoard's event files.
             **options: those of ``diffreward board import``: format, suite, name, tag, tasks, columns, norm_low, norm_high,
-                last, train_seed.
+                last, train_seed, data.
         """
         return self._run("import", **{"from": source}, **options)["submitted"]
 
@@ -197,6 +209,39 @@ class Board:
 
     def __repr__(self) -> str:
         return f"Board({os.fspath(self.path)!r})"
+
+
+_MOST_BYTES = 1 << 30  # of an .npz file's arrays together
+
+
+def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > _MOST_BYTES:
+            raise ValueError(f"arrays of at most {_MOST_BYTES} bytes, found {size}")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, SyntaxError, RuntimeError,
+            zipfile.BadZipFile, zlib.error, tokenize.TokenError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise RuntimeError(f"{path}: expected an .npz file of score matrices: {said}") from error
+
+
+def _matrix(method: str, scores: Any, last: int) -> list[list[float | None]]:
+    """[runs, tasks] of what a method has; ``None`` for a run that failed."""
+    rows = np.asarray(scores)
+    if rows.dtype.kind not in "fiub":
+        raise ValueError(f"scores: expected numbers of {method!r}, got {rows.dtype}")
+    if rows.ndim not in (2, 3) or rows.size == 0:
+        raise ValueError(f"scores: expected [runs, tasks] or [runs, tasks, points] of {method!r}, got {list(rows.shape)}")
+    if last < 1:
+        raise ValueError(f"last: expected at least 1, got {last}")
+    rows = rows.astype(np.float64)
+    if rows.ndim == 3:
+        rows = rows[:, :, -last:].mean(axis=2)
+    return [[value if np.isfinite(value) else None for value in row] for row in rows.tolist()]
 
 
 def _run(verb: str, options: Mapping[str, Any]) -> Any:
