@@ -488,32 +488,15 @@ BoardReceipt import_entry(Board& board, const Json& json, const std::vector<Mach
   return receipt;
 }
 
+void expect_board_format(const Json& json) {
+  require(member<std::string>(json, "format") == kBoardFormat, "format: expected ", kBoardFormat, ", found ",
+          brief(json.at("format")));
+}
+
 std::vector<BoardReceipt> import_board(Board& board, const fs::path& from) {
   const Json json = read_json_object(from);
   try {
-    const auto list = [&](const char* name) {
-      Json found = member<Json>(json, name);
-      require(found.is_array(), name, ": expected a list, found ", brief(found));
-      return found;
-    };
-    require(member<std::string>(json, "format") == kBoardFormat, "format: expected ", kBoardFormat,
-            ", found ", brief(json.at("format")));
-    std::vector<Machine> machines;
-    for (const Json& m : list("machines"))
-      machines.push_back({member<std::string>(m, "fingerprint"), member<std::string>(m, "cpu"),
-                          member<std::string>(m, "isa"), member<std::string>(m, "libm"),
-                          member<std::string>(m, "packages")});
-    std::vector<BoardArtifact> artifacts;
-    for (const Json& a : list("artifacts"))
-      artifacts.push_back({member<std::string>(a, "sha256"),
-                           member<std::int64_t>(a, "bytes"),
-                           member<std::string>(a, "kind"),
-                           {}});
-    for (const Json& task : list("tasks")) board.add_task(BoardTask::from_json(task));
-    std::vector<BoardReceipt> receipts;
-    for (const Json& entry : list("entries"))
-      receipts.push_back(import_entry(board, entry, machines, artifacts));
-    return receipts;
+    return merge_board(board, json);
   } catch (const InvalidArgument& error) {
     throw Error(concat(from.string(), ": ", error.what()));
   }
@@ -530,7 +513,55 @@ std::string format_of(const fs::path& from) {
   return json.contains("model-index") || json.contains("cardData") ? "model-index" : "scores";
 }
 
+constexpr std::size_t kMostMembers = 1000;  // Json looks through all earlier ones for each that it reads
+
+bool has_large_object(const LargeJson& json) {
+  return (json.is_object() && json.size() > kMostMembers) ||
+         (json.is_structured() && std::any_of(json.begin(), json.end(), has_large_object));
+}
+
 }  // namespace
+
+Json parse_board(std::string_view exported) {
+  try {
+    require(!has_large_object(parse_large_json(exported, "board")), "board: expected objects of at most ",
+            kMostMembers, " members, found more");
+    Json json = parse_json(exported, "board");
+    expect_board_format(json);
+    return json;
+  } catch (const InvalidArgument&) {
+    throw;
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const Error& error) {
+    throw InvalidArgument(error.what());
+  }
+}
+
+std::vector<BoardReceipt> merge_board(Board& board, const Json& exported) {
+  const auto list = [&](const char* name) {
+    Json found = member<Json>(exported, name);
+    require(found.is_array(), name, ": expected a list, found ", brief(found));
+    return found;
+  };
+  expect_board_format(exported);
+  std::vector<Machine> machines;
+  for (const Json& m : list("machines"))
+    machines.push_back({member<std::string>(m, "fingerprint"), member<std::string>(m, "cpu"),
+                        member<std::string>(m, "isa"), member<std::string>(m, "libm"),
+                        member<std::string>(m, "packages")});
+  std::vector<BoardArtifact> artifacts;
+  for (const Json& a : list("artifacts"))
+    artifacts.push_back({member<std::string>(a, "sha256"),
+                         member<std::int64_t>(a, "bytes"),
+                         member<std::string>(a, "kind"),
+                         {}});
+  for (const Json& task : list("tasks")) board.add_task(BoardTask::from_json(task));
+  std::vector<BoardReceipt> receipts;
+  for (const Json& entry : list("entries"))
+    receipts.push_back(import_entry(board, entry, machines, artifacts));
+  return receipts;
+}
 
 std::vector<CurvePoint> read_tensorboard(const fs::path& file, const std::string& tag) {
   std::set<std::string> tags;
