@@ -640,6 +640,7 @@ BoardReceipt Board::submit(const BoardSubmission& submission) {
     for (const auto& [role, hash] : run.inputs) impl_->insert(BoardArtifact{.sha256 = hash, .kind = role});
     impl_->insert(receipt.id, run) ? ++receipt.new_runs : ++receipt.known_runs;
   }
+  if (receipt.new_runs > 0) receipt.last_run = impl_->database.number("SELECT max(id) FROM run");
   for (const auto& [hash, bytes] : submission.contents)
     impl_->sql("INSERT OR IGNORE INTO content VALUES(?, ?)").bind(0, hash).bind_blob(1, bytes).run();
   writing.commit();

@@ -122,11 +122,12 @@ struct BoardSubmission {
 };
 
 struct BoardReceipt {
-  std::string entry;       ///< hash
-  std::int64_t id = 0;     ///< of the entry
-  bool new_entry = false;  ///< it was not on the board
-  int new_runs = 0;        ///< added now
-  int known_runs = 0;      ///< there already, bit for bit
+  std::string entry;          ///< hash
+  std::int64_t id = 0;        ///< of the entry
+  bool new_entry = false;     ///< it was not on the board
+  int new_runs = 0;           ///< added now
+  int known_runs = 0;         ///< there already, bit for bit
+  std::int64_t last_run = 0;  ///< number of the last of the new ones
   std::vector<std::string> left_out =
       {};  ///< what another board says of rows that are this one's: a line each
   Json json() const;

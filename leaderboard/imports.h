@@ -31,10 +31,10 @@ struct ImportConfig {
 std::vector<BoardReceipt> import_results(Board& board, const std::filesystem::path& from,
                                          const ImportConfig& config);
 
-/// What board_json() wrote, of a stranger. Throws InvalidArgument for other text, JSON that is too deep, objects of more
-/// than 1,000 members, and another format.
+/// JSON of a stranger. Throws InvalidArgument for other text, JSON that is too deep, and objects of more than 1,000
+/// members.
 Json parse_board(std::string_view exported);
-/// Merges it as import_results() does, in the caller's batch, without which a part of it may stay. Throws InvalidArgument
+/// Merges what board_json() wrote as import_results() does, in the caller's batch, without which a part of it may stay. Throws InvalidArgument
 /// naming what does not fit.
 std::vector<BoardReceipt> merge_board(Board& board, const Json& exported);
 

@@ -88,6 +88,7 @@ CREATE TABLE submission(
   id INTEGER PRIMARY KEY, event INTEGER NOT NULL UNIQUE REFERENCES event(id) DEFERRABLE INITIALLY DEFERRED,
   write_key INTEGER NOT NULL REFERENCES write_key(id), previous TEXT NOT NULL) STRICT;
 CREATE INDEX submission_of_key ON submission(write_key);
+CREATE INDEX retraction_of_run ON retraction(run);
 )sql";
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/provenance.h"
 #include "leaderboard/exports.h"
 #include "leaderboard/imports.h"
@@ -43,6 +44,7 @@ constexpr std::size_t kIgnoredBody = 64 * 1024;        // bytes of a request to 
 constexpr std::size_t kKeptFile = 16 * kMebi;          // the largest
 constexpr std::size_t kBodiesInMemory = 128 * kMebi;   // of all connections
 constexpr std::size_t kAnswersInMemory = 64 * kMebi;   // that are kept for the next
+constexpr std::size_t kMostRuns = 10'000;              // and methods, of a submission
 constexpr std::size_t kAddressesInMemory = 10'000;     // that wrote within a minute
 constexpr std::size_t kLongestKey = 200;               // characters
 constexpr auto kTick = std::chrono::milliseconds(20);  // between looks at connections
@@ -75,6 +77,18 @@ ServerAnswer refusal_of(int status, const std::string& message) {
     answer.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"board\"");
   if (status == MHD_HTTP_SERVICE_UNAVAILABLE) answer.headers.emplace_back("Retry-After", "1");
   return answer;
+}
+
+/// The members of a list, 0 for anything else.
+std::size_t count_of(const Json& json, const char* name) {
+  return json.is_object() && json.contains(name) && json.at(name).is_array() ? json.at(name).size() : 0;
+}
+
+/// Methods and their runs in an export, as far as it is one.
+std::size_t runs_in(const Json& exported) {
+  std::size_t count = count_of(exported, "entries");
+  for (std::size_t i = count; i > 0; --i) count += count_of(exported.at("entries")[i - 1], "runs");
+  return count;
 }
 
 /// The policy that a page states itself, for browsers that show it in a frame or before they have read it.
@@ -224,12 +238,12 @@ class ServerMetrics {
                     kPrefix, "request_seconds_sum{route=\"", route, "\"} ", times.seconds, "\n", kPrefix,
                     "request_seconds_count{route=\"", route, "\"} ", times.count, "\n");
     }
-    return out + gauge("received_bytes_total", "counter", "of bodies", static_cast<double>(received_)) +
-           gauge("sent_bytes_total", "counter", "of bodies", static_cast<double>(sent_)) +
-           gauge("open_connections", "gauge", "now", static_cast<double>(connections));
+    return out + gauge("received_bytes_total", "counter", "of bodies", received_) +
+           gauge("sent_bytes_total", "counter", "of bodies", sent_) +
+           gauge("open_connections", "gauge", "now", connections);
   }
-  static std::string gauge(const char* name, const char* type, const char* about, double value) {
-    return head(name, type, about) + concat(kPrefix, name, " ", Json(value).dump(), "\n");
+  static std::string gauge(const char* name, const char* type, const char* about, std::uint64_t value) {
+    return head(name, type, about) + concat(kPrefix, name, " ", value, "\n");
   }
 
  private:
@@ -351,6 +365,11 @@ struct BoardServer::Impl {
       : config(std::move(given)), leases(std::move(path)), pool(config.threads) {}
 
   BoardServerConfig config;
+  /// What a text depends on besides the board and the request.
+  const std::string made_by = concat(program_commit(), "-",
+                                     sha256(Json{config.title, to_json(config.statistics)}.dump(
+                                                -1, ' ', true, Json::error_handler_t::replace))
+                                         .substr(0, 8));
   BoardLeases leases;
   ComputedAnswers computed;
   WriteRate rate;
@@ -386,13 +405,14 @@ struct BoardServer::Impl {
     {
       const BoardReading reading(*board);
       const std::string head = board->head();
-      const std::string tag = "\"" + head + "-" + program_commit() + "\"";
+      const std::string tag = "\"" + head + "-" + made_by + "\"";
       answer.headers.emplace_back("ETag", tag);
       // A name in hexadecimal digits within quotes is in no other one.
       if (connection.known.find(tag) != std::string::npos || trimmed(connection.known) == "*")
         answer.status = MHD_HTTP_NOT_MODIFIED;
       else
         answer.body = text_of(
+            route.computes,
             route.path + Json({connection.request.value, connection.request.query})
                              .dump(-1, ' ', true, Json::error_handler_t::replace),
             head, [&] {
@@ -406,9 +426,11 @@ struct BoardServer::Impl {
   }
 
   template <class Make>
-  ComputedAnswers::Text text_of(const std::string& name, const std::string& head, const Make& make) {
+  ComputedAnswers::Text text_of(bool computes, const std::string& name, const std::string& head,
+                                const Make& make) {
     if (ComputedAnswers::Text kept = computed.find(head, name)) return kept;
-    const std::lock_guard lock(computing);
+    std::unique_lock lock(computing, std::defer_lock);
+    if (computes) lock.lock();
     if (ComputedAnswers::Text kept = computed.find(head, name)) return kept;  // who waited before computed it
     const auto text = std::make_shared<const std::string>(make());
     computed.keep(head, name, text);
@@ -433,11 +455,9 @@ struct BoardServer::Impl {
       BoardLeases::Lease board = leases.take();
       const ComputedAnswers::Text counts = [&] {
         const BoardReading reading(*board);
-        return text_of("/metrics", board->head(), [&] {
-          return ServerMetrics::gauge("rows", "gauge", "methods on the board",
-                                      static_cast<double>(board->entries().size())) +
-                 ServerMetrics::gauge("runs", "gauge", "runs of these",
-                                      static_cast<double>(board->runs().size()));
+        return text_of(false, "/metrics", board->head(), [&] {
+          return ServerMetrics::gauge("rows", "gauge", "methods on the board", board->entries().size()) +
+                 ServerMetrics::gauge("runs", "gauge", "runs of these", board->runs().size());
         });
       }();
       board.good();
@@ -464,6 +484,10 @@ struct BoardServer::Impl {
     } catch (const InvalidArgument& error) {
       return refusal_of(MHD_HTTP_BAD_REQUEST, error.what());
     }
+    // Others wait meanwhile, and each run is compared with what is there.
+    if (runs_in(exported) > kMostRuns)
+      return refusal_of(MHD_HTTP_CONTENT_TOO_LARGE,
+                        concat("expected at most ", kMostRuns, " methods and runs, found more"));
     BoardLeases::Lease board = leases.take();
     Json result = {{"submitted", Json::array()}, {"key", connection.key}};
     BoardBatch batch(*board);
@@ -636,8 +660,7 @@ struct BoardServer::Impl {
 
   // ---- over the wire
 
-  std::vector<std::pair<const char*, std::string>> headers_of(const ServerConnection& connection,
-                                                              const ServerAnswer& answer) const {
+  std::vector<std::pair<const char*, std::string>> headers_of(const ServerAnswer& answer, bool by_key) const {
     std::vector<std::pair<const char*, std::string>> headers = answer.headers;
     headers.emplace_back("Content-Type", answer.type);
     headers.emplace_back("X-Content-Type-Options", "nosniff");
@@ -647,7 +670,7 @@ struct BoardServer::Impl {
                              ? policy_of(*answer.body)
                              : std::string(kDataPolicy));
     // Kept by nobody without asking again, which a 304 answers.
-    headers.emplace_back("Cache-Control", connection.key.empty() ? "no-cache" : "no-store");
+    headers.emplace_back("Cache-Control", by_key ? "no-store" : "no-cache");
     return headers;
   }
 
@@ -665,7 +688,7 @@ struct BoardServer::Impl {
         [](void* text) { delete static_cast<std::shared_ptr<const std::string>*>(text); }, held.get());
     if (response == nullptr) return MHD_NO;
     held.release();  // the response's now
-    for (const auto& [name, value] : headers_of(connection, answer))
+    for (const auto& [name, value] : headers_of(answer, !connection.key.empty()))
       MHD_add_response_header(response, name, value.c_str());
     if (stopping) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     const MHD_Result sent = MHD_queue_response(http, static_cast<unsigned>(answer.status), response);
@@ -676,15 +699,13 @@ struct BoardServer::Impl {
 
   /// An answer in the middle of a request, which the library gives none in: written past it, after which the connection is
   /// of no use.
-  void send_past(const ServerConnection& connection, const ServerAnswer& answer) {
+  void send_past(int descriptor, const ServerAnswer& answer) const {
     const auto status = static_cast<unsigned>(answer.status);
     std::string text = concat("HTTP/1.1 ", status, " ", MHD_get_reason_phrase_for(status), "\r\n");
-    for (const auto& [name, value] : headers_of(connection, answer))
-      text += concat(name, ": ", value, "\r\n");
+    for (const auto& [name, value] : headers_of(answer, false)) text += concat(name, ": ", value, "\r\n");
     text += concat("Content-Length: ", answer.body->size(), "\r\nConnection: close\r\n\r\n", *answer.body);
     // As much as goes at once, which is all of so short a text; there is nobody to tell of a failure.
-    if (::send(connection.descriptor, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return;
-    count(connection, answer);
+    (void)!::send(descriptor, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
 
   /// The same by the connection's own thread. What the client still sends is read for a moment: the answer would be lost
@@ -695,7 +716,8 @@ struct BoardServer::Impl {
       if (connection.cut) return MHD_NO;
       connection.cut = true;
     }
-    send_past(connection, answer);
+    send_past(connection.descriptor, answer);
+    count(connection, answer);
     ::shutdown(connection.descriptor, SHUT_WR);
     std::vector<char> bytes(kConnectionMemory);
     const Clock::time_point end = Clock::now() + kDraining;
@@ -829,10 +851,12 @@ struct BoardServer::Impl {
     const auto end = [&](bool tell) {
       connection.cut = true;
       if (tell) {
-        if (connection.started == Clock::time_point()) connection.started = *connection.began;
-        send_past(connection, refusal_of(MHD_HTTP_REQUEST_TIMEOUT,
-                                         concat("expected a whole request within ", limits.request_seconds,
-                                                " s, found a part of one")));
+        const ServerAnswer late = refusal_of(
+            MHD_HTTP_REQUEST_TIMEOUT,
+            concat("expected a whole request within ", limits.request_seconds, " s, found a part of one"));
+        send_past(connection.descriptor, late);
+        // What was asked for is its own thread's affair, which may be at it.
+        metrics.add("other", late.status, seconds_since(*connection.began), 0, late.body->size());
       }
       ::shutdown(connection.descriptor, SHUT_RDWR);
     };
@@ -860,7 +884,8 @@ struct BoardServer::Impl {
     const std::lock_guard lock(mutex);
     return static_cast<int>(std::ranges::count_if(connections, [](const auto& entry) {
       const ServerConnection& connection = *entry.first;
-      return !connection.cut && (connection.phase != ConnectionPhase::kWaiting || connection.began);
+      return !connection.cut && (connection.phase != ConnectionPhase::kWaiting || connection.began ||
+                                 bytes_received(connection.descriptor) > connection.received_before);
     }));
   }
 };

@@ -48,6 +48,7 @@ struct ServerRoute {
   ServerAction action = ServerAction::kRender;
   /// Throws InvalidArgument where the request names something that is not there.
   std::string (*render)(Board&, const ServerRequest&, const ServerRendering&) = nullptr;
+  bool computes = false;  ///< with threads, of which there is one pool
   std::vector<ServerParameter> query = {};
   const char* value_about = "";           ///< what stands in the braces
   const char* type = "application/json";  ///< of a good answer

@@ -1,6 +1,8 @@
 """The board from Python: rows, comparisons, records for tables, and its page in a real browser."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 
@@ -78,6 +80,27 @@ def test_hostile_names_come_back(board):
     assert {record["name"] for record in board.records()} == set(HOSTILE)
     for form in ("csv", "markdown", "page"):
         assert board.export(form)
+
+
+def test_rows_are_pushed_to_a_served_board(board, tmp_path):
+    program = os.environ["DIFFREWARD_PROGRAM"]
+    board.import_scores({name: [[0.1], [0.2], [0.3]] for name in ("DQN", *HOSTILE)}, suite="s")
+    lab = dr.Board.create(tmp_path / "lab.sqlite", tasks="none")
+    key = subprocess.run([program, "board", "keys", lab.path, "--add", "anna"], capture_output=True, text=True, check=True).stdout
+    with subprocess.Popen([program, "board", "serve", lab.path, "--port", "0"], stderr=subprocess.PIPE, text=True) as server:
+        try:
+            url = re.search(r"http://[0-9.:]+", server.stderr.readline())[0]
+            assert sum(receipt["new_runs"] for receipt in board.push(url, key)) == 33
+            assert sum(receipt["known_runs"] for receipt in board.push(url, key)) == 33
+            assert {row["name"] for row in lab.list(resamples=200)} == {"DQN", *HOSTILE}
+            with pytest.raises(RuntimeError, match="refused \\(401\\): expected a key"):
+                board.push(url, "drk_0")
+        finally:
+            server.terminate()
+        assert server.wait(timeout=30) == 0
+    with pytest.raises(RuntimeError, match="expected the answer of a board"):
+        board.push(url, key)
+    assert lab.check()["faults"] == []
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium")
