@@ -633,10 +633,9 @@ Json run_board_serve(const BoardServeConfig& config) {
   Progress::line("ends once open requests are answered");
   signals.release();
   if (const int open = server.finish(check_interrupt); open > 0) {
-    Progress::line(concat(open, open == 1 ? " request was" : " requests were", " not answered in time"));
-    // Obeyed as by any command: where a writer waits for ever, the process ends within a second.
-    ::raise(SIGTERM);
-    check_interrupt();
+    ::raise(
+        SIGTERM);  // obeyed as by any command: where a writer waits for ever, the process ends within a second
+    throw Error(concat(open, open == 1 ? " request was" : " requests were", " not answered in time"));
   }
   return {{"address", server.address()}, {"requests", server.requests()}};
 }

@@ -108,9 +108,10 @@ class BoardLeases {
 
   class Lease {
    public:
-    Lease(BoardLeases& all, std::unique_ptr<Board> board) : all_(all), board_(std::move(board)) {}
+    Lease(BoardLeases& all, int file, std::unique_ptr<Board> board)
+        : all_(all), file_(file), board_(std::move(board)) {}
     ~Lease() {
-      if (good_) all_.give_back(std::move(board_));
+      if (good_) all_.give_back(file_, std::move(board_));
     }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
@@ -121,36 +122,44 @@ class BoardLeases {
 
    private:
     BoardLeases& all_;
+    int file_;
     std::unique_ptr<Board> board_;
     bool good_ = false;
   };
 
   Lease take() {
+    int file = 0;
     {
       const std::lock_guard lock(mutex_);
       // Another file may have come to this name: rows that went to the one before would be lost.
       struct stat now {};
-      if (::stat(path_.c_str(), &now) != 0 || now.st_ino != inode_ || now.st_dev != device_) free_.clear();
+      if (::stat(path_.c_str(), &now) != 0 || now.st_ino != inode_ || now.st_dev != device_) {
+        free_.clear();
+        ++file_;
+      }
       inode_ = now.st_ino;
       device_ = now.st_dev;
+      file = file_;
       if (!free_.empty()) {
         std::unique_ptr<Board> board = std::move(free_.back());
         free_.pop_back();
-        return {*this, std::move(board)};
+        return {*this, file, std::move(board)};
       }
     }
-    return {*this, std::make_unique<Board>(path_)};
+    return {*this, file, std::make_unique<Board>(path_)};
   }
 
  private:
-  void give_back(std::unique_ptr<Board> board) {
+  void give_back(int file, std::unique_ptr<Board> board) {
+    if (board->read_only()) return;  // may have been opened as one that never changes
     const std::lock_guard lock(mutex_);
-    free_.push_back(std::move(board));
+    if (file == file_) free_.push_back(std::move(board));
   }
 
   const fs::path path_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<Board>> free_;
+  std::vector<std::unique_ptr<Board>> free_;  // of the present file
+  int file_ = 0;                              // how many there were
   ino_t inode_ = 0;
   dev_t device_ = 0;
 };

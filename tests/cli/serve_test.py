@@ -181,7 +181,7 @@ def a_signal_in_the_middle_of_a_submission(board, key, methods):
             assert (there == 20) == (answer != b""), (index, answer)
             assert cut == 1 or there, "a request that has begun is finished"
         else:
-            assert code == 1 and "interrupted" in err and not there, (code, err)
+            assert code == 1 and "1 request was not answered in time" in err and not there, (code, err)
     assert json.loads(run("check", board, "--json"))["faults"] == []
 
 
