@@ -18,7 +18,7 @@ help:
 	@echo "make bench-learners  against SB3            make results-behaviours  robots that learn (hours)"
 	@echo "make bench-learning-curves  SAC beside SB3's, 5 seeds each (hours)"
 	@echo "make bench-sd  Stable Diffusion against diffusers"
-	@echo "make bench-board  the board's store: a million episodes, many writers, killed ones"
+	@echo "make bench-board  the board's store: a million episodes, many writers, killed ones; its server"
 	@echo "make bench-board-statistics  coverage of the board's intervals"
 	@echo "make board     leaderboard/board.json again  make verify-board  each of its rows run again"
 	@echo "make test-browser    the board's page in Chromium, which it installs"
@@ -114,9 +114,10 @@ bench-sd: build build/peers-diffusers/.stamp build/peers-tokenizer/.stamp
 	build/peers-diffusers/bin/python benchmarks/compare/stable_diffusion.py $(BUILD) --slow build/peers-tokenizer/bin/python \
 	  --readme README.md docs/agents/stable-diffusion.md $(ARGS)
 
-# Minutes: a million episodes, 8 writers, 200 kills.
+# Minutes: a million episodes, 8 writers, 200 kills; a server asked over 8 connections.
 bench-board: build
 	$(BUILD)/benchmarks/board_store benchmarks/results/board.json
+	$(BUILD)/benchmarks/board_server benchmarks/results/board.json
 
 # Coverage of the board's intervals and errors of its tests; ten minutes of a core.
 REPETITIONS ?= 2000

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <cstring>
 #include <ostream>
 
@@ -12,6 +13,7 @@
 #include "core/file.h"
 #include "core/format.h"
 #include "core/hash.h"
+#include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/provenance.h"
 #include "datasets/scenes/scenes.h"
@@ -41,12 +43,6 @@ auto about(const std::string& what, const Body& body) -> decltype(body()) {
   } catch (const Error& error) {
     throw Error(concat(what, ": ", error.what()));
   }
-}
-
-Json json_of(const BoardTask& task) {
-  Json out = task.json();
-  out["hash"] = task.hash();
-  return out;
 }
 
 /// Runs that the board has of a candidate already: the same inputs and config, whatever they scored.
@@ -350,7 +346,7 @@ Json run_board_tasks(const BoardTasksConfig& config) {
       result["added"] = added;
     });
   }
-  for (const BoardTask& task : board.tasks()) result["tasks"].push_back(json_of(task));
+  result["tasks"] = tasks_json(board).at("tasks");
   return result;
 }
 
@@ -470,30 +466,7 @@ void print_board_compare(const Json& result, std::ostream& out) {
 Json run_board_show(const BoardShowConfig& config) {
   const Board board(config.board);
   const BoardReading reading(board);
-  const BoardEntry entry = board.entry(config.row);
-  const std::vector<BoardRun> runs = board.runs(entry.id);
-  std::vector<BoardVerification> verifications;
-  Json told = Json::array();
-  for (const BoardRun& run : runs) {
-    Json one = run_json(run);
-    if (config.episodes) one["episodes"] = episodes_json(board.episodes(run.id));
-    one["verifications"] = Json::array();
-    for (const BoardVerification& found : board.verifications(run.id)) {
-      one["verifications"].push_back({{"outcome", found.outcome},
-                                      {"machine", found.machine},
-                                      {"first_difference", found.first_difference},
-                                      {"difference", found.difference ? Json(*found.difference) : Json()},
-                                      {"program", found.program},
-                                      {"created", found.created}});
-      verifications.push_back(found);
-    }
-    told.push_back(one);
-  }
-  Json result = entry_json(entry);
-  result["row"] = entry.id;
-  result["checked"] = name_of(checked_of(entry, runs, verifications));
-  result["runs"] = told;
-  return result;
+  return row_json(board, board.entry(config.row), config.episodes);
 }
 
 void print_board_show(const Json& result, std::ostream& out) {
@@ -640,6 +613,92 @@ int exit_code_of_board_check(const Json& result) {
 
 Json run_board_gc(const BoardGcConfig& config) {
   return {{"bytes_freed", Board(config.board).collect_garbage()}};
+}
+
+Json run_board_keys(const BoardKeysConfig& config) {
+  Board board(config.board);
+  if (!config.add.empty() && !config.revoke.empty())
+    throw UsageError("board keys: expected --add or --revoke, got both");
+  Json result = Json::object();
+  if (!config.add.empty()) {
+    result["key"] = board.add_key(config.add);
+    Progress::line(concat("the key of ", config.add, ", which is not shown again:"));
+  }
+  if (!config.revoke.empty()) board.revoke_key(config.revoke);
+  result["keys"] = Json::array();
+  for (const BoardKey& key : board.keys()) result["keys"].push_back(key.json());
+  return result;
+}
+
+void print_board_keys(const Json& result, std::ostream& out) {
+  if (result.contains("key")) {
+    out << result.at("key").get<std::string>() << "\n";
+    return;
+  }
+  for (const Json& key : result.at("keys"))
+    out << padded(short_name(key.at("name")), 32) << key.at("created").get<std::string>() << "  "
+        << padded(concat(key.at("submissions"), key.at("submissions") == 1 ? " submission" : " submissions"),
+                  18)
+        << (key.at("revoked").is_null() ? "" : "revoked " + key.at("revoked").get<std::string>()) << "\n";
+}
+
+namespace {
+
+/// While it lives, SIGINT and SIGTERM wait until somebody asks, in this thread and those that it starts: what a request
+/// computes is not cut short by the signal that asks for the end of the server.
+class SignalsHeld {
+ public:
+  SignalsHeld() {
+    sigemptyset(&signals_);
+    for (const int signal : {SIGINT, SIGTERM}) sigaddset(&signals_, signal);
+    ::pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+  }
+  ~SignalsHeld() { release(); }
+  SignalsHeld(const SignalsHeld&) = delete;
+  SignalsHeld& operator=(const SignalsHeld&) = delete;
+
+  /// Whether one comes within a moment.
+  bool wait() const {
+    const timespec moment{0, 100'000'000};
+    return ::sigtimedwait(&signals_, nullptr, &moment) > 0;
+  }
+  /// The next one is obeyed as by any command.
+  void release() const { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t signals_ = {}, before_ = {};
+};
+
+}  // namespace
+
+Json run_board_serve(const BoardServeConfig& config) {
+  const SignalsHeld signals;
+  BoardServer server(config.board, {.host = config.host,
+                                    .port = config.port,
+                                    .title = config.title,
+                                    .behind_proxy = config.behind_proxy,
+                                    .threads = config.threads,
+                                    .statistics = config.statistics,
+                                    .limits = config.limits,
+                                    .log = Progress::line});
+  Progress::line(concat("serving ", config.board, " on ", server.address(), " (Ctrl-C ends it)"));
+  if (!server.loopback())
+    Progress::line(
+        "others reach this address, and what they send, keys too, can be read on the way: let a proxy with "
+        "TLS "
+        "stand before it (docs/board-server.md)");
+  try {
+    while (!signals.wait()) check_interrupt();
+  } catch (const Interrupted&) {
+  }
+  Progress::line("ends once open requests are answered");
+  signals.release();
+  if (const int open = server.finish(check_interrupt); open > 0) {
+    ::raise(
+        SIGTERM);  // obeyed as by any command: where a writer waits for ever, the process ends within a second
+    throw Error(concat(open, open == 1 ? " request was" : " requests were", " not answered in time"));
+  }
+  return {{"address", server.address()}, {"requests", server.requests()}};
 }
 
 }  // namespace diffreward::cli

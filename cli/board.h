@@ -5,6 +5,7 @@
 //   list, compare, show            who stands where, whether two differ, everything about one row
 //   export, import                 pages and tables of it; results made elsewhere
 //   check, gc                      walk the chain of hashes; give back the space of what nobody needs
+//   keys, serve                    who may write over a network; the board as a web page and JSON
 #pragma once
 
 #include <iosfwd>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "leaderboard/server.h"
 #include "leaderboard/standings.h"
 
 namespace diffreward::cli {
@@ -244,6 +246,42 @@ struct BoardGcConfig {
   }
 };
 
+struct BoardKeysConfig {
+  std::string board = kBoardFile;
+  std::string add, revoke;  // names
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("board", self.board, "the board's file");
+    field("add", self.add, "name of a new key, which is shown this once");
+    field("revoke", self.revoke, "name of a key that shall open nothing any more");
+  }
+};
+
+struct BoardServeConfig {
+  std::string board = kBoardFile;
+  std::string host = "127.0.0.1";
+  int port = 8080;
+  std::string title = "Leaderboard";
+  bool behind_proxy = false;
+  BoardStatisticsConfig statistics;
+  BoardServerLimits limits;
+  int threads = 0;
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("board", self.board, "the board's file");
+    field("host", self.host, "to listen on; another one than this machine's own needs a proxy with TLS");
+    field("port", self.port, "to listen on; 0 for any that is free", Bounds{0, 65535});
+    field("title", self.title, "of the page");
+    field("behind_proxy", self.behind_proxy,
+          "addresses are those that X-Forwarded-For names last: for a proxy on this machine");
+    field("statistics", self.statistics, "aggregate, intervals and tests");
+    field("limits", self.limits, "what clients may take");
+    field("threads", self.threads, "threads that compute, 0 for one per core", Bounds{0, 1024});
+  }
+};
+
 Json run_board_init(const BoardInitConfig& config);
 Json run_board_tasks(const BoardTasksConfig& config);
 /// What was added: a receipt each method, and what fits no task.
@@ -258,6 +296,10 @@ Json run_board_import(const BoardImportConfig& config);
 Json run_board_retract(const BoardRetractConfig& config);
 Json run_board_check(const BoardCheckConfig& config);
 Json run_board_gc(const BoardGcConfig& config);
+/// {"keys": [...]}, and of a new one "key".
+Json run_board_keys(const BoardKeysConfig& config);
+/// Until it is interrupted, which is its ordinary end. Requests that were not answered in time are an interruption.
+Json run_board_serve(const BoardServeConfig& config);
 
 void print_board_tasks(const Json& result, std::ostream& out);
 void print_board_list(const Json& result, std::ostream& out);
@@ -266,6 +308,8 @@ void print_board_show(const Json& result, std::ostream& out);
 void print_board_verify(const Json& result, std::ostream& out);
 void print_board_export(const Json& result, std::ostream& out);
 void print_board_check(const Json& result, std::ostream& out);
+/// A new key alone, so that it can be sent into a file; otherwise a line each.
+void print_board_keys(const Json& result, std::ostream& out);
 int exit_code_of_board_verify(const Json& result);
 int exit_code_of_board_check(const Json& result);
 

@@ -181,6 +181,16 @@ const std::vector<Command>& commands() {
                                                       exit_code_of_board_check),
       make_command<BoardGcConfig, run_board_gc>("board gc", "give back the space of files that no row needs",
                                                 "", {"board"}, {}, print_result),
+      make_command<BoardKeysConfig, run_board_keys>(
+          "board keys", "who may submit over a network: keys, a new one, or one less",
+          "diffreward board keys --add anna > anna.key\n"
+          "The board keeps the hash of a key alone: it is shown once.",
+          {"board"}, {}, print_board_keys),
+      make_command<BoardServeConfig, run_board_serve>(
+          "board serve", "the board as a web page and JSON, with submissions by key",
+          "diffreward board serve lab.sqlite --port 8080\n"
+          "Ctrl-C ends it once open requests are answered.",
+          {"board"}, {}, print_result),
       make_command<RunJobConfig, run_job>(
           "run", "the steps of a job, in order, with a report",
           "Finished steps are reused; a job that was stopped resumes. Without a job the built-in ones are "

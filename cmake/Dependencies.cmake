@@ -92,6 +92,11 @@ if(DIFFREWARD_WITH_TORCH)
   find_package(tomlplusplus REQUIRED)
   find_package(yaml-cpp 0.7 REQUIRED)  # model cards of others
   find_package(SQLite3 3.37 REQUIRED)  # its strict tables
+  find_library(DIFFREWARD_MICROHTTPD microhttpd REQUIRED DOC "GNU libmicrohttpd (Debian: libmicrohttpd-dev)")
+  find_path(DIFFREWARD_MICROHTTPD_INCLUDE microhttpd.h REQUIRED)
+  add_library(microhttpd::microhttpd UNKNOWN IMPORTED GLOBAL)
+  set_target_properties(microhttpd::microhttpd PROPERTIES
+    IMPORTED_LOCATION ${DIFFREWARD_MICROHTTPD} INTERFACE_INCLUDE_DIRECTORIES ${DIFFREWARD_MICROHTTPD_INCLUDE})
 endif()
 
 if(DIFFREWARD_BUILD_TESTS)

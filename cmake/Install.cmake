@@ -1,7 +1,7 @@
 # cmake --install: headers, libraries, the command, and what find_package(DiffReward) reads.
 include(CMakePackageConfigHelpers)
 get_property(dr_libraries GLOBAL PROPERTY DIFFREWARD_LIBRARIES)
-list(REMOVE_ITEM dr_libraries diffreward_cli)  # the program's inside, not an interface
+list(REMOVE_ITEM dr_libraries diffreward_cli diffreward_board_server)  # the program's inside, not an interface
 install(TARGETS ${dr_libraries} EXPORT DiffRewardTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 set(dr_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/DiffReward)

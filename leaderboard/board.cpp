@@ -1,5 +1,8 @@
 #include "leaderboard/board.h"
 
+#include <openssl/crypto.h>
+#include <sys/random.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -53,6 +56,13 @@ const std::map<std::string, std::string, std::less<>>& records() {
        "x.entry LEFT "
        "JOIN run r ON r.id = x.run WHERE x.event = ?"},
       {"look", "SELECT entries, pool, share, alpha_spent FROM look WHERE event = ?"},
+      {"write_key", "SELECT name, sha256 FROM write_key WHERE event = ?"},
+      {"revocation",
+       "SELECT k.name AS write_key FROM revocation x JOIN write_key k ON k.id = x.write_key WHERE x.event = "
+       "?"},
+      {"submission",
+       "SELECT k.name AS write_key, previous FROM submission s JOIN write_key k ON k.id = s.write_key WHERE "
+       "s.event = ?"},
   };
   return selects;
 }
@@ -631,6 +641,7 @@ BoardReceipt Board::submit(const BoardSubmission& submission) {
     for (const auto& [role, hash] : run.inputs) impl_->insert(BoardArtifact{.sha256 = hash, .kind = role});
     impl_->insert(receipt.id, run) ? ++receipt.new_runs : ++receipt.known_runs;
   }
+  if (receipt.new_runs > 0) receipt.last_run = impl_->database.number("SELECT max(id) FROM run");
   for (const auto& [hash, bytes] : submission.contents)
     impl_->sql("INSERT OR IGNORE INTO content VALUES(?, ?)").bind(0, hash).bind_blob(1, bytes).run();
   writing.commit();
@@ -876,6 +887,141 @@ BoardLook Board::add_look(
   }
   writing.commit();
   return look;
+}
+
+Json BoardKey::json() const {
+  return {{"name", name},
+          {"created", created},
+          {"revoked", revoked ? Json(*revoked) : Json()},
+          {"submissions", submissions}};
+}
+
+namespace {
+
+constexpr std::size_t kKeyBytes = 32;         // of random bits
+constexpr std::size_t kLongestKeyName = 200;  // bytes
+
+/// "drk_" and hexadecimal digits, so that searches for leaked secrets find it.
+std::string new_key() {
+  unsigned char bytes[kKeyBytes];
+  if (::getrandom(bytes, sizeof bytes, 0) != static_cast<ssize_t>(sizeof bytes))
+    throw Error("key: expected random bits of the system, found none");
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string out = "drk_";
+  for (const unsigned char byte : bytes) out += {kDigits[byte >> 4u], kDigits[byte & 15u]};
+  return out;
+}
+
+}  // namespace
+
+std::string Board::add_key(const std::string& name) {
+  require(!name.empty(), "key: expected a name, found nothing");
+  require(name.size() <= kLongestKeyName, "key: expected a name of at most ", kLongestKeyName,
+          " bytes, found ", name.size());
+  require_text(name, "key");
+  Impl::Writing writing(*impl_);
+  require(!impl_->id_of("SELECT id FROM write_key WHERE name = ?", name), "key '", name,
+          "': expected a name that no key had, found one that the board has, or had and revoked");
+  const std::string key = new_key();
+  const std::int64_t event = impl_->next_event();
+  impl_->sql("INSERT INTO write_key VALUES(NULL, ?, ?, ?)")
+      .bind(0, event)
+      .bind(1, name)
+      .bind(2, sha256(key))
+      .run();
+  impl_->record("write_key", event);
+  writing.commit();
+  return key;
+}
+
+std::vector<BoardKey> Board::keys() const {
+  std::vector<BoardKey> out;
+  SqlStatement& rows = impl_->sql(
+      "SELECT name, e.created, (SELECT v.created FROM revocation x JOIN event v ON v.id = x.event WHERE "
+      "x.write_key = k.id), (SELECT count(*) FROM submission s WHERE s.write_key = k.id) FROM write_key k "
+      "JOIN event e ON e.id = k.event ORDER BY k.id");
+  while (rows.step()) {
+    BoardKey& key = out.emplace_back(BoardKey{.name = rows.text(0), .created = rows.text(1)});
+    if (!rows.null(2)) key.revoked = rows.text(2);
+    key.submissions = rows.integer(3);
+  }
+  rows.reset();
+  return out;
+}
+
+void Board::revoke_key(const std::string& name) {
+  Impl::Writing writing(*impl_);
+  std::vector<std::string> names;
+  std::optional<BoardKey> found;
+  for (BoardKey& key : keys()) {
+    names.push_back(key.name);
+    if (key.name == name) found = std::move(key);
+  }
+  if (!found) throw InvalidArgument(unknown_name("key", name, names));
+  require(!found->revoked, "key '", name, "': expected one that holds, found one that was revoked");
+  const std::int64_t event = impl_->next_event(),
+                     id = impl_->id_of("SELECT id FROM write_key WHERE name = ?", name).value();
+  impl_->sql("INSERT INTO revocation VALUES(NULL, ?, ?)").bind(0, event).bind(1, id).run();
+  impl_->record("revocation", event);
+  writing.commit();
+}
+
+std::optional<BoardKey> Board::key_of(const std::string& key) const {
+  const std::string hash = sha256(key);
+  std::string name;
+  bool known = false;
+  SqlStatement& rows = impl_->sql("SELECT name, sha256 FROM write_key");
+  while (rows.step()) {
+    const std::string other = rows.text(1);
+    if (other.size() == hash.size() && CRYPTO_memcmp(other.data(), hash.data(), hash.size()) == 0) {
+      name = rows.text(0);
+      known = true;
+    }
+  }
+  rows.reset();
+  if (!known) return std::nullopt;
+  for (BoardKey& found : keys())
+    if (found.name == name) return std::move(found);
+  return std::nullopt;
+}
+
+void Board::sign(const std::string& name, const std::string& previous) {
+  Impl::Writing writing(*impl_);
+  const std::optional<std::int64_t> id = impl_->id_of("SELECT id FROM write_key WHERE name = ?", name);
+  SqlStatement& revoked = impl_->sql("SELECT 1 FROM revocation WHERE write_key = ?");
+  revoked.bind(0, id.value_or(0));
+  const bool gone = revoked.step();
+  revoked.reset();
+  require(id && !gone, "key '", name, "': expected one that holds, found ",
+          id ? "one that was revoked" : "none");
+  const std::int64_t event = impl_->next_event();
+  impl_->sql("INSERT INTO submission VALUES(NULL, ?, ?, ?)")
+      .bind(0, event)
+      .bind(1, *id)
+      .bind(2, previous)
+      .run();
+  impl_->record("submission", event);
+  writing.commit();
+}
+
+bool Board::needs(const std::string& sha256) const {
+  SqlStatement& row = impl_->sql(
+      "SELECT 1 FROM run r WHERE (weights_sha = ?1 OR instr(inputs, '\"' || ?1 || '\"') > 0) AND NOT "
+      "EXISTS(SELECT 1 FROM retraction x WHERE x.entry = r.entry AND (x.run IS NULL OR x.run = r.id)) LIMIT "
+      "1");
+  row.bind(0, sha256);
+  const bool found = row.step();
+  row.reset();
+  return found;
+}
+
+bool Board::keep(const std::string& hash, const std::string& bytes) {
+  require(sha256(bytes) == hash, "file: expected bytes of ", hash, ", found others");
+  Impl::Writing writing(*impl_);
+  const bool known = impl_->id_of("SELECT rowid FROM content WHERE sha256 = ?", hash).has_value();
+  if (!known) impl_->sql("INSERT INTO content VALUES(?, ?)").bind(0, hash).bind_blob(1, bytes).run();
+  writing.commit();
+  return !known;
 }
 
 std::string Board::head() const {

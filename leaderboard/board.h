@@ -122,11 +122,12 @@ struct BoardSubmission {
 };
 
 struct BoardReceipt {
-  std::string entry;       ///< hash
-  std::int64_t id = 0;     ///< of the entry
-  bool new_entry = false;  ///< it was not on the board
-  int new_runs = 0;        ///< added now
-  int known_runs = 0;      ///< there already, bit for bit
+  std::string entry;          ///< hash
+  std::int64_t id = 0;        ///< of the entry
+  bool new_entry = false;     ///< it was not on the board
+  int new_runs = 0;           ///< added now
+  int known_runs = 0;         ///< there already, bit for bit
+  std::int64_t last_run = 0;  ///< number of the last of the new ones
   std::vector<std::string> left_out =
       {};  ///< what another board says of rows that are this one's: a line each
   Json json() const;
@@ -148,6 +149,15 @@ struct BoardLook {
   std::string entries = {}, pool = {};
   double share = 0, alpha = 0;
   std::string created = {};
+};
+
+/// Whom the board lets write over a network (leaderboard/server.h). The key itself is not kept, its SHA-256 is.
+struct BoardKey {
+  std::string name;
+  std::string created = {};
+  std::optional<std::string> revoked = {};  ///< when
+  std::int64_t submissions = 0;             ///< that brought something
+  Json json() const;
 };
 
 /// What a walk over everything found.
@@ -236,6 +246,24 @@ class Board {
   BoardLook add_look(const std::string& entries, const std::vector<std::string>& pools,
                      const std::function<BoardLook(const std::vector<std::vector<BoardLook>>&)>& decide);
   std::vector<BoardLook> looks(const std::string& pool) const;
+
+  /// A new key, 256 random bits as text: this is the only time that it is told. Throws InvalidArgument for no name, for
+  /// one that is no UTF-8 or of more than 200 bytes, and for another key's, a revoked one's too.
+  std::string add_key(const std::string& name);
+  std::vector<BoardKey> keys() const;
+  /// Throws InvalidArgument for an unknown name, naming the nearest, and for a key that was revoked.
+  void revoke_key(const std::string& name);
+  /// Whose key this is, revoked or not; nothing for nobody's. Takes a time that tells nothing of the keys.
+  std::optional<BoardKey> key_of(const std::string& key) const;
+  /// Adds to a batch whose key brought the rows since the head was `previous`. Throws InvalidArgument for a key that is
+  /// unknown or revoked.
+  void sign(const std::string& name, const std::string& previous);
+
+  /// Whether a run that stands was made from the file of this SHA-256.
+  bool needs(const std::string& sha256) const;
+  /// Keeps a file's bytes, as submit() does; whether they were not there. Throws InvalidArgument for bytes of another
+  /// hash.
+  bool keep(const std::string& sha256, const std::string& bytes);
 
   std::string head() const;  ///< hash of the last event, 64 zeros for none
   /// Walks the chain of events and compares every row with its event, and SQLite's own structures. `known`: a hash

@@ -38,6 +38,15 @@ std::string rank_of(const Standing& standing) {
                                                    : concat(standing.best_rank, " to ", standing.worst_rank);
 }
 
+Json verification_json(const BoardVerification& found) {
+  return {{"machine", found.machine},
+          {"outcome", found.outcome},
+          {"first_difference", found.first_difference},
+          {"difference", found.difference ? number_or_null(*found.difference) : Json()},
+          {"program", found.program},
+          {"created", found.created}};
+}
+
 }  // namespace
 
 std::string short_hash(const std::string& hash) {
@@ -88,6 +97,61 @@ Json episodes_json(const std::vector<BoardEpisode>& episodes) {
   return {{"stream", streams}, {"score", scores}, {"steps", steps}};
 }
 
+Json tasks_json(const Board& board) {
+  Json tasks = Json::array();
+  for (const BoardTask& task : board.tasks()) {
+    tasks.push_back(task.json());
+    tasks.back()["hash"] = task.hash();
+  }
+  return {{"tasks", tasks}};
+}
+
+Json row_json(const Board& board, const BoardEntry& entry, bool episodes) {
+  const std::vector<BoardRun> runs = board.runs(entry.id);
+  std::vector<BoardVerification> verifications;
+  Json told = Json::array();
+  for (const BoardRun& run : runs) {
+    Json one = run_json(run);
+    if (episodes) one["episodes"] = episodes_json(board.episodes(run.id));
+    one["verifications"] = Json::array();
+    for (BoardVerification& found : board.verifications(run.id)) {
+      one["verifications"].push_back(verification_json(found));
+      verifications.push_back(std::move(found));
+    }
+    told.push_back(one);
+  }
+  Json result = entry_json(entry);
+  result["row"] = entry.id;
+  result["checked"] = name_of(checked_of(entry, runs, verifications));
+  result["runs"] = told;
+  return result;
+}
+
+Json runs_json(const Board& board, const std::string& tasks) {
+  std::map<std::int64_t, BoardEntry> entries;
+  for (BoardEntry& entry : board.entries()) entries.emplace(entry.id, std::move(entry));
+  Json runs = Json::array();
+  for (const BoardRun& run : board.runs()) {
+    if (!run.task.starts_with(tasks)) continue;
+    const BoardEntry& entry = entries.at(run.entry_id);
+    runs.push_back({{"row", entry.id},
+                    {"name", entry.name},
+                    {"kind", entry.kind},
+                    {"entry", run.entry},
+                    {"run", run.id},
+                    {"task", run.task},
+                    {"train_seed", run.train_seed},
+                    {"status", run.status},
+                    {"message", run.message},
+                    {"score", number_or_null(run.score)},
+                    {"weights", run.weights},
+                    {"machine", run.machine},
+                    {"retracted", text_or_null(run.retracted)},
+                    {"episodes", run.episode_count}});
+  }
+  return {{"runs", runs}};
+}
+
 Json board_json(const Board& board) {
   Json tasks = Json::array(), machines = Json::array(), entries = Json::array(), artifacts = Json::array();
   for (const BoardTask& task : board.tasks()) tasks.push_back(task.json());
@@ -100,13 +164,7 @@ Json board_json(const Board& board) {
       told["episodes"] = episodes_json(board.episodes(run.id));
       told["verifications"] = Json::array();
       for (const BoardVerification& found : board.verifications(run.id))
-        told["verifications"].push_back(
-            {{"machine", found.machine},
-             {"outcome", found.outcome},
-             {"first_difference", found.first_difference},
-             {"difference", found.difference ? number_or_null(*found.difference) : Json()},
-             {"program", found.program},
-             {"created", found.created}});
+        told["verifications"].push_back(verification_json(found));
       runs.push_back(told);
       if (!run.weights.empty()) hashes.insert(run.weights);
       for (const auto& [role, hash] : run.inputs) hashes.insert(hash);

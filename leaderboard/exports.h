@@ -24,6 +24,13 @@ Json run_json(const BoardRun& run);
 /// {"stream": [...], "score": [...], "steps": [...]}; a score that is no number is null.
 Json episodes_json(const std::vector<BoardEpisode>& episodes);
 
+/// As `diffreward board tasks --json` has it: {"tasks": [...]}, each with its hash.
+Json tasks_json(const Board& board);
+/// As `diffreward board show --json` has it: the entry with "row", "checked" and "runs", each with its verifications.
+Json row_json(const Board& board, const BoardEntry& entry, bool episodes = false);
+/// {"runs": [...]}, a record each run of tasks whose names begin so, as dr.Board.records() has it.
+Json runs_json(const Board& board, const std::string& tasks = {});
+
 /// All of it but kept bytes: tasks, machines, artefacts, entries with runs and episodes, verifications, retractions.
 Json board_json(const Board& board);
 

@@ -419,9 +419,10 @@ BoardRun run_from(const Json& json) {
   return run;
 }
 
-/// Submits one entry run by run, for attempts that were retracted come before those that stand.
-BoardReceipt import_entry(Board& board, const Json& json, const std::vector<Machine>& machines,
-                          const std::vector<BoardArtifact>& artifacts) {
+/// Submits one entry run by run, for attempts that were retracted come before those that stand. Machines and artifacts
+/// come with the first, and `entries`, by hash, has what was done: a stranger's list may be long.
+BoardReceipt import_entry(Board& board, const Json& json, std::vector<Machine>& machines,
+                          std::vector<BoardArtifact>& artifacts, std::map<std::string, BoardEntry>& entries) {
   BoardSubmission submission;
   BoardEntry& entry = submission.entry;
   entry.name = member<std::string>(json, "name");
@@ -432,14 +433,14 @@ BoardReceipt import_entry(Board& board, const Json& json, const std::vector<Mach
   entry.supersedes = member<std::string>(json, "supersedes");
   entry.imported_from = member<std::string>(json, "imported_from");
   entry.note = member<std::string>(json, "note");
-  submission.machines = machines;
-  submission.artifacts = artifacts;
   std::vector<BoardRun> before;
-  for (const BoardEntry& known : board.entries()) {
-    if (known.hash() != entry.hash()) continue;
-    before = board.runs(known.id);
-    if (known.retracted) return {.entry = known.hash(), .id = known.id};
+  const std::string its_hash = entry.hash();
+  if (const auto known = entries.find(its_hash); known != entries.end()) {
+    if (known->second.retracted) return {.entry = its_hash, .id = known->second.id};
+    before = board.runs(known->second.id);
   }
+  submission.machines = std::exchange(machines, {});
+  submission.artifacts = std::exchange(artifacts, {});
   std::vector<BoardRun> standing, gone;
   const Json runs = member<Json>(json, "runs");
   require(runs.is_array(), "runs: expected a list, found ", brief(runs));
@@ -449,6 +450,8 @@ BoardReceipt import_entry(Board& board, const Json& json, const std::vector<Mach
     run.retracted && !reason ? gone.push_back(run) : standing.push_back(run);
   }
   BoardReceipt receipt = board.submit(submission);
+  submission.machines.clear();
+  submission.artifacts.clear();
   // What was here before is this board's: another board takes back what came from it alone.
   const bool whole = reason && receipt.new_entry;
   if (reason && !whole) {
@@ -481,46 +484,26 @@ BoardReceipt import_entry(Board& board, const Json& json, const std::vector<Mach
       continue;
     }
     submission.runs = {run};
-    if (board.submit(submission).new_runs == 0) continue;
+    const BoardReceipt attempt = board.submit(submission);
+    if (attempt.new_runs == 0) continue;
     ++receipt.new_runs;
-    for (const BoardRun& now : board.runs(receipt.id))
-      if (!now.retracted && now.task == run.task && now.train_seed == run.train_seed)
-        board.retract(receipt.id, now.id, *run.retracted);
+    board.retract(receipt.id, attempt.last_run, *run.retracted);
   }
   submission.runs = standing;
   const BoardReceipt rest = board.submit(submission);
   receipt.new_runs += rest.new_runs;
   receipt.known_runs += rest.known_runs;
   if (whole) board.retract(receipt.id, std::nullopt, *reason);
+  BoardEntry& done = entries[its_hash];
+  done.id = receipt.id;
+  if (whole) done.retracted = reason;
   return receipt;
 }
 
 std::vector<BoardReceipt> import_board(Board& board, const fs::path& from) {
   const Json json = read_json_object(from);
   try {
-    const auto list = [&](const char* name) {
-      Json found = member<Json>(json, name);
-      require(found.is_array(), name, ": expected a list, found ", brief(found));
-      return found;
-    };
-    require(member<std::string>(json, "format") == kBoardFormat, "format: expected ", kBoardFormat,
-            ", found ", brief(json.at("format")));
-    std::vector<Machine> machines;
-    for (const Json& m : list("machines"))
-      machines.push_back({member<std::string>(m, "fingerprint"), member<std::string>(m, "cpu"),
-                          member<std::string>(m, "isa"), member<std::string>(m, "libm"),
-                          member<std::string>(m, "packages")});
-    std::vector<BoardArtifact> artifacts;
-    for (const Json& a : list("artifacts"))
-      artifacts.push_back({member<std::string>(a, "sha256"),
-                           member<std::int64_t>(a, "bytes"),
-                           member<std::string>(a, "kind"),
-                           {}});
-    for (const Json& task : list("tasks")) board.add_task(BoardTask::from_json(task));
-    std::vector<BoardReceipt> receipts;
-    for (const Json& entry : list("entries"))
-      receipts.push_back(import_entry(board, entry, machines, artifacts));
-    return receipts;
+    return merge_board(board, json);
   } catch (const InvalidArgument& error) {
     throw Error(concat(from.string(), ": ", error.what()));
   }
@@ -543,7 +526,56 @@ std::string format_of(const fs::path& from) {
   return json.contains("model-index") || json.contains("cardData") ? "model-index" : "scores";
 }
 
+constexpr std::size_t kMostMembers = 1000;  // Json looks through all earlier ones for each that it reads
+
+bool has_large_object(const LargeJson& json) {
+  return (json.is_object() && json.size() > kMostMembers) ||
+         (json.is_structured() && std::any_of(json.begin(), json.end(), has_large_object));
+}
+
 }  // namespace
+
+Json parse_board(std::string_view exported) {
+  try {
+    require(!has_large_object(parse_large_json(exported, "board")), "board: expected objects of at most ",
+            kMostMembers, " members, found more");
+    return parse_json(exported, "board");
+  } catch (const InvalidArgument&) {
+    throw;
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const Error& error) {
+    throw InvalidArgument(error.what());
+  }
+}
+
+std::vector<BoardReceipt> merge_board(Board& board, const Json& exported) {
+  const auto list = [&](const char* name) {
+    Json found = member<Json>(exported, name);
+    require(found.is_array(), name, ": expected a list, found ", brief(found));
+    return found;
+  };
+  const auto format = member<std::string>(exported, "format");
+  require(format == kBoardFormat, "format: expected ", kBoardFormat, ", found ", brief(format));
+  std::vector<Machine> machines;
+  for (const Json& m : list("machines"))
+    machines.push_back({member<std::string>(m, "fingerprint"), member<std::string>(m, "cpu"),
+                        member<std::string>(m, "isa"), member<std::string>(m, "libm"),
+                        member<std::string>(m, "packages")});
+  std::vector<BoardArtifact> artifacts;
+  for (const Json& a : list("artifacts"))
+    artifacts.push_back({member<std::string>(a, "sha256"),
+                         member<std::int64_t>(a, "bytes"),
+                         member<std::string>(a, "kind"),
+                         {}});
+  for (const Json& task : list("tasks")) board.add_task(BoardTask::from_json(task));
+  std::map<std::string, BoardEntry> entries;
+  for (BoardEntry& entry : board.entries()) entries.emplace(entry.hash(), std::move(entry));
+  std::vector<BoardReceipt> receipts;
+  for (const Json& entry : list("entries"))
+    receipts.push_back(import_entry(board, entry, machines, artifacts, entries));
+  return receipts;
+}
 
 std::vector<CurvePoint> read_tensorboard(const fs::path& file, const std::string& tag) {
   std::set<std::string> tags;

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "leaderboard/board.h"
@@ -30,6 +31,13 @@ struct ImportConfig {
 /// the format says.
 std::vector<BoardReceipt> import_results(Board& board, const std::filesystem::path& from,
                                          const ImportConfig& config);
+
+/// JSON of a stranger. Throws InvalidArgument for other text, JSON that is too deep, and objects of more than 1,000
+/// members.
+Json parse_board(std::string_view exported);
+/// Merges what board_json() wrote as import_results() does, in the caller's batch, without which a part of it may stay. Throws InvalidArgument
+/// naming what does not fit.
+std::vector<BoardReceipt> merge_board(Board& board, const Json& exported);
 
 /// A point of a curve.
 struct CurvePoint {

@@ -1,5 +1,7 @@
 #include "leaderboard/schema.h"
 
+#include <initializer_list>
+
 namespace diffreward {
 namespace {
 
@@ -46,12 +48,9 @@ CREATE TABLE look(
   pool TEXT NOT NULL, share REAL NOT NULL, alpha_spent REAL NOT NULL) STRICT;
 )sql";
 
-constexpr const char* kAppendOnly[] = {"event", "task",    "artifact",     "machine",    "entry",
-                                       "run",   "episode", "verification", "retraction", "look"};
-
-std::string append_only() {
+std::string append_only(std::initializer_list<const char*> tables) {
   std::string out;
-  for (const std::string table : kAppendOnly)
+  for (const std::string table : tables)
     for (const std::string change : {"UPDATE", "DELETE"}) {
       std::string trigger = "CREATE TRIGGER ";
       trigger += table + "_keeps_" + change + " BEFORE " + change + " ON " + table;
@@ -76,10 +75,29 @@ DROP TABLE cache;
 CREATE TABLE place(sha256 TEXT PRIMARY KEY, uri TEXT NOT NULL) STRICT;
 )sql";
 
+// Keys to write with over a network, known by their hash, and which rows came with which: those of the events between
+// the one of hash `previous` and this one.
+constexpr const char* kKeys = R"sql(
+CREATE TABLE write_key(
+  id INTEGER PRIMARY KEY, event INTEGER NOT NULL UNIQUE REFERENCES event(id) DEFERRABLE INITIALLY DEFERRED,
+  name TEXT NOT NULL UNIQUE, sha256 TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE revocation(
+  id INTEGER PRIMARY KEY, event INTEGER NOT NULL UNIQUE REFERENCES event(id) DEFERRABLE INITIALLY DEFERRED,
+  write_key INTEGER NOT NULL UNIQUE REFERENCES write_key(id)) STRICT;
+CREATE TABLE submission(
+  id INTEGER PRIMARY KEY, event INTEGER NOT NULL UNIQUE REFERENCES event(id) DEFERRABLE INITIALLY DEFERRED,
+  write_key INTEGER NOT NULL REFERENCES write_key(id), previous TEXT NOT NULL) STRICT;
+CREATE INDEX submission_of_key ON submission(write_key);
+CREATE INDEX retraction_of_run ON retraction(run);
+)sql";
+
 }  // namespace
 
 const std::vector<std::string>& board_migrations() {
-  static const std::vector<std::string> scripts = {kTables + append_only(), kContents, kPlaces};
+  static const std::vector<std::string> scripts = {
+      kTables + append_only({"event", "task", "artifact", "machine", "entry", "run", "episode",
+                             "verification", "retraction", "look"}),
+      kContents, kPlaces, kKeys + append_only({"write_key", "revocation", "submission"})};
   return scripts;
 }
 

@@ -1,5 +1,5 @@
 // file_fuzz KIND COUNT [FIRST]: reads COUNT damaged copies of small files of one kind: model, checkpoint,
-// reward, agent, stage, results or config. Case i is the same on every machine; FIRST is the first. See
+// reward, agent, stage, results, config or board (what another board exported, as the server merges it). Case i is the same on every machine; FIRST is the first. See
 // mutation.h.
 #include <torch/torch.h>
 
@@ -13,6 +13,8 @@
 #include "core/file.h"
 #include "core/progress.h"
 #include "envs/catalog.h"
+#include "leaderboard/exports.h"
+#include "leaderboard/imports.h"
 #include "leaderboard/results.h"
 #include "rewards/catalog.h"
 #include "tests/fuzz/mutation.h"
@@ -83,7 +85,8 @@ class Kinds {
               [file] { results_table(load_results(file)); },
               false};
     if (name == "config") return config(file);
-    throw Error("expected model, checkpoint, reward, agent, stage, results or config, got " + name);
+    if (name == "board") return board(file);
+    throw Error("expected model, checkpoint, reward, agent, stage, results, config or board, got " + name);
   }
 
  private:
@@ -160,6 +163,38 @@ class Kinds {
             false};
   }
 
+  /// Errors of the board's own file, which is elsewhere, would be faults here.
+  Kind board(const fs::path& file) {
+    const auto boards = std::make_shared<TemporaryFolder>();
+    const auto own = std::make_shared<Board>(Board::create(*boards / "own.sqlite", {{.name = "s/a"}}));
+    Board other = Board::create(*boards / "other.sqlite", {{.name = "s/a"}, {.name = "t/b"}});
+    for (const char* name : {"PPO", "SAC", "gone"}) {
+      BoardSubmission given{.entry = {.name = name, .config = {{"lr", 1e-3}}}};
+      given.artifacts = {{"aa8ad3bd1e9a2d6a6a3f6d2e0d3c8a6f4b2e1d0c9b8a7f6e5d4c3b2a19080706", 7, "weights"}};
+      for (const char* task : {"s/a", "t/b"})
+        given.runs.push_back({.task = task,
+                              .train_seed = 1,
+                              .weights = given.artifacts[0].sha256,
+                              .inputs = {{"agent", given.artifacts[0].sha256}},
+                              .episodes = {{0, 0.5, 10}, {1, 1.5, 20}}});
+      other.submit(given);
+      own->submit({.entry = given.entry, .runs = {given.runs[0]}});
+    }
+    other.retract(other.entry("gone").id, std::nullopt, "wrong");
+    return {file,
+            {board_json(other).dump(), board_json(*own).dump(2)},
+            [file, own, boards] {
+              try {
+                const Json exported = parse_board(read_file(file));
+                const BoardBatch batch(*own);  // nothing stays
+                merge_board(*own, exported);
+              } catch (const InvalidArgument& error) {
+                throw Error(concat(file.string(), ": ", error.what()));
+              }
+            },
+            false};
+  }
+
   fs::path folder_;
   std::string model_;
 };
@@ -168,7 +203,7 @@ class Kinds {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::cerr << "usage: file_fuzz model|checkpoint|reward|agent|stage|results|config COUNT [FIRST]\n";
+    std::cerr << "usage: file_fuzz model|checkpoint|reward|agent|stage|results|config|board COUNT [FIRST]\n";
     return 2;
   }
   at::set_num_threads(1);

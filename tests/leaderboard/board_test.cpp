@@ -360,6 +360,63 @@ TEST_F(BoardTest, VerificationsAndLooksAreRows) {
   EXPECT_THAT(board.check().faults, testing::IsEmpty());
 }
 
+TEST_F(BoardTest, KeysAreRowsOfTheChainAndAreNotKept) {
+  Board board = make();
+  const std::string anna = board.add_key("anna"), bob = board.add_key(
+                                                      "b\xC3\xB6"
+                                                      "b");
+  EXPECT_NE(anna, bob);
+  EXPECT_EQ(anna.size(), 4u + 64u) << "256 bits";
+  ASSERT_TRUE(board.key_of(anna));
+  EXPECT_EQ(board.key_of(anna)->name, "anna");
+  for (const std::string& wrong :
+       {std::string(), anna + "0", anna.substr(1), sha256(anna), std::string("anna")})
+    EXPECT_FALSE(board.key_of(wrong)) << wrong;
+  for (const std::string& name :
+       {std::string("anna"), std::string(), std::string("\xff"), std::string(201, 'x')})
+    EXPECT_FALSE(message_of<InvalidArgument>([&] { board.add_key(name); }).empty());
+
+  const std::string before = board.head();
+  {
+    BoardBatch batch(board);
+    board.submit(submission_of("PPO", 0));
+    board.sign("anna", before);
+    batch.commit();
+  }
+  EXPECT_EQ(board.keys()[0].submissions, 1);
+  board.revoke_key("anna");
+  EXPECT_TRUE(board.key_of(anna)->revoked) << "it is told from nobody's";
+  EXPECT_THAT(message_of<InvalidArgument>([&] { board.revoke_key("anna"); }), HasSubstr("was revoked"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { board.sign("anna", before); }), HasSubstr("was revoked"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { board.sign("carl", before); }), HasSubstr("found none"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { board.add_key("anna"); }), HasSubstr("no key had"));
+  EXPECT_THAT(board.check().faults, testing::IsEmpty());
+  for (const char* table : {"write_key", "revocation", "submission"})
+    for (const std::string sql : {"DELETE FROM ", "UPDATE OR IGNORE "})
+      EXPECT_THAT(outside(path_, sql + table + (sql[0] == 'U' ? " SET id = id + 1" : "")),
+                  HasSubstr("never changed or removed"));
+  EXPECT_EQ(bytes_of(path_).find(anna), std::string::npos);
+  EXPECT_EQ(bytes_of(path_.string() + "-wal").find(anna), std::string::npos);
+  outside(path_, "DROP TRIGGER submission_keeps_UPDATE; UPDATE submission SET write_key = 2");
+  EXPECT_THAT(board.check().faults, testing::Contains(HasSubstr("expected the row of submission")));
+}
+
+TEST_F(BoardTest, KeepsFilesOfStandingRuns) {
+  Board board = make();
+  BoardSubmission given = submission_of("PPO", 0);
+  given.runs[0].weights = sha256("weights");
+  given.runs[0].inputs = {{"data", sha256("data")}};
+  board.submit(given);
+  EXPECT_TRUE(board.needs(sha256("weights")) && board.needs(sha256("data")));
+  EXPECT_FALSE(board.needs(sha256("other")) || board.needs("data") || board.needs(""));
+  EXPECT_TRUE(board.keep(sha256("data"), "data"));
+  EXPECT_FALSE(board.keep(sha256("data"), "data"));
+  EXPECT_THAT(message_of<InvalidArgument>([&] { board.keep(sha256("data"), "Data"); }),
+              HasSubstr("found others"));
+  board.retract(1, std::nullopt, "a test");
+  EXPECT_FALSE(board.needs(sha256("data")));
+}
+
 TEST_F(BoardTest, RolesAndKindsThatCouldNameOtherFilesAreRefused) {
   Board board = make();
   const std::string head = board.head();

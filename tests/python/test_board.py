@@ -1,7 +1,12 @@
 """The board from Python: rows, comparisons, records for tables."""
 
+import contextlib
 import json
+import os
 import pathlib
+import re
+import shutil
+import subprocess
 import zipfile
 
 import numpy as np
@@ -130,3 +135,49 @@ def test_hostile_names_come_back(board):
     assert {record["name"] for record in board.records()} == set(HOSTILE)
     for form in ("csv", "markdown", "page"):
         assert board.export(form)
+
+
+@contextlib.contextmanager
+def served(board):
+    """The address of a server, which ends well."""
+    command = [os.environ["DIFFREWARD_PROGRAM"], "board", "serve", board.path, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            yield re.search(r"http://[0-9.:]+", server.stderr.readline())[0]
+        finally:
+            server.terminate()
+        assert server.wait(timeout=30) == 0
+
+
+def test_rows_are_pushed_to_a_served_board(board, tmp_path):
+    board.import_scores({name: [[0.1], [0.2], [0.3]] for name in ("DQN", *HOSTILE)}, suite="s")
+    lab = dr.Board.create(tmp_path / "lab.sqlite", tasks="none")
+    key = subprocess.run([os.environ["DIFFREWARD_PROGRAM"], "board", "keys", lab.path, "--add", "lab-1"], capture_output=True,
+                         text=True, check=True).stdout
+    with served(lab) as url:
+        assert sum(receipt["new_runs"] for receipt in board.push(url, key)) == 33
+        assert sum(receipt["known_runs"] for receipt in board.push(url, key)) == 33
+        assert {row["name"] for row in lab.list(resamples=200)} == {"DQN", *HOSTILE}
+        with pytest.raises(RuntimeError, match="refused \\(401\\): expected a key"):
+            board.push(url, "drk_0")
+    with pytest.raises(RuntimeError, match="expected the answer of a board"):
+        board.push(url, key)
+    assert lab.check()["faults"] == []
+
+
+def in_chromium(url, tmp_path):
+    done = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+                           "--enable-logging=stderr", "--v=0", "--virtual-time-budget=2000", "--dump-dom", url],
+                          capture_output=True, timeout=120, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "<title>Leaderboard</title>" in done.stdout
+    assert "1 of 10 rows" in done.stdout, "the filter of the link was applied"
+    assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium")
+def test_the_served_page_in_a_browser(board, tmp_path):
+    """Nothing of a name is run or fetched under the server's policy, which lets the page's own script run."""
+    board.import_scores({name: [[0.1 * i], [0.2], [0.3]] for i, name in enumerate(HOSTILE)}, suite="s")
+    with served(board) as url:
+        in_chromium(f"{url}/#filter?q=evil", tmp_path)

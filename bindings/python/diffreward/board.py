@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import pathlib
@@ -9,6 +10,8 @@ import tempfile
 import tokenize
 import zipfile
 import zlib
+import urllib.error
+import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +20,13 @@ import numpy as np
 from diffreward._plain import plain
 
 Records = list[dict[str, Any]]
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A key is for the server that was named."""
+
+    def redirect_request(self, *args: Any) -> None:
+        return None
 
 
 class Board:
@@ -203,6 +213,37 @@ class Board:
     def export(self, format: str, out: str | os.PathLike[str] | None = None, **options: Any) -> str | None:
         """The board as "json", "csv", "markdown", "card" (of ``row``) or "page": written to ``out``, or returned."""
         return self._run("export", format=format, **({} if out is None else {"out": out}), **options).get("text")
+
+    def push(self, url: str, key: str, *, timeout: float = 60) -> Records:
+        """Submits all rows to a board that ``diffreward board serve`` serves; a receipt for each method, as ``load`` gives.
+
+        All of them come, or none; what is there already is not added again.
+
+        Args:
+            url: "http://127.0.0.1:8080".
+            key: as ``diffreward board keys --add`` showed it.
+            timeout: seconds.
+
+        Raises:
+            RuntimeError: no answer, or a refusal, with the server's reason.
+        """
+        body = json.dumps(json.loads(self._run("export", format="json")["text"]), separators=(",", ":")).encode()
+        request = urllib.request.Request(
+            url.rstrip("/") + "/api/v1/submissions", body, method="POST",
+            headers={"Authorization": f"Bearer {key.strip()}", "Content-Type": "application/json"})
+        try:
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout) as answer:
+                return json.load(answer)["submitted"]
+        except urllib.error.HTTPError as error:
+            with error:
+                text = error.read(10_000).decode(errors="replace")
+            try:
+                text = json.loads(text)["error"]
+            except (ValueError, KeyError, TypeError):  # of a proxy, say
+                text = error.reason
+            raise RuntimeError(f"{url}: refused ({error.code}): {text}") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise RuntimeError(f"{url}: expected the answer of a board, found none ({error})") from None
 
     def _run(self, verb: str, **options: Any) -> Any:
         return _run(verb, {"board": os.fspath(self.path), **options})
