@@ -11,4 +11,11 @@ Loss weighted_square_error(const torch::Tensor& output, const torch::Tensor& tar
   return {value, gradient};
 }
 
+double add_square_error_gradient(const torch::Tensor& output, const torch::Tensor& target,
+                                 const torch::Tensor& weights, double share) {
+  const Loss loss = weighted_square_error(output, target, weights);
+  torch::autograd::backward({output}, {share == 1 ? loss.gradient : loss.gradient * share});
+  return share * loss.value;
+}
+
 }  // namespace diffreward

@@ -77,9 +77,9 @@ void GradientMatching::train(const std::filesystem::path& folder) {
   const torch::Tensor on_cpu = units_.to(torch::kCPU, torch::kDouble);
   const std::span<const double> units(on_cpu.const_data_ptr<double>(),
                                       static_cast<std::size_t>(on_cpu.numel()));
-  Learner rho(config_, nets_.make(Head::kScalar, units), *nets_.rho);
+  Learner rho(config_, nets_.make(Head::kScalar, units), *nets_.rho, nets_.ranks);
   std::optional<Learner> rival;
-  if (nets_.rival) rival.emplace(config_, nets_.make(Head::kField, units), *ceiling_);
+  if (nets_.rival) rival.emplace(config_, nets_.make(Head::kField, units), *ceiling_, nets_.ranks);
   const torch::Tensor weights = timestep_weights(config_, field_.schedule());
   const int per_pool = std::max(1, kPool / config_.batch);  // steps
   torch::Tensor pool_x, pool_t, pool_target, pool_weight;
@@ -104,11 +104,13 @@ void GradientMatching::train(const std::filesystem::path& folder) {
         pool_target = pool_target.index_select(
             0, shuffled_order(pool_target.size(0), config_, number).to(pool_target.device()));
     }
-    const auto part = [&](const torch::Tensor& all) { return all.narrow(0, row, config_.batch); };
-    const torch::Tensor x = part(pool_x), t = part(pool_t), target = part(pool_target),
-                        weight = part(pool_weight);
-    Json losses = {{"loss", rho.match(rho.net().gradient(x, t), target, weight)}};
-    if (rival) losses["ceiling_loss"] = rival->match(rival->net().forward(x, t), target, weight);
+    const auto here = [&](const torch::Tensor& all) { return all.narrow(0, row, config_.batch); };
+    const torch::Tensor x = here(pool_x), t = here(pool_t), target = here(pool_target),
+                        weight = here(pool_weight);
+    const auto gradient = [&](const BatchPart& part) { return rho.net().gradient(part(x), part(t)); };
+    const auto vector = [&](const BatchPart& part) { return rival->net().forward(part(x), part(t)); };
+    Json losses = {{"loss", rho.match(gradient, target, weight)}};
+    if (rival) losses["ceiling_loss"] = rival->match(vector, target, weight);
     return losses;
   });
 }

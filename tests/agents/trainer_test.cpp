@@ -369,13 +369,13 @@ TEST_F(Training, ABatchInPartsHasTheSameGradient) {
   const Batch batch = batches.make(pool, 7, 0);
 
   const auto gradients = [&](int passes) {
-    double loss = add_loss_gradient(*model.impl().net, batch, passes);
-    std::vector<torch::Tensor> parts = {torch::tensor({loss}, torch::kFloat)};
-    for (const auto& [name, parameter] : model.impl().net->parameters.named()) {
-      parts.push_back(parameter.grad().flatten().clone());
-      torch::Tensor(parameter).mutable_grad() = torch::Tensor();
-    }
-    return torch::cat(parts);
+    const torch::Tensor& gradient = model.impl().net->parameters.collect_gradients();
+    const double loss = BatchParts(passes).sum(7, gradient, [&](const BatchPart& part) {
+      return add_loss_gradient(*model.impl().net, batch, part);
+    });
+    const torch::Tensor all = torch::cat({torch::tensor({loss}, torch::kFloat), gradient});
+    gradient.zero_();
+    return all;
   };
   for (const bool on : {true, false}) {
     const Kernels kernels(on);
