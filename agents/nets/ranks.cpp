@@ -244,8 +244,8 @@ void Ranks::copy_first(at::Tensor& tensor) {
 }
 
 void Ranks::gather(const at::Tensor& mine, at::Tensor& all) {
-  torch::Tensor from = mine.contiguous();
-  reach([&] { group_->gloo->_allgather_base(all, from)->wait(); });
+  torch::Tensor from = mine.flatten(), to = all.view({-1});
+  reach([&] { group_->gloo->_allgather_base(to, from)->wait(); });
 }
 
 void Ranks::exchange(const at::Tensor& mine, std::vector<std::int64_t> to, at::Tensor& all,
