@@ -1,5 +1,7 @@
 #include "agents/nets/loss_torch.h"
 
+#include "agents/parallel.h"
+
 namespace diffreward {
 
 Loss weighted_square_error(const torch::Tensor& output, const torch::Tensor& target,
@@ -7,7 +9,8 @@ Loss weighted_square_error(const torch::Tensor& output, const torch::Tensor& tar
   const torch::NoGradGuard no_grad;
   const torch::Tensor residual = output - target;
   const torch::Tensor gradient = residual * weights * (2.0 / static_cast<double>(residual.numel()));
-  const double value = 0.5 * gradient.flatten().dot(residual.flatten()).item<double>();
+  double value = 0;
+  undivided([&] { value = 0.5 * gradient.flatten().dot(residual.flatten()).item<double>(); });
   return {value, gradient};
 }
 

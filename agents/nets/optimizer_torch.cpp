@@ -33,7 +33,9 @@ Optimizer::Optimizer(Parameters& net, Parameters* average)
       v_(torch::zeros_like(weights_)) {}
 
 double Optimizer::gradient_norm() const {
-  return gradient_.norm().item<double>();
+  double norm = 0;
+  undivided([&] { norm = gradient_.norm().item<double>(); });
+  return norm;
 }
 
 void Optimizer::step(const OptimizerSettings& settings, double norm) {

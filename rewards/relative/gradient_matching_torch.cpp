@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "agents/diffusion/noise_levels_torch.h"
+#include "agents/parallel.h"
 #include "core/error.h"
 #include "rewards/relative/learner_torch.h"
 
@@ -19,6 +20,12 @@ constexpr int kScaleTimesteps = 100;  // at which s_t is measured; between them 
 constexpr int kScaleSamples = 64;     // the same at every timestep
 constexpr int kReportTimesteps = 10;
 constexpr int kReportSamples = 256;  // per timestep
+
+double energy_of(const torch::Tensor& values) {
+  double sum = 0;
+  undivided([&] { sum = values.square().sum().item<double>(); });
+  return sum;
+}
 
 /// At most n of them, evenly, with the first and the last.
 std::vector<int> spread(const std::vector<int>& all, int n) {
@@ -66,7 +73,7 @@ double GradientMatching::measure_rms(int t) const {
   const double count = field.drawn.defined() ? nets_.select(field.drawn).sum().item<double>()
                                              : static_cast<double>(difference.numel());
   require(count > 0, "extract: expected channels that are not given, found none to read");
-  const double rms = std::sqrt(difference.square().sum().item<double>() / count);
+  const double rms = std::sqrt(energy_of(difference) / count);
   if (!std::isfinite(rms))
     throw Error(concat("extract: timestep ", t, ": expected a finite difference of the models, found ", rms));
   require(rms > 0, "extract: timestep ", t, ": expected models that differ, found equal outputs");
@@ -126,7 +133,7 @@ void GradientMatching::stretch_untrained() {
     gradient = gradient * drawn;
     count = drawn.sum().item<double>();
   }
-  const double rms = std::sqrt(gradient.square().sum().item<double>() / count);
+  const double rms = std::sqrt(energy_of(gradient) / count);
   require(rms > 0, "extract: expected a net that answers to its input, found a constant one");
   for (const auto& [name, parameter] : nets_.rho->parameters.named())
     if (name.starts_with("out.") || name == "scale") torch::Tensor(parameter).div_(rms);
@@ -139,11 +146,11 @@ std::vector<FieldReport> GradientMatching::report() const {
     const FieldPoints field =
         field_.draw(kReportSamples, Part::kHeldOut, Draw::kReport, static_cast<std::uint64_t>(t), t);
     const torch::Tensor x = nets_.select(field.x), read = nets_.select(field.difference);
-    const double all = field.difference.square().sum().item<double>();
-    const double energy = read.square().sum().item<double>();
+    const double all = energy_of(field.difference);
+    const double energy = energy_of(read);
     const torch::Tensor drawn = field.drawn.defined() ? nets_.select(field.drawn) : torch::ones_like(read);
     const auto explained = [&](const torch::Tensor& net_output) {
-      return (energy - ((net_output * units_[t] - read) * drawn).square().sum().item<double>()) / all;
+      return (energy - energy_of((net_output * units_[t] - read) * drawn)) / all;
     };
     report.push_back({t, std::sqrt(energy / drawn.sum().item<double>()), energy / all,
                       explained(nets_.rho->gradient(x, field.t)),
