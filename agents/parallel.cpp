@@ -17,13 +17,6 @@ void parallel_each(std::size_t count, const std::function<void(std::size_t)>& bo
   });
 }
 
-void undivided(const std::function<void()>& body) {
-  if (at::get_num_threads() == 1) return body();
-  parallel_each(2, [&](std::size_t i) {  // LibTorch divides nothing within a loop that is
-    if (i == 0) body();
-  });
-}
-
 void stay_in_this_thread() {
   at::init_num_threads();  // which would set their number later
   omp_set_num_threads(1);

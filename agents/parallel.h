@@ -11,10 +11,6 @@ namespace diffreward {
 /// rethrown.
 void parallel_each(std::size_t count, const std::function<void(std::size_t)>& body);
 
-/// Calls body() where LibTorch divides none of its loops among threads: for sums of many numbers into one, whose last digit depends
-/// on how they are divided. In any thread, of whose settings (as gradients' being off) nothing is known.
-void undivided(const std::function<void()>& body);
-
 /// Keeps the loops of LibTorch that the calling thread starts from now on in that thread: for one that works beside
 /// the pool.
 void stay_in_this_thread();

@@ -1,6 +1,6 @@
 #include "agents/nets/loss_torch.h"
 
-#include "agents/parallel.h"
+#include "agents/nets/undivided.h"
 
 namespace diffreward {
 

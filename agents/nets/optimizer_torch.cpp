@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "agents/kernels/kernels.h"
+#include "agents/nets/undivided.h"
 #include "agents/parallel.h"
 #include "core/error.h"
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "agents/diffusion/noise_levels_torch.h"
-#include "agents/parallel.h"
+#include "agents/nets/undivided.h"
 #include "core/error.h"
 #include "rewards/relative/learner_torch.h"
 
