@@ -36,7 +36,7 @@ FieldPoints ModelField::draw(int n, Part part, Draw stream, std::uint64_t index,
   const auto means = [&](const DenoisingModel& model) {
     const torch::Device there(model.device());
     const torch::Tensor at = batch.x_t.to(there), times = batch.t.to(there);
-    return parts_.rows(n, [&](const BatchPart& part) { return model.posterior_mean(part(at), part(times)); })
+    return parts_.rows(n, [&](const BatchPart& some) { return model.posterior_mean(some(at), some(times)); })
         .to(device_);
   };
   const torch::Tensor base = means(base_), expert = means(expert_);
