@@ -130,6 +130,22 @@ TEST_F(Training, EqualSeedsGiveEqualBits) {
   EXPECT_NE(read_file(folder_ / "a" / "model.safetensors"), read_file(folder_ / "c" / "model.safetensors"));
 }
 
+TEST_F(Training, ThreadsAreInNoBit) {
+  DiffusionConfig config = kConfig;
+  config.dim = 128;  // more weights than LibTorch leaves undivided
+  DiffusionTrainConfig train = training(6);
+  train.batch = 2048;  // and losses of more numbers
+  train.gradient_clip = 1e-3;
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    train_diffusion(circles(60), config, train, folder_ / std::to_string(threads));
+  }
+  for (const char* file : {"model.safetensors", "checkpoint.safetensors"})
+    for (const char* threads : {"2", "3"})
+      EXPECT_EQ(read_file(folder_ / "1" / file), read_file(folder_ / threads / file))
+          << file << ", " << threads << " threads";
+}
+
 TEST_F(Training, AResumedRunEndsBitEqual) {
   for (const char* net : {"mlp", "unet"}) {
     DiffusionConfig config = kConfig;
