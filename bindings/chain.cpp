@@ -230,7 +230,8 @@ std::string extract_models(const Model* expert, const Model& base, const Floats&
   Progress::silence(!progress);
   set_torch_threads(threads);
   std::filesystem::create_directories(folder);
-  return train_reward(method, {expert != nullptr ? expert->model.get() : nullptr, *base.model, *source},
+  return train_reward(method,
+                      {expert != nullptr ? expert->model.get() : nullptr, *base.model, *source, nullptr},
                       settings, folder)
       .dump();
 }

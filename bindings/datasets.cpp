@@ -5,11 +5,44 @@
 
 #include "bindings/module.h"
 #include "datasets/dataset.h"
+#include "datasets/image_set.h"
 
 namespace diffreward::python {
 namespace {
 
 namespace py = pybind11;
+
+/// Pixels as a read-only array over the file's own memory.
+py::array pixels(std::span<const std::uint8_t> values, std::vector<py::ssize_t> shape,
+                 const py::handle& owner) {
+  py::array array(py::dtype("uint8"), std::move(shape), {}, values.data(), owner);
+  array.attr("flags").attr("writeable") = false;
+  return array;
+}
+
+std::string provenance_text(const Provenance& p) {
+  return Json{{"env", p.env},   {"behaviour", p.behaviour},     {"generator", p.generator},
+              {"seed", p.seed}, {"env_options", p.env_options}, {"extra", p.extra}}
+      .dump();
+}
+
+/// What is in a picture, as JSON text.
+std::string description(const ImageSet& data, std::size_t index) {
+  Json objects = Json::array();
+  for (const PlacedObject& object : data.objects(index)) {
+    const Drawing& drawing = data.drawings()[object.drawing];
+    objects.push_back({{"name", drawing.name},
+                       {"artist", drawing.artist},
+                       {"box", {object.left, object.top, object.width, object.height}}});
+  }
+  return Json{{"index", index}, {"caption", data.caption(index)}, {"objects", objects}}.dump();
+}
+
+std::size_t checked(const ImageSet& data, std::size_t index) {
+  if (index >= data.size())
+    throw py::index_error(concat("index: expected one below ", data.size(), ", got ", index));
+  return index;
+}
 
 /// A read-only array over the file's own memory, [rows] or [rows, dim].
 template <class T>
@@ -102,13 +135,7 @@ void bind_datasets(py::module_& m) {
           },
           "[episodes, 2] int64: first row of each episode, and the row after its last.")
       .def_property_readonly(
-          "provenance",
-          [](const Dataset& self) {
-            const Provenance& p = self.provenance();
-            return Json{{"env", p.env},   {"behaviour", p.behaviour},     {"generator", p.generator},
-                        {"seed", p.seed}, {"env_options", p.env_options}, {"extra", p.extra}}
-                .dump();
-          },
+          "provenance", [](const Dataset& self) { return provenance_text(self.provenance()); },
           "Where the data comes from, as JSON text.")
       .def_property_readonly("path", &Dataset::path, "The file.")
       .def(
@@ -132,6 +159,63 @@ void bind_datasets(py::module_& m) {
             return self.write_minari(root, id);
           },
           py::arg("root"), py::arg("id"), "Writes a Minari data set below `root` and returns its folder.");
+
+  py::class_<ImageSet>(m, "ImageSet",
+                       "Pictures with captions and masks (EmojiScenes).\n\n"
+                       "The arrays are read-only views of the memory-mapped file and keep it open.")
+      .def("__len__", &ImageSet::size)
+      .def_property_readonly("side", &ImageSet::side, "Of each picture, pixels.")
+      .def_property_readonly(
+          "images",
+          [](const py::object& self) {
+            const ImageSet& data = self.cast<const ImageSet&>();
+            return pixels(data.images(), {py::ssize_t(data.size()), data.side(), data.side(), 3}, self);
+          },
+          "[pictures, side, side, 3] uint8, RGB.")
+      .def_property_readonly(
+          "masks",
+          [](const py::object& self) {
+            const ImageSet& data = self.cast<const ImageSet&>();
+            return pixels(data.masks(), {py::ssize_t(data.size()), data.side(), data.side()}, self);
+          },
+          "[pictures, side, side] uint8, 0 for the ground and k for the k-th object.")
+      .def(
+          "caption",
+          [](const ImageSet& self, std::size_t index) {
+            return std::string(self.caption(checked(self, index)));
+          },
+          py::arg("index"), "The caption of a picture, empty for none.")
+      .def(
+          "description",
+          [](const ImageSet& self, std::size_t index) { return description(self, checked(self, index)); },
+          py::arg("index"),
+          "What is in a picture, as JSON text: index, caption, and of objects name, artist and box (left, "
+          "top, "
+          "width, height in pixels).")
+      .def(
+          "png",
+          [](const ImageSet& self, std::size_t index) {
+            const auto image = self.image(checked(self, index));
+            const auto file = encode_png({self.side(), self.side(), {image.begin(), image.end()}});
+            return py::bytes(reinterpret_cast<const char*>(file.data()), file.size());
+          },
+          py::arg("index"), "A picture as the bytes of a PNG file.")
+      .def_property_readonly(
+          "provenance", [](const ImageSet& self) { return provenance_text(self.provenance()); },
+          "Where the pictures come from, as JSON text.")
+      .def_property_readonly("path", &ImageSet::path, "The file.");
+
+  m.def("is_image_set", &is_image_set, py::arg("path"), "Whether a path stands for a file of pictures.");
+  m.def(
+      "open_pictures",
+      [](const std::filesystem::path& path) {
+        const py::gil_scoped_release unlocked;
+        return ImageSet::open(std::filesystem::absolute(path));
+      },
+      py::arg("path"),
+      "Opens a file of pictures, or the folder that holds it.\n\n"
+      "Raises:\n"
+      "    RuntimeError: a file that is missing, damaged or of another kind, naming it and what was found.");
 
   m.def(
       "open_dataset",

@@ -570,6 +570,7 @@ int run_command(const Command& command, std::span<const std::string> args, std::
     const Json values = resolve(command, args, common);
     Progress::silence(common.quiet);
     const Json result = command.run(values);
+    if (result.is_null()) return 0;  // another process tells it
     std::ostringstream text;
     if (common.json)
       text << result.dump(2) << "\n";

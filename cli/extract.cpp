@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "agents/device.h"
+#include "agents/nets/ranks.h"
 #include "cli/command.h"
 #include "cli/section.h"
 #include "cli/stages.h"
@@ -31,21 +32,25 @@ StageSpec stage_of(const ExtractStageConfig& config) {
 Json run_extract(const ExtractStageConfig& config) {
   if (config.expert.empty() && reward_entry(config.method).reads_expert)
     throw UsageError(concat("extract: --expert is missing, which --method ", config.method, " reads"));
-  return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
-    check_device(config.extract.device);
-    set_torch_threads(config.run.threads);
-    const Dataset expert_data = open_data(config.expert_data), base_data = open_data(config.base_data);
-    const DiffusionModel base = open_model(config.base, config.extract.device);
-    std::optional<DiffusionModel> expert;
-    if (!config.expert.empty()) expert.emplace(open_model(config.expert, config.extract.device));
-    validate(config.extract);
-    const auto windows = windows_of(expert_data, base_data, base.layout(), base.normalizer(),
-                                    config.extract.held_out, config.extract.seed);
-    Json result = {{"reward", "reward.safetensors"}};
-    result.update(
-        train_reward(config.method, {expert ? &*expert : nullptr, base, *windows}, config.extract, folder));
-    return result;
-  });
+  const std::unique_ptr<Ranks> ranks = Ranks::from_environment();
+  return run_stage(
+      stage_of(config),
+      [&](const std::filesystem::path& folder) {
+        check_device(config.extract.device);
+        set_torch_threads(config.run.threads);
+        const Dataset expert_data = open_data(config.expert_data), base_data = open_data(config.base_data);
+        const DiffusionModel base = open_model(config.base, config.extract.device);
+        std::optional<DiffusionModel> expert;
+        if (!config.expert.empty()) expert.emplace(open_model(config.expert, config.extract.device));
+        validate(config.extract);
+        const auto windows = windows_of(expert_data, base_data, base.layout(), base.normalizer(),
+                                        config.extract.held_out, config.extract.seed);
+        Json result = {{"reward", "reward.safetensors"}};
+        result.update(train_reward(config.method, {expert ? &*expert : nullptr, base, *windows, ranks.get()},
+                                   config.extract, folder));
+        return result;
+      },
+      ranks.get());
 }
 
 void extract_section(Page& page, std::span<const StepRecord> steps) {

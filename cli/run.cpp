@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "agents/nets/ranks.h"
 #include "cli/job.h"
 #include "cli/report.h"
 #include "cli/stage.h"
@@ -187,6 +188,9 @@ std::string command_line(const RunJobConfig& config) {
 }  // namespace
 
 Json run_job(const RunJobConfig& config) {
+  if (const int ranks = Ranks::count(); ranks > 1)
+    throw UsageError(concat("run: expected one process, found WORLD_SIZE ", ranks,
+                            "; train and extract alone divide their work"));
   if (config.job.empty()) {
     Json list = Json::array();
     for (const std::string& name : builtin_jobs()) {

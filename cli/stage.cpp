@@ -11,14 +11,18 @@
 #include <optional>
 #include <set>
 
+#include "agents/arithmetic.h"
+#include "agents/nets/ranks.h"
 #include "agents/trained.h"
 #include "cli/command.h"
 #include "cli/toml.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/progress.h"
 #include "core/provenance.h"
 #include "datasets/dataset.h"
 #include "datasets/shards.h"
+#include "envs/fingerprint.h"
 
 namespace diffreward::cli {
 namespace {
@@ -28,7 +32,8 @@ namespace fs = std::filesystem;
 constexpr const char* kRecord = "stage.json";
 constexpr const char* kConfig = "config.toml";
 constexpr const char* kUnfinished = "unfinished";
-constexpr const char* kData = "data";  // StageInput::product of data sets
+constexpr const char *kKept = "kept", *kBegun = "begun";  // what rank 0 tells the others
+constexpr const char* kData = "data";                     // StageInput::product of data sets
 
 /// Holds a folder for one process; the lock goes with the process, however it ends.
 class FolderLock {
@@ -214,7 +219,13 @@ class Stage {
             {"inputs", inputs}};
   }
 
-  Json run(const std::function<Json(const fs::path&)>& work) {
+  Json run(const std::function<Json(const fs::path&)>& work, Ranks* ranks) {
+    if (ranks != nullptr) {
+      Json own = key_;
+      own["arithmetic"] = machine_fingerprint({{"tensors", tensor_arithmetic()}}).at("arithmetic");
+      ranks->agree(own);
+    }
+    if (ranks != nullptr && !ranks->first()) return follow(work, *ranks);
     create_folder();
     const FolderLock lock(folder_);
     remove_stale_temporaries(folder_);
@@ -225,8 +236,10 @@ class Stage {
     if (old && old->key().at("command") != spec_.command)
       throw Error(concat(folder_.string(), ": expected a folder for ", spec_.command, ", found a stage of ",
                          old->key().at("command").get<std::string>(), "; choose another --out"));
-    if (spec_.reuse && old && old->finished() && old->key() == key_ && is_whole(*old))
+    if (spec_.reuse && old && old->finished() && old->key() == key_ && is_whole(*old)) {
+      if (ranks != nullptr) ranks->of_first(kKept);
       return shown(old->json.at("result"), old->products);
+    }
     if (spec_.reuse && old && old->finished() && but_for_the_program(old->key(), key_))
       std::cerr << concat(printable(folder_.string()), ": made by another program (", made_by(*old),
                           "; this one is ", program_commit(), "), so it is made again\n");
@@ -237,6 +250,7 @@ class Stage {
     expect_free(old);
     prepare(old);
 
+    if (ranks != nullptr) ranks->of_first(kBegun);
     const auto start = std::chrono::steady_clock::now();
     const Json result = work(work_);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -252,6 +266,7 @@ class Stage {
                                         .dump(2) +
                                     "\n");
     move_up(folder_);
+    if (ranks != nullptr) ranks->finish();
     return shown(result, products);
   }
 
@@ -266,6 +281,15 @@ class Stage {
   }
 
  private:
+  /// What a rank other than the first does.
+  static Json follow(const std::function<Json(const fs::path&)>& work, Ranks& ranks) {
+    Progress::silence(true);
+    if (ranks.of_first({}) == kKept) return {};
+    work({});
+    ranks.finish();
+    return {};
+  }
+
   /// Removes the field of a dotted name.
   static void erase(Json& config, const std::string& name) {
     const auto dot = name.find('.');
@@ -416,9 +440,9 @@ Json input_hashes(const StageSpec& stage) {
   return hashes;
 }
 
-Json run_stage(const StageSpec& stage, const std::function<Json(const fs::path&)>& work) {
+Json run_stage(const StageSpec& stage, const std::function<Json(const fs::path&)>& work, Ranks* ranks) {
   try {
-    return Stage(stage).run(work);
+    return Stage(stage).run(work, ranks);
   } catch (const fs::filesystem_error& error) {
     throw Error(concat(error.path1().string(), ": ", error.code().message()));
   }

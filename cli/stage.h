@@ -16,6 +16,10 @@
 #include "core/config.h"
 #include "core/provenance.h"
 
+namespace diffreward {
+class Ranks;
+}
+
 namespace diffreward::cli {
 
 /// What a stage reads. `path` is a file, or a finished stage's folder, which stands for the product in it.
@@ -47,7 +51,10 @@ struct StageSpec {
 /// UsageError where an option is missing, and Error, before any work, where an input is missing, unfinished,
 /// or not what its record says; where the folder is or holds an input, holds another command's stage or files
 /// in the places of products that no record lists; and where another run is writing there.
-Json run_stage(const StageSpec& stage, const std::function<Json(const std::filesystem::path& folder)>& work);
+/// `ranks`: this process is one of several that run the stage together. They must have one program, config and inputs, and
+/// machines of one arithmetic; rank 0 keeps the folder, the others' work(folder) gets none, and null is returned there.
+Json run_stage(const StageSpec& stage, const std::function<Json(const std::filesystem::path& folder)>& work,
+               Ranks* ranks = nullptr);
 
 /// SHA-256 of what a stage reads, by the options that name it: "policy", "env.options.map". Throws Error, naming the
 /// option, where an input is missing, unfinished or not what its record says.

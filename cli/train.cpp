@@ -1,5 +1,6 @@
 // diffreward train: fit a diffusion model to a data set.
 #include "agents/device.h"
+#include "agents/nets/ranks.h"
 #include "agents/nets/training_log.h"
 #include "cli/section.h"
 #include "cli/stages.h"
@@ -23,19 +24,24 @@ StageSpec stage_of(const TrainConfig& config) {
 }
 
 Json run_train(const TrainConfig& config) {
-  return run_stage(stage_of(config), [&](const std::filesystem::path& folder) {
-    check_device(config.train.device);
-    set_torch_threads(config.run.threads);
-    const Dataset data = open_data(config.data);
-    std::unique_ptr<DiffusionModel> start;
-    if (!config.start.empty())
-      start = std::make_unique<DiffusionModel>(open_model(config.start, config.train.device));
-    const DiffusionModel model =
-        train_diffusion(data, start ? start->config() : config.model, config.train, folder, start.get());
-    write_tensorboard(folder / "metrics.jsonl", folder);
-    return Json{
-        {"model", "model.safetensors"}, {"parameters", model.parameters()}, {"training", model.provenance()}};
-  });
+  const std::unique_ptr<Ranks> ranks = Ranks::from_environment();
+  return run_stage(
+      stage_of(config),
+      [&](const std::filesystem::path& folder) {
+        check_device(config.train.device);
+        set_torch_threads(config.run.threads);
+        const Dataset data = open_data(config.data);
+        std::unique_ptr<DiffusionModel> start;
+        if (!config.start.empty())
+          start = std::make_unique<DiffusionModel>(open_model(config.start, config.train.device));
+        const DiffusionModel model = train_diffusion(data, start ? start->config() : config.model,
+                                                     config.train, folder, start.get(), ranks.get());
+        if (!folder.empty()) write_tensorboard(folder / "metrics.jsonl", folder);
+        return Json{{"model", "model.safetensors"},
+                    {"parameters", model.parameters()},
+                    {"training", model.provenance()}};
+      },
+      ranks.get());
 }
 
 void train_section(Page& page, std::span<const StepRecord> steps) {

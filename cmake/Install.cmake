@@ -11,7 +11,7 @@ set(dr_open
   envs/env.h envs/vector_env.h envs/async_env.h envs/agent.h envs/catalog.h envs/maze2d/maze2d.h envs/pictures.h
   datasets/dataset.h datasets/collect.h datasets/shards.h envs/fingerprint.h datasets/check.h datasets/windows.h datasets/normalizer.h
   datasets/image_set.h datasets/scenes/scenes.h
-  agents/agent.h agents/catalog.h agents/device.h agents/planner.h agents/diffusion/diffusion_model.h
+  agents/agent.h agents/catalog.h agents/device.h agents/nets/ranks.h agents/planner.h agents/diffusion/diffusion_model.h
   agents/stable_diffusion/stable_diffusion.h agents/stable_diffusion/prompted_denoiser.h agents/stable_diffusion/pipeline_trainer.h
   rewards/reward_model.h rewards/catalog.h rewards/rewarded_env.h rewards/transitions.h rewards/discriminator/discriminator.h
   rewards/relative/sample_source.h rewards/evaluate/evaluate.h rewards/evaluate/maze_task.h rewards/evaluate/steering.h

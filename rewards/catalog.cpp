@@ -34,24 +34,24 @@ LearnedReward load(const std::filesystem::path& path, const std::string& device)
 const std::vector<RewardEntry>& reward_catalog() {
   static const std::vector<RewardEntry> entries = {
       {"relative", "the difference of two diffusion models, by gradient matching", RelativeReward::kKind,
-       true,
+       true, true,
        [](const RewardSources& from, const ExtractConfig& config, const std::filesystem::path& folder) {
-         return of_any(extract(*from.expert, from.base, from.windows, config, folder));
+         return of_any(extract(*from.expert, from.base, from.windows, config, folder, from.ranks));
        },
        load<RelativeReward>},
       {"discriminator", "the logit of a classifier of expert against base data, the baseline",
-       Discriminator::kKind, false,
+       Discriminator::kKind, false, false,
        [](const RewardSources& from, const ExtractConfig& config, const std::filesystem::path& folder) {
          return of_any(train_discriminator(from.base, from.windows, config, folder));
        },
        load<Discriminator>},
       {"value", "the task's own reward to come, Diffuser's value function, an oracle", ValueReward::kKind,
-       false,
+       false, false,
        [](const RewardSources& from, const ExtractConfig& config, const std::filesystem::path& folder) {
          return of_any(train_value(from.base, from.windows, config, folder));
        },
        load<ValueReward>},
-      {"nearest", "minus the distance to the nearest state of the expert", NearestReward::kKind, false,
+      {"nearest", "minus the distance to the nearest state of the expert", NearestReward::kKind, false, false,
        [](const RewardSources& from, const ExtractConfig& config, const std::filesystem::path& folder) {
          return of_any(fit_nearest(from.base, from.windows, config, folder));
        },
@@ -75,6 +75,8 @@ Json train_reward(const std::string& method, const RewardSources& sources, const
   validate(config);
   require(sources.expert != nullptr || !entry.reads_expert, "expert: expected the expert's model, which ",
           method, " reads, got none");
+  require(sources.ranks == nullptr || entry.in_ranks, "method: expected one process to train ", method,
+          ", found several");
   const LearnedReward reward = entry.train(sources, config, folder);
   Json result = {{"method", method}};
   if (reward.relative == nullptr) return result;

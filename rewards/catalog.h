@@ -37,6 +37,7 @@ struct RewardSources {
   const WindowModel* expert = nullptr;  ///< null where RewardEntry::reads_expert is false
   const WindowModel& base;
   const WindowSource& windows;  ///< of expert and base
+  Ranks* ranks = nullptr;       ///< the processes that train together; null: this one
 };
 
 struct RewardEntry {
@@ -44,6 +45,7 @@ struct RewardEntry {
   std::string summary;  ///< one line for people
   std::string kind;     ///< what its files say they are
   bool reads_expert;    ///< whether it needs the expert's model; all need the base's, whose units they are in
+  bool in_ranks;        ///< whether several processes may train it
   /// Trains it; writes reward.safetensors into the folder, and metrics.jsonl where it takes steps.
   LearnedReward (*train)(const RewardSources& sources, const ExtractConfig& config,
                          const std::filesystem::path& folder);
@@ -55,8 +57,8 @@ const std::vector<RewardEntry>& reward_catalog();
 const RewardEntry& reward_entry(const std::string& name);
 
 /// Trains the reward of this name; what a stage records of it: {"method"}, and of a relative one {"field"}, its
-/// FieldReport over t. Throws InvalidArgument for an unknown name, for settings out of range and where the expert's model is
-/// missing, and what training throws.
+/// FieldReport over t. Throws InvalidArgument for an unknown name, for settings out of range, where the expert's model is
+/// missing and where several processes train what they cannot, and what training throws.
 Json train_reward(const std::string& method, const RewardSources& sources, const ExtractConfig& config,
                   const std::filesystem::path& folder);
 

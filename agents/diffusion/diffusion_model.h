@@ -18,6 +18,8 @@
 
 namespace diffreward {
 
+class Ranks;
+
 struct DiffusionConfig {
   // the sample
   int horizon = 16;                   // rows of a window
@@ -55,7 +57,7 @@ struct DiffusionConfig {
 struct DiffusionTrainConfig {
   std::int64_t steps = 3000;             // optimiser steps
   int batch = 128;                       // windows per step
-  int accumulate = 1;                    // passes that they are divided among; more of them need less memory
+  int accumulate = 1;                    // parts that they are divided into, whose gradients are summed
   double lr = 1e-3;                      // AdamW, at first
   std::string lr_schedule = "constant";  // constant, linear or cosine: to 0 at the last step
   double weight_decay = 1e-4;
@@ -76,7 +78,9 @@ struct DiffusionTrainConfig {
     field("steps", self.steps, "optimiser steps", Bounds{1, 1e9});
     field("batch", self.batch, "windows per step", Bounds{1, 1 << 20});
     field("accumulate", self.accumulate,
-          "passes that a batch is divided among; more of them need less memory", Bounds{1, 1 << 20});
+          "parts that a batch is divided into, one after another or among processes: more of them need less "
+          "memory",
+          Bounds{1, 1 << 20});
     field("lr", self.lr, "learning rate of AdamW, at first", Bounds{0, 1});
     field("lr_schedule", self.lr_schedule, "how it falls, to 0 at the last step",
           Choices{"constant", "linear", "cosine"});
@@ -141,10 +145,11 @@ class DiffusionModel final : public WindowModel {
 /// Trains a model on windows of `data`. With `folder` it writes checkpoints, metrics.jsonl and the final
 /// model.safetensors there, and resumes exactly from the latest checkpoint if one is present. `start`:
 /// fine-tune from this model (an expert from a base); the normaliser is then the base's, as it must be for a
-/// reward. Throws Error when the loss is not finite or diverges, naming the step and the last good
-/// checkpoint.
+/// reward. `ranks`: this process is one of several that train together, of which the first alone may have a folder; the
+/// weights do not depend on how many they are. Throws Error when the loss is not finite or diverges, naming the step and
+/// the last good checkpoint, and LostRank where another process is gone, after the first has written a checkpoint.
 DiffusionModel train_diffusion(const Dataset& data, const DiffusionConfig& config,
                                const DiffusionTrainConfig& train, const std::filesystem::path& folder = {},
-                               const DiffusionModel* start = nullptr);
+                               const DiffusionModel* start = nullptr, Ranks* ranks = nullptr);
 
 }  // namespace diffreward

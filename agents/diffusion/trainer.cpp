@@ -4,7 +4,8 @@
 //
 // A run is a pure function of data, settings and seed: batch number k is drawn from (seed, k) alone. A
 // checkpoint is the optimiser's four vectors, the step and the settings; with it a run continues as if it had
-// never stopped.
+// never stopped. Several processes that train together each take parts of every batch and hold the same state
+// (agents/nets/batch_parts_torch.h).
 #include <torch/torch.h>
 
 #include <chrono>
@@ -17,6 +18,7 @@
 #include "agents/nets/crc32c.h"
 #include "agents/nets/loss_torch.h"
 #include "agents/nets/optimizer_torch.h"
+#include "agents/nets/ranks.h"
 #include "agents/nets/tensor_file_torch.h"
 #include "agents/nets/training_log.h"
 #include "agents/nets/training_run.h"
@@ -65,7 +67,7 @@ Normalizer checked_normalizer(const Dataset& data, const DiffusionConfig& config
 class Trainer {
  public:
   Trainer(const Dataset& data, const DiffusionConfig& config, const DiffusionTrainConfig& train,
-          std::filesystem::path folder, const DiffusionModel* start)
+          std::filesystem::path folder, const DiffusionModel* start, Ranks* ranks)
       : config_(train),
         purpose_(start != nullptr ? Purpose::kFineTuning : Purpose::kBatches),
         folder_(std::move(folder)),
@@ -79,6 +81,8 @@ class Trainer {
         batches_(model_.impl(), windows_, config_),
         held_out_batches_(model_.impl(), windows_, config_),
         optimizer_(model_.impl().net->parameters, &average_.impl().net->parameters),
+        ranks_(ranks),
+        parts_(train.accumulate, ranks),
         data_{{"rows", data.size()},
               {"episodes", data.episodes().size()},
               {"windows", windows_.count()},
@@ -93,10 +97,11 @@ class Trainer {
 
   DiffusionModel run() {
     resume();
+    share_state();
     TrainingLog log(folder_.empty() ? "" : folder_ / "metrics.jsonl", step_);
     Progress progress("train", config_.steps - step_, "steps");
     while (step_ < config_.steps) {
-      const double loss = train_step();
+      const double loss = saving_when_alone([this] { return train_step(); });
       const bool last = step_ == config_.steps;
       if (last || step_ % config_.log_every == 0) log.write(metrics());
       if (config_.checkpoint_every > 0 && (last || step_ % config_.checkpoint_every == 0)) save_checkpoint();
@@ -129,7 +134,10 @@ class Trainer {
   Streams streams(Use use) const { return {purpose_, config_.seed, use}; }
 
   double train_step() {
-    const double loss = add_loss_gradient(*model_.impl().net, next_batch(), config_.accumulate);
+    const Batch batch = next_batch();
+    const double loss = parts_.sum(config_.batch, optimizer_.gradient(), [&](const BatchPart& part) {
+      return add_loss_gradient(*model_.impl().net, batch, part);
+    });
     const double norm = optimizer_.gradient_norm();
     watch_.check(step_, loss, norm, checkpoint(), saved_step_);
     optimizer_.step(optimizer_settings(config_, step_), norm);
@@ -177,6 +185,16 @@ class Trainer {
     logged_ = Clock::now();
     logged_step_ = step_;
     return line;
+  }
+
+  /// The value of `step`. Where another rank is gone, this one's work is kept.
+  double saving_when_alone(const std::function<double()>& step) {
+    try {
+      return step();
+    } catch (const LostRank&) {
+      if (config_.checkpoint_every > 0 && step_ > saved_step_) save_checkpoint();
+      throw;
+    }
   }
 
   void advance(Progress& progress, double loss) {
@@ -243,6 +261,23 @@ class Trainer {
             config_.steps);
   }
 
+  /// All ranks go on from where the first one is.
+  void share_state() {
+    if (ranks_ == nullptr) return;
+    const Json state = ranks_->of_first({{"step", step_},
+                                         {"loss_sum", loss_sum_},
+                                         {"loss_count", loss_count_},
+                                         {"early_loss", watch_.early_loss()},
+                                         {"last", last_metrics_}});
+    for (auto& [name, tensor] : optimizer_.state()) ranks_->copy_first(tensor);
+    optimizer_.resume_at(member<std::int64_t>(state, "step"));
+    step_ = logged_step_ = optimizer_.steps();
+    loss_sum_ = member<double>(state, "loss_sum");
+    loss_count_ = member<std::int64_t>(state, "loss_count");
+    watch_.restore(member<double>(state, "early_loss"));
+    last_metrics_ = member<Json>(state, "last");
+  }
+
   Json provenance() const {
     return {{"data", data_}, {"train", to_json(config_)}, {"steps", step_}, {"last", last_metrics_}};
   }
@@ -256,6 +291,8 @@ class Trainer {
   EpisodeWindows train_, held_out_;
   BatchMaker batches_, held_out_batches_;
   Optimizer optimizer_;
+  Ranks* ranks_;
+  BatchParts parts_;
   Json data_;  // what a resumed run must find again
   std::int64_t step_ = 0, saved_step_ = -1, logged_step_ = 0;
   LossWatch watch_;
@@ -270,10 +307,12 @@ class Trainer {
 
 DiffusionModel train_diffusion(const Dataset& data, const DiffusionConfig& config,
                                const DiffusionTrainConfig& train, const std::filesystem::path& folder,
-                               const DiffusionModel* start) {
+                               const DiffusionModel* start, Ranks* ranks) {
   validate(config);
   validate(train);
-  return Trainer(data, config, train, folder, start).run();
+  require(ranks == nullptr || ranks->first() || folder.empty(),
+          "folder: expected it on rank 0 alone, found one on rank ", ranks != nullptr ? ranks->rank() : 0);
+  return Trainer(data, config, train, folder, start, ranks).run();
 }
 
 }  // namespace diffreward

@@ -66,21 +66,9 @@ Batch BatchMaker::make(const EpisodeWindows& from, int size, Seed seed) {
   return batch;
 }
 
-double add_loss_gradient(const DenoiserNet& net, const Batch& batch, int passes) {
-  const std::int64_t n = batch.t.size(0), parts = std::min<std::int64_t>(passes, n);
-  double mean = 0;
-  for (std::int64_t part = 0; part < parts; ++part) {
-    const std::int64_t begin = n * part / parts, size = n * (part + 1) / parts - begin;
-    const auto rows = [&](const torch::Tensor& values) {
-      return values.size(0) == n ? values.narrow(0, begin, size) : values;
-    };
-    const torch::Tensor output = net.forward(rows(batch.x_t), rows(batch.t));
-    const Loss loss = weighted_square_error(output, rows(batch.target), rows(batch.weights));
-    const double share = static_cast<double>(size) / static_cast<double>(n);
-    mean += share * loss.value;
-    torch::autograd::backward({output}, {size == n ? loss.gradient : loss.gradient * share});
-  }
-  return mean;
+double add_loss_gradient(const DenoiserNet& net, const Batch& batch, const BatchPart& part) {
+  const torch::Tensor output = net.forward(part(batch.x_t), part(batch.t));
+  return add_square_error_gradient(output, part(batch.target), part(batch.weights), part.share());
 }
 
 }  // namespace diffreward

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agents/diffusion/diffusion_model_torch.h"
+#include "agents/nets/batch_parts_torch.h"
 #include "agents/nets/optimizer_torch.h"
 #include "datasets/windows.h"
 
@@ -42,9 +43,7 @@ class BatchMaker {
   std::vector<float> rows_;
 };
 
-/// Adds the gradient of a batch's mean loss to the net's parameters and returns that loss. The batch goes
-/// through the net in `passes` parts (at most its windows), of which one at a time keeps its activations: the
-/// same gradient but for rounding.
-double add_loss_gradient(const DenoiserNet& net, const Batch& batch, int passes);
+/// Adds the gradient of a part's share of the batch's mean loss to the net's parameters and returns that share.
+double add_loss_gradient(const DenoiserNet& net, const Batch& batch, const BatchPart& part);
 
 }  // namespace diffreward

@@ -13,4 +13,8 @@ struct Loss {
 Loss weighted_square_error(const torch::Tensor& output, const torch::Tensor& target,
                            const torch::Tensor& weights);
 
+/// Adds the gradient of `share` of that mean to what the output was made of, and returns that share.
+double add_square_error_gradient(const torch::Tensor& output, const torch::Tensor& target,
+                                 const torch::Tensor& weights, double share);
+
 }  // namespace diffreward

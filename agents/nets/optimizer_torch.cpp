@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "agents/kernels/kernels.h"
+#include "agents/nets/undivided.h"
 #include "agents/parallel.h"
 #include "core/error.h"
 
@@ -33,7 +34,9 @@ Optimizer::Optimizer(Parameters& net, Parameters* average)
       v_(torch::zeros_like(weights_)) {}
 
 double Optimizer::gradient_norm() const {
-  return gradient_.norm().item<double>();
+  double norm = 0;
+  undivided([&] { norm = gradient_.norm().item<double>(); });
+  return norm;
 }
 
 void Optimizer::step(const OptimizerSettings& settings, double norm) {

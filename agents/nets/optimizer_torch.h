@@ -30,6 +30,8 @@ class Optimizer {
   /// ends up with the averaged weights.
   explicit Optimizer(Parameters& net, Parameters* average = nullptr);
 
+  /// What backward() adds to, [count].
+  const torch::Tensor& gradient() const { return gradient_; }
   /// Euclidean norm of the gradient.
   double gradient_norm() const;
   /// One step with the gradient, of the norm given, scaled down to gradient_clip. The
@@ -42,6 +44,8 @@ class Optimizer {
   /// Restores that, from tensors named `prefix` + name. Throws Error naming `file` and the tensor that does not fit.
   void restore(const Safetensors& state, std::int64_t steps, const std::filesystem::path& file,
                const std::string& prefix = "");
+  /// Where state() was filled by other means: the steps that it has seen.
+  void resume_at(std::int64_t steps) { steps_ = steps; }
 
  private:
   torch::Tensor weights_, average_;  // views into the nets; the latter undefined where there is none

@@ -110,7 +110,10 @@ class Matching {
         x_(torch::randn({c.batch, c.horizon, c.width()})),
         target_(torch::randn_like(x_)),
         t_(torch::randint(0, c.timesteps, {c.batch}, torch::kLong)) {}
-  void step() { learner_.match(learner_.net().gradient(x_, t_), target_, torch::ones({1})); }
+  void step() {
+    learner_.match([&](const BatchPart&) { return learner_.net().gradient(x_, t_); }, target_,
+                   torch::ones({1}));
+  }
 
  private:
   ExtractConfig config_;
@@ -174,7 +177,9 @@ class Job {
  private:
   void train(int passes) {
     const Batch batch = batches_.make(pool_, train_.batch, Streams(Purpose::kBatches, 0)[step_++]);
-    add_loss_gradient(*model_.impl().net, batch, passes);
+    BatchParts(passes).sum(train_.batch, optimizer_.gradient(), [&](const BatchPart& part) {
+      return add_loss_gradient(*model_.impl().net, batch, part);
+    });
     optimizer_.step(optimizer_settings(train_, 0), 0);
   }
 

@@ -1,10 +1,11 @@
-"""What shards cost: over one run, to ask a million of them, to open a thousand as one data set.
+"""What shards cost: over one run, to ask a million of them, to open a thousand as one data set; and what it costs to train on two
+processes of one thread in place of one of two.
 Its rates are what docs/scale.md counts with.
 
 Sharded and whole recordings alternate; both sides' time is processor time, since machines are shared, and wall time stands in the
 notes. Files lie in TMPDIR.
 
-usage: python benchmarks/compare/scale.py build/release [--rounds 5] [--only overhead status open]
+usage: python benchmarks/compare/scale.py build/release [--rounds 5] [--only overhead status open ranks]
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import pathlib
 import resource
 import shutil
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -29,6 +31,11 @@ WORKLOADS = {  # shards of 120 MiB and of 30 MiB, a quarter of what a plan choos
     "HalfCheetah": ("--env", "HalfCheetah-v4", "--policy", "random", "--steps", "128000", "--count", "128", "--episode-steps", "0"),
 }
 SHARDS = 2
+TRAININGS = {  # the maze job's models of whole walks, and those of its Temporal U-Net (jobs/maze2d.toml, maze2d-unet.toml)
+    "MLP": ("--horizon", "24", "--stride", "8", "--batch", "128", "--steps", "300", "--log-every", "30"),
+    "Temporal U-Net": ("--net", "unet", "--horizon", "64", "--stride", "1", "--dim", "32", "--dim-mults", "1,4,8", "--batch", "32",
+                       "--steps", "24", "--log-every", "4"),
+}
 
 
 class Timer:
@@ -120,11 +127,41 @@ def opening(run: Timer, probe: pathlib.Path, folder: pathlib.Path) -> list[resul
     ]
 
 
+def train(run: Timer, folder: pathlib.Path, world: int, threads: int, args: tuple[str, ...]) -> float:
+    """Windows a second, the median over the steps but the first ones; by `world` processes of so many threads each."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [run.program, "train", "--data", str(folder / "data"), "--out", str(folder / "model"), "--threads", str(threads),
+               "--accumulate", str(world), "--checkpoint-every", "0", "--held-out", "0", "--quiet", *args]
+    told = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": str(threads)}
+    processes = [subprocess.Popen(command, env={**os.environ, **told, "RANK": str(rank)}, stdout=subprocess.DEVNULL) for rank in range(world)]
+    assert [process.wait() for process in processes] == [0] * world
+    lines = [json.loads(line) for line in (folder / "model/metrics.jsonl").read_text().splitlines()]
+    shutil.rmtree(folder / "model")
+    return statistics.median(line["steps_per_second"] for line in lines[1:]) * int(args[args.index("--batch") + 1])
+
+
+def ranks(run: Timer, folder: pathlib.Path, rounds: int) -> list[results.Figure]:
+    run("generate", "--out", str(folder / "data"), "--steps", "100000", "--count", "100")
+    figures: list[results.Figure] = []
+    for name, args in TRAININGS.items():
+        rates: dict[int, list[float]] = {1: [], 2: []}
+        for number in range(rounds):
+            for world in (1, 2) if number % 2 else (2, 1):
+                rates[world].append(train(run, folder, world, 3 - world, args))
+        ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
+        note = (f"windows a second, {rounds} rounds that alternate: {results.number(statistics.median(rates[2]))} against "
+                f"{results.number(statistics.median(rates[1]))}, ratios {min(ratios):.2f} to {max(ratios):.2f}; over TCP on one machine")
+        figures.append((f"{name}: two processes of a thread / one of two", statistics.median(ratios), "", ">= 0.9", note))
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="+", default=["overhead", "status", "open"])
+    parser.add_argument("--only", nargs="+", default=["overhead", "status", "open", "ranks"])
     args = parser.parse_args()
     run = Timer((args.build / "cli" / "diffreward").resolve())
     commit = results.program_commit(args.build)
@@ -132,6 +169,7 @@ def main() -> None:
         "overhead": lambda folder: overhead(run, folder, args.rounds),
         "status": lambda folder: status(run, folder),
         "open": lambda folder: opening(run, (args.build / "benchmarks" / "open_data").resolve(), folder),
+        "ranks": lambda folder: ranks(run, folder, args.rounds),
     }
     for name in args.only:
         with tempfile.TemporaryDirectory() as folder:

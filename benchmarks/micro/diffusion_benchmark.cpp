@@ -103,7 +103,9 @@ BENCHMARK_CAPTURE(forward, unet, kUnet)->Unit(benchmark::kMicrosecond);
 
 void forward_backward(benchmark::State& state, Net net) {
   Loop loop(net);
-  for (auto _ : state) benchmark::DoNotOptimize(add_loss_gradient(*loop.net.impl().net, loop.batch, 1));
+  const std::int64_t n = loop.batch.t.size(0);
+  for (auto _ : state)
+    benchmark::DoNotOptimize(add_loss_gradient(*loop.net.impl().net, loop.batch, {0, n, n}));
 }
 BENCHMARK_CAPTURE(forward_backward, mlp, kMlp)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(forward_backward, unet, kUnet)->Unit(benchmark::kMicrosecond);

@@ -15,8 +15,13 @@ std::vector<int> DifferenceField::timesteps() const {
 }
 
 ModelField::ModelField(const DenoisingModel& expert, const DenoisingModel& base, const SampleSource& source,
-                       const ExtractConfig& config)
-    : expert_(expert), base_(base), config_(config), noised_(source, base, config), device_(config.device) {
+                       const ExtractConfig& config, Ranks* ranks)
+    : expert_(expert),
+      base_(base),
+      config_(config),
+      noised_(source, base, config),
+      device_(config.device),
+      parts_(config.accumulate, ranks) {
   const NoiseSchedule &e = expert.schedule(), &b = base.schedule();
   require(e.kind == b.kind, "schedule.kind: expected the expert model to have the base model's ", b.kind,
           ", found ", e.kind);
@@ -28,9 +33,13 @@ ModelField::ModelField(const DenoisingModel& expert, const DenoisingModel& base,
 
 FieldPoints ModelField::draw(int n, Part part, Draw stream, std::uint64_t index, std::optional<int> t) const {
   const NoisedBatch batch = noised_.draw(n, part, stream, index, t);
-  const torch::Tensor base = base_.posterior_mean(batch.x_t, batch.t).to(device_);
-  const torch::Device there(expert_.device());
-  const torch::Tensor expert = expert_.posterior_mean(batch.x_t.to(there), batch.t.to(there)).to(device_);
+  const auto means = [&](const DenoisingModel& model) {
+    const torch::Device there(model.device());
+    const torch::Tensor at = batch.x_t.to(there), times = batch.t.to(there);
+    return parts_.rows(n, [&](const BatchPart& some) { return model.posterior_mean(some(at), some(times)); })
+        .to(device_);
+  };
+  const torch::Tensor base = means(base_), expert = means(expert_);
   const torch::Tensor x_t = batch.x_t.to(device_);
   FieldPoints points{config_.gradient_at == "base" ? base : x_t, batch.t.to(device_), expert - base, {}};
   if (!batch.drawn.defined()) return points;

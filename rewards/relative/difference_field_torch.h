@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agents/diffusion/denoising_model.h"
+#include "agents/nets/batch_parts_torch.h"
 #include "rewards/relative/noised_samples_torch.h"
 #include "rewards/relative/relative_reward.h"
 #include "rewards/relative/sample_source.h"
@@ -42,8 +43,9 @@ class DifferenceField {
 class ModelField final : public DifferenceField {
  public:
   /// Everything must live as long. Throws InvalidArgument where the models differ in their schedules.
+  /// `ranks`: processes that draw the same points together, each asking the models of some (ExtractConfig::accumulate parts).
   ModelField(const DenoisingModel& expert, const DenoisingModel& base, const SampleSource& source,
-             const ExtractConfig& config);
+             const ExtractConfig& config, Ranks* ranks = nullptr);
   const NoiseSchedule& schedule() const override { return base_.schedule(); }
   FieldPoints draw(int n, Part part, Draw stream, std::uint64_t index, std::optional<int> t) const override;
 
@@ -52,6 +54,7 @@ class ModelField final : public DifferenceField {
   const ExtractConfig& config_;
   NoisedSamples noised_;
   torch::Device device_;
+  BatchParts parts_;
 };
 
 }  // namespace diffreward

@@ -93,7 +93,7 @@ SupportModel fit_support(const WindowReward& reward, const WindowSource& source)
 
 std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowModel& base,
                                         const WindowSource& given, const ExtractConfig& config,
-                                        const std::filesystem::path& folder) {
+                                        const std::filesystem::path& folder, Ranks* ranks) {
   check_models(expert, base);
   std::unique_ptr<WindowSource> sampled;
   if (config.expert_from == "model") {
@@ -105,7 +105,7 @@ std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowM
   }
   const WindowSource& source = sampled ? *sampled : given;
   WindowReward reward(config, base);
-  const ModelField field(expert, base, source, reward.config);
+  const ModelField field(expert, base, source, reward.config, ranks);
   GradientMatching matching(field, reward.config,
                             {.make =
                                  [&](Head head, std::span<const double> units) {
@@ -116,7 +116,8 @@ std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowM
                              .rival = config.net != "denoisers",
                              .select = [&](const torch::Tensor& x) { return reward.select(x); },
                              .rho = reward.net.get(),
-                             .weights = loss_weights(reward)});
+                             .weights = loss_weights(reward),
+                             .ranks = ranks});
   matching.run(folder);
   std::vector<FieldReport> report = matching.report();
   const double nats =

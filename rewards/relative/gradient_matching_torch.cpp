@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "agents/diffusion/noise_levels_torch.h"
+#include "agents/nets/undivided.h"
 #include "core/error.h"
 #include "rewards/relative/learner_torch.h"
 
@@ -19,6 +20,12 @@ constexpr int kScaleTimesteps = 100;  // at which s_t is measured; between them 
 constexpr int kScaleSamples = 64;     // the same at every timestep
 constexpr int kReportTimesteps = 10;
 constexpr int kReportSamples = 256;  // per timestep
+
+double energy_of(const torch::Tensor& values) {
+  double sum = 0;
+  undivided([&] { sum = values.square().sum().item<double>(); });
+  return sum;
+}
 
 /// At most n of them, evenly, with the first and the last.
 std::vector<int> spread(const std::vector<int>& all, int n) {
@@ -66,7 +73,7 @@ double GradientMatching::measure_rms(int t) const {
   const double count = field.drawn.defined() ? nets_.select(field.drawn).sum().item<double>()
                                              : static_cast<double>(difference.numel());
   require(count > 0, "extract: expected channels that are not given, found none to read");
-  const double rms = std::sqrt(difference.square().sum().item<double>() / count);
+  const double rms = std::sqrt(energy_of(difference) / count);
   if (!std::isfinite(rms))
     throw Error(concat("extract: timestep ", t, ": expected a finite difference of the models, found ", rms));
   require(rms > 0, "extract: timestep ", t, ": expected models that differ, found equal outputs");
@@ -77,9 +84,9 @@ void GradientMatching::train(const std::filesystem::path& folder) {
   const torch::Tensor on_cpu = units_.to(torch::kCPU, torch::kDouble);
   const std::span<const double> units(on_cpu.const_data_ptr<double>(),
                                       static_cast<std::size_t>(on_cpu.numel()));
-  Learner rho(config_, nets_.make(Head::kScalar, units), *nets_.rho);
+  Learner rho(config_, nets_.make(Head::kScalar, units), *nets_.rho, nets_.ranks);
   std::optional<Learner> rival;
-  if (nets_.rival) rival.emplace(config_, nets_.make(Head::kField, units), *ceiling_);
+  if (nets_.rival) rival.emplace(config_, nets_.make(Head::kField, units), *ceiling_, nets_.ranks);
   const torch::Tensor weights = timestep_weights(config_, field_.schedule());
   const int per_pool = std::max(1, kPool / config_.batch);  // steps
   torch::Tensor pool_x, pool_t, pool_target, pool_weight;
@@ -104,11 +111,13 @@ void GradientMatching::train(const std::filesystem::path& folder) {
         pool_target = pool_target.index_select(
             0, shuffled_order(pool_target.size(0), config_, number).to(pool_target.device()));
     }
-    const auto part = [&](const torch::Tensor& all) { return all.narrow(0, row, config_.batch); };
-    const torch::Tensor x = part(pool_x), t = part(pool_t), target = part(pool_target),
-                        weight = part(pool_weight);
-    Json losses = {{"loss", rho.match(rho.net().gradient(x, t), target, weight)}};
-    if (rival) losses["ceiling_loss"] = rival->match(rival->net().forward(x, t), target, weight);
+    const auto here = [&](const torch::Tensor& all) { return all.narrow(0, row, config_.batch); };
+    const torch::Tensor x = here(pool_x), t = here(pool_t), target = here(pool_target),
+                        weight = here(pool_weight);
+    const auto gradient = [&](const BatchPart& part) { return rho.net().gradient(part(x), part(t)); };
+    const auto vector = [&](const BatchPart& part) { return rival->net().forward(part(x), part(t)); };
+    Json losses = {{"loss", rho.match(gradient, target, weight)}};
+    if (rival) losses["ceiling_loss"] = rival->match(vector, target, weight);
     return losses;
   });
 }
@@ -124,7 +133,7 @@ void GradientMatching::stretch_untrained() {
     gradient = gradient * drawn;
     count = drawn.sum().item<double>();
   }
-  const double rms = std::sqrt(gradient.square().sum().item<double>() / count);
+  const double rms = std::sqrt(energy_of(gradient) / count);
   require(rms > 0, "extract: expected a net that answers to its input, found a constant one");
   for (const auto& [name, parameter] : nets_.rho->parameters.named())
     if (name.starts_with("out.") || name == "scale") torch::Tensor(parameter).div_(rms);
@@ -137,11 +146,11 @@ std::vector<FieldReport> GradientMatching::report() const {
     const FieldPoints field =
         field_.draw(kReportSamples, Part::kHeldOut, Draw::kReport, static_cast<std::uint64_t>(t), t);
     const torch::Tensor x = nets_.select(field.x), read = nets_.select(field.difference);
-    const double all = field.difference.square().sum().item<double>();
-    const double energy = read.square().sum().item<double>();
+    const double all = energy_of(field.difference);
+    const double energy = energy_of(read);
     const torch::Tensor drawn = field.drawn.defined() ? nets_.select(field.drawn) : torch::ones_like(read);
     const auto explained = [&](const torch::Tensor& net_output) {
-      return (energy - ((net_output * units_[t] - read) * drawn).square().sum().item<double>()) / all;
+      return (energy - energy_of((net_output * units_[t] - read) * drawn)) / all;
     };
     report.push_back({t, std::sqrt(energy / drawn.sum().item<double>()), energy / all,
                       explained(nets_.rho->gradient(x, field.t)),

@@ -28,6 +28,7 @@ struct MatchedNets {
   std::function<torch::Tensor(const torch::Tensor&)> select;  // [n, ...] to what the nets read
   RewardNet* rho;                                             // ends up with the averaged weights
   torch::Tensor weights = {};  // [1, ...] of what the nets read in the loss, mean 1; undefined: 1
+  Ranks* ranks = nullptr;  // the processes that train together, each a part of every batch; null: this one
 };
 
 class GradientMatching {

@@ -19,8 +19,11 @@ constexpr std::int64_t kLogEvery = 50;  // steps
 
 }  // namespace
 
-Learner::Learner(const ExtractConfig& config, std::unique_ptr<RewardNet> net, RewardNet& kept)
-    : net_(std::move(net)), config_(config), optimizer_(net_->parameters, &kept.parameters) {}
+Learner::Learner(const ExtractConfig& config, std::unique_ptr<RewardNet> net, RewardNet& kept, Ranks* ranks)
+    : net_(std::move(net)),
+      config_(config),
+      optimizer_(net_->parameters, &kept.parameters),
+      parts_(config.accumulate, ranks) {}
 
 OptimizerSettings Learner::settings() const {
   const double progress = static_cast<double>(optimizer_.steps()) / static_cast<double>(config_.steps);
@@ -36,12 +39,13 @@ double Learner::step(const torch::Tensor& loss) {
   return loss.item<double>();
 }
 
-double Learner::match(const torch::Tensor& output, const torch::Tensor& target,
-                      const torch::Tensor& weights) {
-  const Loss loss = weighted_square_error(output, target, weights);
-  torch::autograd::backward({output}, {loss.gradient});
+double Learner::match(const std::function<torch::Tensor(const BatchPart&)>& output,
+                      const torch::Tensor& target, const torch::Tensor& weights) {
+  const double loss = parts_.sum(target.size(0), optimizer_.gradient(), [&](const BatchPart& part) {
+    return add_square_error_gradient(output(part), part(target), part(weights), part.share());
+  });
   optimizer_.step(settings(), 0);
-  return loss.value;
+  return loss;
 }
 
 torch::Tensor timestep_weights(const ExtractConfig& config, const NoiseSchedule& schedule) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "agents/nets/batch_parts_torch.h"
 #include "agents/nets/nets_torch.h"
 #include "rewards/relative/reward_net_torch.h"
 
@@ -16,13 +17,16 @@ namespace diffreward {
 /// A net in training: the weights that move, and `kept`, whose weights become their average.
 class Learner {
  public:
-  /// The config must live as long.
-  Learner(const ExtractConfig& config, std::unique_ptr<RewardNet> net, RewardNet& kept);
+  /// The config must live as long, and so must the processes among which match() divides its parts, if there are any.
+  Learner(const ExtractConfig& config, std::unique_ptr<RewardNet> net, RewardNet& kept,
+          Ranks* ranks = nullptr);
   const RewardNet& net() const { return *net_; }
   /// One optimiser step on `loss`, a function of net(); returns its value.
   double step(const torch::Tensor& loss);
-  /// The same for the mean of weights (output - target)^2, with less of a graph.
-  double match(const torch::Tensor& output, const torch::Tensor& target, const torch::Tensor& weights);
+  /// The same for the mean of weights (output - target)^2, with less of a graph, in ExtractConfig::accumulate parts:
+  /// output(part) has the part's rows. target: [n, ...], weights: [n or 1, ...]
+  double match(const std::function<torch::Tensor(const BatchPart&)>& output, const torch::Tensor& target,
+               const torch::Tensor& weights);
 
  private:
   std::unique_ptr<RewardNet> net_;
@@ -30,6 +34,7 @@ class Learner {
 
   const ExtractConfig& config_;
   Optimizer optimizer_;
+  BatchParts parts_;
 };
 
 /// Loss weights over t with mean 1, [timesteps], on the config's device.

@@ -41,6 +41,7 @@
 
 namespace diffreward {
 
+class Ranks;
 class WindowSource;
 
 struct ExtractConfig {
@@ -61,6 +62,7 @@ struct ExtractConfig {
   std::string null = "none";  // none; untrained or shuffled: a reward that knows nothing, to compare with
   std::int64_t steps = 600;   // optimiser steps
   int batch = 64;             // windows per step
+  int accumulate = 1;         // parts that they are divided into, whose gradients are summed
   double lr = 3e-3;           // Adam, at first
   std::string lr_schedule = "constant";  // constant, linear or cosine: to 0 at the last step
   double weight_decay = 0;
@@ -100,6 +102,8 @@ struct ExtractConfig {
           Choices{"none", "untrained", "shuffled"});
     field("steps", self.steps, "optimiser steps", Bounds{1, 1e9});
     field("batch", self.batch, "windows per step", Bounds{1, 1 << 20});
+    field("accumulate", self.accumulate,
+          "parts that a batch is divided into, one after another or among processes", Bounds{1, 1 << 20});
     field("lr", self.lr, "learning rate of Adam, at first", Bounds{0, 1});
     field("lr_schedule", self.lr_schedule, "how it falls, to 0 at the last step",
           Choices{"constant", "linear", "cosine"});
@@ -193,9 +197,11 @@ std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowM
                                         const Dataset& expert_data, const Dataset& base_data,
                                         const ExtractConfig& config = {},
                                         const std::filesystem::path& folder = {});
-/// The same from windows drawn anywhere (rewards/relative/sample_source.h).
+/// The same from windows drawn anywhere (rewards/relative/sample_source.h). `ranks`: this process is one of several that
+/// train together, of which the first alone may have a folder; the reward does not depend on how many they are. Throws
+/// LostRank where another one is gone.
 std::shared_ptr<RelativeReward> extract(const WindowModel& expert, const WindowModel& base,
                                         const WindowSource& source, const ExtractConfig& config = {},
-                                        const std::filesystem::path& folder = {});
+                                        const std::filesystem::path& folder = {}, Ranks* ranks = nullptr);
 
 }  // namespace diffreward

@@ -75,8 +75,9 @@ std::shared_ptr<ValueReward> train_value(const WindowModel& like, const WindowSo
         noised.draw(config.batch, Part::kTrain, Draw::kTraining, static_cast<std::uint64_t>(step));
     const torch::Tensor t = batch.t.to(weights.device());
     const torch::Tensor target = ((batch.paid - middle) / deviation).to(weights.device());
-    return {{"loss", value.match(value.net().forward(windows.select(batch.x_t), t), target,
-                                 weights.index_select(0, t))}};
+    const torch::Tensor x = windows.select(batch.x_t);
+    return {{"loss", value.match([&](const BatchPart& part) { return value.net().forward(part(x), part(t)); },
+                                 target, weights.index_select(0, t))}};
   });
   windows.provenance = {
       {"steps", config.steps}, {"seed", config.seed}, {"mean", middle}, {"deviation", deviation}};

@@ -7,13 +7,14 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import kubernetes_validate
 import yaml
 
 PROGRAM = sys.argv[1]
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
-CALL = re.compile(r'(?:diffreward|"\$program"|\}"|\{PROGRAM\}) ((?:shard )?(?:plan|run|status|verify|merge))\b([^\n;|#`]*(?:\\\n[^\n;|#`]*|\n +--[^\n;|#`]*)*)')
+CALL = re.compile(r'(?:diffreward|"\$program"|\}"|\{PROGRAM\}) ((?:shard )?(?:plan|run|status|verify|merge)|train|"\$command")\b([^\n;|#`]*(?:\\\n[^\n;|#`]*|\n +--[^\n;|#`]*)*)')
 
 
 def help_of(command):
@@ -33,8 +34,9 @@ def options_exist(path):
     calls = 0
     for command, rest in CALL.findall(path.read_text()):
         calls += 1
-        unknown = unknown_options(rest, help_of(command))
-        assert not unknown, (path, command, unknown)
+        for name in ("train", "extract") if command == '"$command"' else (command,):
+            unknown = unknown_options(rest, help_of(name))
+            assert not unknown, (path, name, unknown)
     return calls
 
 
@@ -42,10 +44,17 @@ def kubernetes_takes(path):
     for job in yaml.safe_load_all(path.read_text()):
         version = kubernetes_validate.latest_version()
         kubernetes_validate.validate(job, version, strict=True)
+        if job["kind"] == "Service":
+            continue
         spec = job["spec"]
         assert spec["completionMode"] == "Indexed" and "backoffLimitPerIndex" in spec
-        command = " ".join(spec["template"]["spec"]["containers"][0]["args"])
-        assert f"--tasks {spec['completions']} " in command, "completions and --tasks are one number"
+        container = spec["template"]["spec"]["containers"][0]
+        command, variables = " ".join(container["args"]), {one["name"]: one["value"] for one in container.get("env", [])}
+        if "WORLD_SIZE" in variables:
+            assert int(variables["WORLD_SIZE"]) == spec["completions"] == spec["parallelism"], "ranks are one number"
+            assert variables["MASTER_ADDR"] == f"{job['metadata']['name']}-0.{spec['template']['spec']['subdomain']}"
+        else:
+            assert f"--tasks {spec['completions']} " in command, "completions and --tasks are one number"
         damaged = {**job, "spec": {**spec, "backoffLimitPerIndices": 1}}
         try:
             kubernetes_validate.validate(damaged, version, strict=True)
@@ -62,12 +71,33 @@ def absent_plan_is_an_error():
     assert "/absent/plan" in ended.stderr and "Traceback" not in ended.stderr, ended.stderr
 
 
+def slurm_tells_ranks_who_they_are():
+    """train.sbatch with programs in place of Slurm's that say what they were given."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for program, text in (
+            ("scontrol", "echo node7; echo node8"),
+            ("srun", 'while [[ $1 == --* ]]; do shift; done; for SLURM_PROCID in 0 1; do export SLURM_PROCID; "$@"; done'),
+            ("diffreward", 'echo "$RANK $WORLD_SIZE $MASTER_ADDR $MASTER_PORT $*"'),
+        ):
+            (folder / program).write_text(f"#!/usr/bin/env bash\n{text}\n")
+            (folder / program).chmod(0o755)
+        environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "node[7-8]", "SLURM_JOB_ID": "40001",
+                       "SLURM_NTASKS": "2", "SLURM_CPUS_PER_TASK": "3"}
+        told = subprocess.run([DEPLOY / "slurm/train.sbatch", "train", "--data", "a b"], env=environment, check=True, capture_output=True,
+                              text=True).stdout.splitlines()
+        assert told == [f"{rank} 2 node7 20001 train --threads 3 --data a b" for rank in (0, 1)], told
+
+
 assert unknown_options("--task 1 --tasks=2 --index", "--tasks INT   see --index, or ---task") == ["--task"]
 checked = {str(path.relative_to(DEPLOY)): options_exist(path) for path in sorted(DEPLOY.rglob("*")) if path.is_file()}
-for name in ("slurm/array.sbatch", "parallel/run.sh", "kubernetes/job.yaml", "snakemake/Snakefile"):
+for name in ("slurm/array.sbatch", "slurm/train.sbatch", "parallel/run.sh", "kubernetes/job.yaml", "kubernetes/train.yaml",
+             "snakemake/Snakefile"):
     assert checked[name] > 0, (name, checked)
-kubernetes_takes(DEPLOY / "kubernetes/job.yaml")
-for script in ("slurm/array.sbatch", "parallel/run.sh"):
+for name in ("job.yaml", "train.yaml"):
+    kubernetes_takes(DEPLOY / "kubernetes" / name)
+for script in ("slurm/array.sbatch", "slurm/train.sbatch", "parallel/run.sh"):
     subprocess.run(["bash", "-n", DEPLOY / script], check=True)
+slurm_tells_ranks_who_they_are()
 absent_plan_is_an_error()
 print(f"{sum(checked.values())} calls in {len(checked)} files")

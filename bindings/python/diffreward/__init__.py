@@ -27,6 +27,7 @@ from diffreward.commands import (evaluate, extract, film, generate, image_evalua
 from diffreward.asynchronous import AsyncBatch, AsyncEnv
 from diffreward.data import Dataset, open_dataset
 from diffreward.environment import Env
+from diffreward.exports import export_parquet, export_webdataset
 from diffreward.heatmap import Heatmap
 from diffreward.own import Denoiser, Guide
 from diffreward.image_reward import ImageReward
@@ -59,6 +60,8 @@ __all__ = [
     "env_ids",
     "env_options",
     "evaluate",
+    "export_parquet",
+    "export_webdataset",
     "extract",
     "film",
     "generate",

@@ -8,10 +8,10 @@ import os
 import pathlib
 import tempfile
 import tokenize
-import zipfile
-import zlib
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 

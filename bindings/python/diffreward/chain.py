@@ -261,4 +261,6 @@ def run_stage(command: str, given: Mapping[str, Any], more: Mapping[str, Any]) -
         config["out"] = temporary.name
     sys.stdout.flush()
     figures = json.loads(_chain.run_command(command, json.dumps(config), progress))
+    if figures is None:  # of several processes that train together the first one has the stage
+        return None
     return _PRODUCTS.get(command, Stage)(config["out"], figures, temporary)
