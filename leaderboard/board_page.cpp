@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "core/format.h"
 #include "leaderboard/exports.h"
@@ -343,10 +344,11 @@ std::string filters_html(const std::vector<SuiteStandings>& suites) {
 
 std::string board_page(const Board& board, const std::vector<SuiteStandings>& suites,
                        const std::string& title) {
-  std::size_t methods = 0, runs = 0;
+  std::set<std::int64_t> methods;  // of which some stand in several suites
+  std::size_t runs = 0;
   for (const SuiteStandings& suite : suites)
     for (const BoardRow& row : suite.rows) {
-      ++methods;
+      methods.insert(row.entry.id);
       runs += row.runs.size();
     }
   Page page(visible(title, kShownName),
@@ -356,7 +358,7 @@ std::string board_page(const Board& board, const std::vector<SuiteStandings>& su
             "and every "
             "episode came out the same to the last bit.");
   page.style(kStyle).script(kScript);
-  page.summary({{"Methods", concat(methods)}, {"Runs", concat(runs)}});
+  page.summary({{"Methods", concat(methods.size())}, {"Runs", concat(runs)}});
   page.markup(filters_html(suites));
   for (std::size_t i = 0; i < suites.size(); ++i) {
     page.section(visible(suites[i].suite, 200));
