@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "core/format.h"
 #include "leaderboard/exports.h"
@@ -20,7 +21,10 @@ constexpr std::size_t kShownRuns = 60;    // of a row; board show has all
 constexpr const char* kStyle = R"css(
 .board td, .board th { vertical-align: top; }
 .board .name { display: inline-block; width: max-content; max-width: 16rem; max-height: 4.4em; overflow: hidden; overflow-wrap: anywhere; vertical-align: top; }
+.board tr > .n { padding-left: 1rem; }
+.board tr > :first-child { padding-left: 0; }
 .board tr.more > td { padding-top: 0; font-size: .9em; }
+.board tr.more > td:last-child { padding-left: 1.4rem; }
 .board tr.entry > * { border-bottom: 0; }
 .board details > p, .board details > ul { margin: .3rem 0; max-width: 60rem; overflow-wrap: anywhere; }
 .board summary { cursor: pointer; color: var(--soft); }
@@ -207,8 +211,10 @@ std::string table_html(const SuiteStandings& suite, std::size_t number) {
              "<th scope=\"col\" class=\"n\">score ",
              suite.statistics.config.aggregate == "optimality_gap" ? "↓" : "↑", "</th>");
   for (const BoardTask& task : suite.tasks) {
-    const std::string label =
+    std::string label =
         task.name.starts_with(suite.suite + "/") ? task.name.substr(suite.suite.size() + 1) : task.name;
+    if (label.ends_with("/" + task.metric))
+      label.resize(label.size() - task.metric.size() - 1);  // is below it
     out += concat("<th scope=\"col\" class=\"n\">", isolated(label, 80), " <span class=\"metric\">",
                   isolated(task.metric, 40),
                   task.direction == "higher" ? " <span role=\"img\" aria-label=\"higher is better\">↑</span>"
@@ -338,10 +344,11 @@ std::string filters_html(const std::vector<SuiteStandings>& suites) {
 
 std::string board_page(const Board& board, const std::vector<SuiteStandings>& suites,
                        const std::string& title) {
-  std::size_t methods = 0, runs = 0;
+  std::set<std::int64_t> methods;  // of which some stand in several suites
+  std::size_t runs = 0;
   for (const SuiteStandings& suite : suites)
     for (const BoardRow& row : suite.rows) {
-      ++methods;
+      methods.insert(row.entry.id);
       runs += row.runs.size();
     }
   Page page(visible(title, kShownName),
@@ -351,7 +358,7 @@ std::string board_page(const Board& board, const std::vector<SuiteStandings>& su
             "and every "
             "episode came out the same to the last bit.");
   page.style(kStyle).script(kScript);
-  page.summary({{"Methods", concat(methods)}, {"Runs", concat(runs)}});
+  page.summary({{"Methods", concat(methods.size())}, {"Runs", concat(runs)}});
   page.markup(filters_html(suites));
   for (std::size_t i = 0; i < suites.size(); ++i) {
     page.section(visible(suites[i].suite, 200));

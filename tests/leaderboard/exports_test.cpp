@@ -162,6 +162,16 @@ TEST_F(ExportsTest, ThePageIsWholeAndSafe) {
   EXPECT_THAT(page, HasSubstr(board_.head()));
 }
 
+TEST_F(ExportsTest, AMethodOfTwoSuitesIsOne) {
+  board_.add_task({.name = "other/c"});
+  board_.submit(method_of("a", {"s/a", "s/b", "other/c"}, {0.25, 0.5}));
+  StandingsConfig config;
+  config.statistics.resamples = 100;
+  const std::string page = board_page(board_, standings(board_, config), "Board");
+  EXPECT_THAT(page, HasSubstr("<dt>Methods</dt><dd class=\"value\">1</dd>"));
+  EXPECT_THAT(page, HasSubstr("<dt>Runs</dt><dd class=\"value\">6</dd>"));
+}
+
 TEST_F(ExportsTest, ScoreMatricesBecomeUnverifiableRows) {
   const std::string path =
       file("atari.json", R"({"DQN": [[0.1, 0.2], [0.3, null]], "IQN": [[1, 2], [3, 4]]})");
