@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -149,7 +150,8 @@ int run(const std::vector<std::string>& args) {
   if (::pipe(pipe) != 0) throw Error("pipe: failed");
   const pid_t server = ::fork();
   if (server == 0) {
-    BoardServer serving(folder / "board.sqlite", {.port = 0});
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // does not outlive who asks
+    BoardServer serving(folder / "board.sqlite", {.port = 0, .limits = {.answer_seconds = 3600}});
     const int port = serving.port();
     if (::write(pipe[1], &port, sizeof port) == sizeof port) ::pause();
     ::_exit(0);
