@@ -385,6 +385,8 @@ struct BoardServer::Impl {
   ServerMetrics metrics;
   std::mutex computing;  // and the threads that do
   ThreadPool pool;
+  std::string last_standings_name;
+  std::shared_ptr<const std::vector<SuiteStandings>> last_standings;
   std::timed_mutex
       writing;  // one submission in memory as JSON at a time; the board's own queue comes after it
   std::atomic<std::size_t> bodies{0};  // bytes
@@ -425,13 +427,28 @@ struct BoardServer::Impl {
             route.path + Json({connection.request.value, connection.request.query})
                              .dump(-1, ' ', true, Json::error_handler_t::replace),
             head, [&] {
-              return route.render(*board, connection.request, {config.title, config.statistics, &pool});
+              return route.render(*board, connection.request,
+                                  {config.title, config.statistics, &pool, [&](const StandingsConfig& asked) {
+                                     return standings_at(*board, head, asked);
+                                   }});
             });
     }
     board.good();
     if (route.type == std::string_view("text/csv; charset=utf-8"))
       answer.headers.emplace_back("Content-Disposition", "attachment; filename=\"board.csv\"");
     return answer;
+  }
+
+  /// Those that were computed last, where they are the same. By who computes.
+  std::shared_ptr<const std::vector<SuiteStandings>> standings_at(const Board& board, const std::string& head,
+                                                                  const StandingsConfig& asked) {
+    const std::string name = head + to_json(asked).dump(-1, ' ', true, Json::error_handler_t::replace);
+    if (!last_standings || name != last_standings_name) {
+      last_standings.reset();
+      last_standings = std::make_shared<const std::vector<SuiteStandings>>(standings(board, asked, &pool));
+      last_standings_name = name;
+    }
+    return last_standings;
   }
 
   template <class Make>
