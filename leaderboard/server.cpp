@@ -273,8 +273,9 @@ class ServerMetrics {
   std::atomic<std::int64_t> all_{0};
 };
 
-/// Where a connection is: between requests or in the middle of headers, in a request's body, or with its answer.
-enum class ConnectionPhase { kWaiting, kReceiving, kAnswering };
+/// Where a connection is: between requests or in the middle of headers, in a request's body, without an answer yet, or
+/// with one that goes out.
+enum class ConnectionPhase { kWaiting, kReceiving, kComputing, kAnswering };
 
 struct ServerConnection {
   int descriptor = -1;
@@ -849,8 +850,8 @@ struct BoardServer::Impl {
     try {
       if (connection.phase == ConnectionPhase::kWaiting) return server.begin(connection, http, method);
       if (*size > 0) return server.receive(connection, bytes, std::exchange(*size, 0));
-      if (!server.enter(connection, ConnectionPhase::kAnswering)) return MHD_NO;
-      return server.send(connection, http, server.answer(connection));
+      if (!server.enter(connection, ConnectionPhase::kComputing)) return MHD_NO;
+      return server.send_last(connection, http, server.answer(connection));
     } catch (const std::exception& error) {  // out of memory
       server.log(error.what());
       return MHD_NO;
@@ -874,28 +875,36 @@ struct BoardServer::Impl {
   void look(ServerConnection& connection) {
     if (connection.cut) return;
     const BoardServerLimits& limits = config.limits;
-    const auto end = [&](bool tell) {
+    const auto end = [&](int status, const std::string& reason) {
       connection.cut = true;
-      if (tell) {
-        const ServerAnswer late = refusal_of(
-            MHD_HTTP_REQUEST_TIMEOUT,
-            concat("expected a whole request within ", limits.request_seconds, " s, found a part of one"));
-        send_past(connection.descriptor, late);
+      if (status != 0) {
+        const ServerAnswer last = refusal_of(status, reason);
+        send_past(connection.descriptor, last);
         // What was asked for is its own thread's affair, which may be at it.
-        metrics.add("other", late.status, seconds_since(*connection.began), 0, late.body->size());
+        metrics.add("other", status, seconds_since(*connection.began), 0, last.body->size());
       }
       ::shutdown(connection.descriptor, SHUT_RDWR);
     };
+    const bool late = seconds_since(connection.since) > limits.answer_seconds;
     if (connection.phase == ConnectionPhase::kAnswering) {
-      if (seconds_since(connection.since) > limits.answer_seconds) end(false);
+      if (late) end(0, "");
+      return;
+    }
+    // What is computed is kept for who asks again.
+    if (connection.phase == ConnectionPhase::kComputing) {
+      if (late)
+        end(MHD_HTTP_SERVICE_UNAVAILABLE, concat("expected an answer within ", limits.answer_seconds,
+                                                 " s, found that it takes longer; ask again"));
       return;
     }
     if (!connection.began && bytes_received(connection.descriptor) > connection.received_before)
       connection.began = Clock::now();
     if (connection.began) {
-      if (seconds_since(*connection.began) > limits.request_seconds) end(true);
+      if (seconds_since(*connection.began) > limits.request_seconds)
+        end(MHD_HTTP_REQUEST_TIMEOUT,
+            concat("expected a whole request within ", limits.request_seconds, " s, found a part of one"));
     } else if (seconds_since(connection.since) > limits.idle_seconds || stopping) {
-      end(false);
+      end(0, "");
     }
   }
 

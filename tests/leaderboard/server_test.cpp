@@ -333,6 +333,25 @@ TEST_F(ServerTest, SlowClientsAreCutOffAndHoldUpNobody) {
   }
 }
 
+TEST_F(ServerTest, AnAnswerThatTakesLongIsThereForWhoAsksAgain) {
+  board_.submit(submission_of("PPO"));
+  board_.submit(submission_of("SAC", {0.3, 0.5, 0.8}));
+  BoardServerConfig config = any_port();
+  config.statistics.resamples = 1'000'000;
+  config.limits.answer_seconds = 0.05;
+  serve(config);
+  Reply reply = get("/api/v1/rows");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.header("retry-after"), "1");
+  EXPECT_THAT(reply.body, HasSubstr("ask again"));
+  EXPECT_EQ(get("/api/v1/tasks").status, 200) << "meanwhile";
+  for (int i = 0; i < 200 && reply.status != 200; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    reply = get("/api/v1/rows");
+  }
+  EXPECT_EQ(reply.status, 200);
+}
+
 TEST_F(ServerTest, OtherTextThanHttpIsRefused) {
   serve();
   const std::string key = "Authorization: Bearer " + key_ + "\r\nContent-Type: application/json\r\n";
