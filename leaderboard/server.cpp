@@ -79,15 +79,21 @@ ServerAnswer refusal_of(int status, const std::string& message) {
   return answer;
 }
 
-/// The members of a list, 0 for anything else.
-std::size_t count_of(const Json& json, const char* name) {
-  return json.is_object() && json.contains(name) && json.at(name).is_array() ? json.at(name).size() : 0;
+/// The list of this name, empty for anything else.
+const Json& list_in(const Json& json, const char* name) {
+  static const Json none = Json::array();
+  return json.is_object() && json.contains(name) && json.at(name).is_array() ? json.at(name) : none;
 }
 
-/// Methods and their runs in an export, as far as it is one.
+/// Methods and their runs in an export, as far as it is one. A run that was retracted is compared with all attempts before
+/// it, and counts as ten.
 std::size_t runs_in(const Json& exported) {
-  std::size_t count = count_of(exported, "entries");
-  for (std::size_t i = count; i > 0; --i) count += count_of(exported.at("entries")[i - 1], "runs");
+  std::size_t count = 0;
+  for (const Json& entry : list_in(exported, "entries")) {
+    ++count;
+    for (const Json& run : list_in(entry, "runs"))
+      count += run.is_object() && run.contains("retracted") && !run.at("retracted").is_null() ? 10 : 1;
+  }
   return count;
 }
 

@@ -452,6 +452,9 @@ TEST_F(ServerTest, BodiesThatAreNoBoardChangeNothing) {
   Json long_list = parse_json(body, "body");
   for (int i = 0; i < 10'000; ++i) long_list["entries"].push_back(Json::object());
   EXPECT_EQ(status_of(long_list.dump()), 413);
+  Json retracted = parse_json(body, "body");
+  for (int i = 0; i < 1'000; ++i) retracted["entries"][0]["runs"].push_back({{"retracted", "why"}});
+  EXPECT_EQ(status_of(retracted.dump()), 413);
   // A good entry before one that is not: nothing of either.
   Json half = parse_json(body, "body");
   half["entries"].push_back(half["entries"][0]);
