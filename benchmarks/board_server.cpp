@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <thread>
 
 #include "core/file.h"
@@ -30,6 +32,15 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Of another process so far: other than the clock's, they do not grow on a busy machine.
+double processor_seconds(pid_t process) {
+  clockid_t clock{};
+  timespec time{};
+  if (::clock_getcpuclockid(process, &clock) != 0 || ::clock_gettime(clock, &time) != 0)
+    throw Error("cannot ask for the server's processor time");
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 constexpr int kTasks = 3, kRuns = 3;
@@ -105,11 +116,12 @@ class Client {
   std::string bytes_;
 };
 
-Json measure(int port, const std::string& target, int connections, double seconds, bool unchanged) {
+Json measure(pid_t server, int port, const std::string& target, int connections, double seconds,
+             bool unchanged) {
   Client first(port);
-  const auto begin = Clock::now();
+  const double before = processor_seconds(server);
   const std::size_t bytes = first.get(target, 200);
-  const double computed = 1e3 * seconds_since(begin);
+  const double computed = processor_seconds(server) - before;
   const std::string header = unchanged ? "If-None-Match: " + first.tag + "\r\n" : "";
   std::vector<std::vector<double>> times(static_cast<std::size_t>(connections));
   std::vector<std::thread> threads;
@@ -131,7 +143,7 @@ Json measure(int port, const std::string& target, int connections, double second
               {"ms", {{"p50", quantile(all, 0.5)}, {"p99", quantile(all, 0.99)}}}};
   if (!unchanged) {
     out["bytes"] = bytes;
-    out["first_ms"] = computed;
+    out["first_processor_seconds"] = computed;
   }
   return out;
 }
@@ -149,7 +161,8 @@ int run(const std::vector<std::string>& args) {
   if (::pipe(pipe) != 0) throw Error("pipe: failed");
   const pid_t server = ::fork();
   if (server == 0) {
-    BoardServer serving(folder / "board.sqlite", {.port = 0});
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // does not outlive who asks
+    BoardServer serving(folder / "board.sqlite", {.port = 0, .limits = {.answer_seconds = 3600}});
     const int port = serving.port();
     if (::write(pipe[1], &port, sizeof port) == sizeof port) ::pause();
     ::_exit(0);
@@ -157,9 +170,9 @@ int run(const std::vector<std::string>& args) {
   int port = 0;
   if (::read(pipe[0], &port, sizeof port) != sizeof port) throw Error("the server did not start");
   Json out = {{"rows", rows}, {"runs", rows * kTasks * kRuns}, {"connections", connections}};
-  out["rows_json"] = measure(port, "/api/v1/rows", connections, seconds, false);
-  out["rows_json_unchanged"] = measure(port, "/api/v1/rows", connections, seconds, true);
-  out["page"] = measure(port, "/", connections, seconds, false);
+  out["rows_json"] = measure(server, port, "/api/v1/rows", connections, seconds, false);
+  out["rows_json_unchanged"] = measure(server, port, "/api/v1/rows", connections, seconds, true);
+  out["page"] = measure(server, port, "/", connections, seconds, false);
   ::kill(server, SIGKILL);
   ::waitpid(server, nullptr, 0);
   fs::remove_all(folder);

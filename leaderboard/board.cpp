@@ -1006,7 +1006,7 @@ void Board::sign(const std::string& name, const std::string& previous) {
 
 bool Board::needs(const std::string& sha256) const {
   SqlStatement& row = impl_->sql(
-      "SELECT 1 FROM run r WHERE (weights_sha = ?1 OR instr(inputs, '\"' || ?1 || '\"') > 0) AND NOT "
+      "SELECT 1 FROM run r WHERE (weights_sha = ?1 OR instr(inputs, ':\"' || ?1 || '\"') > 0) AND NOT "
       "EXISTS(SELECT 1 FROM retraction x WHERE x.entry = r.entry AND (x.run IS NULL OR x.run = r.id)) LIMIT "
       "1");
   row.bind(0, sha256);

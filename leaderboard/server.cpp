@@ -79,15 +79,21 @@ ServerAnswer refusal_of(int status, const std::string& message) {
   return answer;
 }
 
-/// The members of a list, 0 for anything else.
-std::size_t count_of(const Json& json, const char* name) {
-  return json.is_object() && json.contains(name) && json.at(name).is_array() ? json.at(name).size() : 0;
+/// The list of this name, empty for anything else.
+const Json& list_in(const Json& json, const char* name) {
+  static const Json none = Json::array();
+  return json.is_object() && json.contains(name) && json.at(name).is_array() ? json.at(name) : none;
 }
 
-/// Methods and their runs in an export, as far as it is one.
+/// Methods and their runs in an export, as far as it is one. A run that was retracted is compared with all attempts before
+/// it, and counts as ten.
 std::size_t runs_in(const Json& exported) {
-  std::size_t count = count_of(exported, "entries");
-  for (std::size_t i = count; i > 0; --i) count += count_of(exported.at("entries")[i - 1], "runs");
+  std::size_t count = 0;
+  for (const Json& entry : list_in(exported, "entries")) {
+    ++count;
+    for (const Json& run : list_in(entry, "runs"))
+      count += run.is_object() && run.contains("retracted") && !run.at("retracted").is_null() ? 10 : 1;
+  }
   return count;
 }
 
@@ -273,8 +279,9 @@ class ServerMetrics {
   std::atomic<std::int64_t> all_{0};
 };
 
-/// Where a connection is: between requests or in the middle of headers, in a request's body, or with its answer.
-enum class ConnectionPhase { kWaiting, kReceiving, kAnswering };
+/// Where a connection is: between requests or in the middle of headers, in a request's body, without an answer yet, or
+/// with one that goes out.
+enum class ConnectionPhase { kWaiting, kReceiving, kComputing, kAnswering };
 
 struct ServerConnection {
   int descriptor = -1;
@@ -385,6 +392,8 @@ struct BoardServer::Impl {
   ServerMetrics metrics;
   std::mutex computing;  // and the threads that do
   ThreadPool pool;
+  std::string last_standings_name;
+  std::shared_ptr<const std::vector<SuiteStandings>> last_standings;
   std::timed_mutex
       writing;  // one submission in memory as JSON at a time; the board's own queue comes after it
   std::atomic<std::size_t> bodies{0};  // bytes
@@ -425,13 +434,28 @@ struct BoardServer::Impl {
             route.path + Json({connection.request.value, connection.request.query})
                              .dump(-1, ' ', true, Json::error_handler_t::replace),
             head, [&] {
-              return route.render(*board, connection.request, {config.title, config.statistics, &pool});
+              return route.render(*board, connection.request,
+                                  {config.title, config.statistics, &pool, [&](const StandingsConfig& asked) {
+                                     return standings_at(*board, head, asked);
+                                   }});
             });
     }
     board.good();
     if (route.type == std::string_view("text/csv; charset=utf-8"))
       answer.headers.emplace_back("Content-Disposition", "attachment; filename=\"board.csv\"");
     return answer;
+  }
+
+  /// Those that were computed last, where they are the same. By who computes.
+  std::shared_ptr<const std::vector<SuiteStandings>> standings_at(const Board& board, const std::string& head,
+                                                                  const StandingsConfig& asked) {
+    const std::string name = head + to_json(asked).dump(-1, ' ', true, Json::error_handler_t::replace);
+    if (!last_standings || name != last_standings_name) {
+      last_standings.reset();
+      last_standings = std::make_shared<const std::vector<SuiteStandings>>(standings(board, asked, &pool));
+      last_standings_name = name;
+    }
+    return last_standings;
   }
 
   template <class Make>
@@ -832,8 +856,8 @@ struct BoardServer::Impl {
     try {
       if (connection.phase == ConnectionPhase::kWaiting) return server.begin(connection, http, method);
       if (*size > 0) return server.receive(connection, bytes, std::exchange(*size, 0));
-      if (!server.enter(connection, ConnectionPhase::kAnswering)) return MHD_NO;
-      return server.send(connection, http, server.answer(connection));
+      if (!server.enter(connection, ConnectionPhase::kComputing)) return MHD_NO;
+      return server.send_last(connection, http, server.answer(connection));
     } catch (const std::exception& error) {  // out of memory
       server.log(error.what());
       return MHD_NO;
@@ -857,28 +881,36 @@ struct BoardServer::Impl {
   void look(ServerConnection& connection) {
     if (connection.cut) return;
     const BoardServerLimits& limits = config.limits;
-    const auto end = [&](bool tell) {
+    const auto end = [&](int status, const std::string& reason) {
       connection.cut = true;
-      if (tell) {
-        const ServerAnswer late = refusal_of(
-            MHD_HTTP_REQUEST_TIMEOUT,
-            concat("expected a whole request within ", limits.request_seconds, " s, found a part of one"));
-        send_past(connection.descriptor, late);
+      if (status != 0) {
+        const ServerAnswer last = refusal_of(status, reason);
+        send_past(connection.descriptor, last);
         // What was asked for is its own thread's affair, which may be at it.
-        metrics.add("other", late.status, seconds_since(*connection.began), 0, late.body->size());
+        metrics.add("other", status, seconds_since(*connection.began), 0, last.body->size());
       }
       ::shutdown(connection.descriptor, SHUT_RDWR);
     };
+    const bool late = seconds_since(connection.since) > limits.answer_seconds;
     if (connection.phase == ConnectionPhase::kAnswering) {
-      if (seconds_since(connection.since) > limits.answer_seconds) end(false);
+      if (late) end(0, "");
+      return;
+    }
+    // What is computed is kept for who asks again.
+    if (connection.phase == ConnectionPhase::kComputing) {
+      if (late)
+        end(MHD_HTTP_SERVICE_UNAVAILABLE, concat("expected an answer within ", limits.answer_seconds,
+                                                 " s, found that it takes longer; ask again"));
       return;
     }
     if (!connection.began && bytes_received(connection.descriptor) > connection.received_before)
       connection.began = Clock::now();
     if (connection.began) {
-      if (seconds_since(*connection.began) > limits.request_seconds) end(true);
+      if (seconds_since(*connection.began) > limits.request_seconds)
+        end(MHD_HTTP_REQUEST_TIMEOUT,
+            concat("expected a whole request within ", limits.request_seconds, " s, found a part of one"));
     } else if (seconds_since(connection.since) > limits.idle_seconds || stopping) {
-      end(false);
+      end(0, "");
     }
   }
 

@@ -7,7 +7,6 @@
 #include "core/config.h"
 #include "leaderboard/board_page.h"
 #include "leaderboard/exports.h"
-#include "leaderboard/standings.h"
 
 namespace diffreward {
 namespace {
@@ -37,7 +36,7 @@ StandingsConfig standings_config(const ServerRequest& request, const ServerRende
 }
 
 std::string page_text(Board& board, const ServerRequest& request, const ServerRendering& with) {
-  return board_page(board, standings(board, standings_config(request, with), with.pool), with.title);
+  return board_page(board, *with.standings(standings_config(request, with)), with.title);
 }
 
 std::string tasks_text(Board& board, const ServerRequest&, const ServerRendering&) {
@@ -45,7 +44,7 @@ std::string tasks_text(Board& board, const ServerRequest&, const ServerRendering
 }
 
 std::string rows_text(Board& board, const ServerRequest& request, const ServerRendering& with) {
-  return text_of(standings_json(board, standings(board, standings_config(request, with), with.pool)));
+  return text_of(standings_json(board, *with.standings(standings_config(request, with))));
 }
 
 std::string row_text(Board& board, const ServerRequest& request, const ServerRendering&) {

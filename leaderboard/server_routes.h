@@ -2,7 +2,9 @@
 // the texts that the routes for reading give. Knows nothing of connections.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,7 +12,7 @@
 
 #include "core/thread_pool.h"
 #include "leaderboard/board.h"
-#include "leaderboard/statistics.h"
+#include "leaderboard/standings.h"
 
 namespace diffreward {
 
@@ -28,6 +30,8 @@ struct ServerRendering {
   std::string title;
   BoardStatisticsConfig statistics;
   ThreadPool* pool = nullptr;
+  /// Of the board as it is read: page and rows are made from the same ones.
+  std::function<std::shared_ptr<const std::vector<SuiteStandings>>(const StandingsConfig&)> standings = {};
 };
 
 struct ServerParameter {

@@ -2,6 +2,7 @@
 
 usage: serve_test.py DIFFREWARD_PROGRAM
 """
+import atexit
 import http.client
 import json
 import pathlib
@@ -29,6 +30,7 @@ class Server:
     def __init__(self, board, *options):
         self.process = subprocess.Popen([PROGRAM, "board", "serve", str(board), "--port", "0", "--threads", "1", *options],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)  # outlives no failure
         line = self.process.stderr.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         assert found, line

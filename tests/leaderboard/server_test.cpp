@@ -333,6 +333,25 @@ TEST_F(ServerTest, SlowClientsAreCutOffAndHoldUpNobody) {
   }
 }
 
+TEST_F(ServerTest, AnAnswerThatTakesLongIsThereForWhoAsksAgain) {
+  board_.submit(submission_of("PPO"));
+  board_.submit(submission_of("SAC", {0.3, 0.5, 0.8}));
+  BoardServerConfig config = any_port();
+  config.statistics.resamples = 1'000'000;
+  config.limits.answer_seconds = 0.05;
+  serve(config);
+  Reply reply = get("/api/v1/rows");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.header("retry-after"), "1");
+  EXPECT_THAT(reply.body, HasSubstr("ask again"));
+  EXPECT_EQ(get("/api/v1/tasks").status, 200) << "meanwhile";
+  for (int i = 0; i < 200 && reply.status != 200; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    reply = get("/api/v1/rows");
+  }
+  EXPECT_EQ(reply.status, 200);
+}
+
 TEST_F(ServerTest, OtherTextThanHttpIsRefused) {
   serve();
   const std::string key = "Authorization: Bearer " + key_ + "\r\nContent-Type: application/json\r\n";
@@ -433,6 +452,9 @@ TEST_F(ServerTest, BodiesThatAreNoBoardChangeNothing) {
   Json long_list = parse_json(body, "body");
   for (int i = 0; i < 10'000; ++i) long_list["entries"].push_back(Json::object());
   EXPECT_EQ(status_of(long_list.dump()), 413);
+  Json retracted = parse_json(body, "body");
+  for (int i = 0; i < 1'000; ++i) retracted["entries"][0]["runs"].push_back({{"retracted", "why"}});
+  EXPECT_EQ(status_of(retracted.dump()), 413);
   // A good entry before one that is not: nothing of either.
   Json half = parse_json(body, "body");
   half["entries"].push_back(half["entries"][0]);
