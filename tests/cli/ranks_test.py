@@ -18,7 +18,7 @@ import time
 PROGRAM = sys.argv[1]
 TORCHRUN = sys.argv[2] if len(sys.argv) > 2 else None
 PARTS = "6"
-MODEL = ["--horizon", "4", "--stride", "4", "--dim", "32", "--layers", "1", "--timesteps", "20"]
+MODEL = ["--horizon", "8", "--stride", "2", "--dim", "32", "--dim-mults", "1,2", "--layers", "1", "--timesteps", "20"]
 TRAIN = ["--steps", "12", "--batch", "25", "--log-every", "5", "--checkpoint-every", "5", *MODEL]
 LONG = ["--steps", "1000000", "--batch", "25", "--log-every", "10", "--checkpoint-every", "10", *MODEL]
 
@@ -68,7 +68,7 @@ def until(there, what):
 def the_number_of_processes_is_in_no_byte(root, data, net):
     """Of models, of their checkpoints and metrics, whatever the threads."""
     seen = {}
-    for world, threads in ((1, "1"), (1, "2"), (2, "1"), (3, "1"), (3, "2")):
+    for world, threads in ((1, "1"), (1, "2"), (2, "1"), (3, "2")):
         out = root / f"{net}-{world}-{threads}"
         args = ["train", "--data", str(data), "--net", net, "--accumulate", PARTS, "--out", str(out), "--threads", threads, *TRAIN]
         _, told = finish(ranks(world, args) if world > 1 else [start(args)])
