@@ -152,17 +152,15 @@ std::unique_ptr<Ranks> Ranks::from_environment() {
     store.wait(all, options.timeout);
   } catch (const std::exception& error) {
     std::string missing;
-    for (int r = 0; r < size; ++r) {
-      bool here = false;
-      try {
-        here = store.check({ranks->key("here", r)});
-      } catch (const std::exception&) {  // rank 0 is gone, and what it knew
-        here = r != 0;
-      }
-      if (!here) missing += concat(missing.empty() ? "" : ", ", r);
+    try {
+      for (int r = 0; r < size; ++r)
+        if (!store.check({ranks->key("here", r)}))
+          missing += concat(missing.empty() ? "none of rank " : ", ", r);
+    } catch (const std::exception&) {
+      missing = "rank 0 gone";
     }
-    throw Error(concat("WORLD_SIZE: expected ", size, " ranks at ", place, " within ", seconds,
-                       " s, found none of ", missing));
+    throw Error(concat("WORLD_SIZE: expected ", size, " ranks at ", place, " within ", seconds, " s, found ",
+                       missing));
   }
   ranks->reach([&] {
     auto settings = c10d::ProcessGroupGloo::Options::create(options.timeout);
