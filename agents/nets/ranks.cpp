@@ -3,6 +3,8 @@
 #include <torch/torch.h>
 
 #define USE_C10D_GLOO  // which the wheel was built with
+#include <c10/util/Logging.h>
+
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -116,6 +118,9 @@ std::unique_ptr<Ranks> Ranks::from_environment() {
   static std::atomic<int> meetings = 0;
   const int meeting = meetings++;
 
+  // Whoever loses a rank hears of it by one line of ours, not by LibTorch's log with its stack.
+  ::setenv("TORCH_CPP_LOG_LEVEL", "FATAL", /*overwrite=*/0);
+  c10::initLogging();
   c10d::TCPStoreOptions options;
   options.port = static_cast<std::uint16_t>(port);
   // torchrun's own process keeps the store of those that it starts, and that of those that it started before.
@@ -147,17 +152,15 @@ std::unique_ptr<Ranks> Ranks::from_environment() {
     store.wait(all, options.timeout);
   } catch (const std::exception& error) {
     std::string missing;
-    for (int r = 0; r < size; ++r) {
-      bool here = false;
-      try {
-        here = store.check({ranks->key("here", r)});
-      } catch (const std::exception&) {  // rank 0 is gone, and what it knew
-        here = r != 0;
-      }
-      if (!here) missing += concat(missing.empty() ? "" : ", ", r);
+    try {
+      for (int r = 0; r < size; ++r)
+        if (!store.check({ranks->key("here", r)}))
+          missing += concat(missing.empty() ? "none of rank " : ", ", r);
+    } catch (const std::exception&) {
+      missing = "rank 0 gone";
     }
-    throw Error(concat("WORLD_SIZE: expected ", size, " ranks at ", place, " within ", seconds,
-                       " s, found none of ", missing));
+    throw Error(concat("WORLD_SIZE: expected ", size, " ranks at ", place, " within ", seconds, " s, found ",
+                       missing));
   }
   ranks->reach([&] {
     auto settings = c10d::ProcessGroupGloo::Options::create(options.timeout);

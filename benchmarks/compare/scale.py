@@ -31,10 +31,9 @@ WORKLOADS = {  # shards of 120 MiB and of 30 MiB, a quarter of what a plan choos
     "HalfCheetah": ("--env", "HalfCheetah-v4", "--policy", "random", "--steps", "128000", "--count", "128", "--episode-steps", "0"),
 }
 SHARDS = 2
-TRAININGS = {  # the maze job's models of whole walks, and those of its Temporal U-Net (jobs/maze2d.toml, maze2d-unet.toml)
-    "MLP": ("--horizon", "24", "--stride", "8", "--batch", "128", "--steps", "300", "--log-every", "30"),
-    "Temporal U-Net": ("--net", "unet", "--horizon", "64", "--stride", "1", "--dim", "32", "--dim-mults", "1,4,8", "--batch", "32",
-                       "--steps", "24", "--log-every", "4"),
+TRAININGS = {  # the maze job's models of whole walks, and those of its Temporal U-Net (jobs/maze2d.toml, maze2d-unet.toml): steps, config
+    "MLP": (300, ("--horizon", "24", "--stride", "8", "--batch", "128")),
+    "Temporal U-Net": (24, ("--net", "unet", "--horizon", "64", "--stride", "1", "--dim", "32", "--dim-mults", "1,4,8", "--batch", "32")),
 }
 
 
@@ -127,33 +126,47 @@ def opening(run: Timer, probe: pathlib.Path, folder: pathlib.Path) -> list[resul
     ]
 
 
-def train(run: Timer, folder: pathlib.Path, world: int, threads: int, args: tuple[str, ...]) -> float:
-    """Windows a second, the median over the steps but the first ones; by `world` processes of so many threads each."""
+def train(run: Timer, folder: pathlib.Path, world: int, threads: int, steps: int, args: tuple[str, ...]) -> tuple[float, float]:
+    """Steps a second, the median over the run but its start, and processor seconds; by `world` processes of so many threads each."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [run.program, "train", "--data", str(folder / "data"), "--out", str(folder / "model"), "--threads", str(threads),
-               "--accumulate", str(world), "--checkpoint-every", "0", "--held-out", "0", "--quiet", *args]
+               "--accumulate", str(world), "--checkpoint-every", "0", "--held-out", "0", "--quiet", "--steps", str(steps),
+               "--log-every", str(max(1, steps // 10)), *args]
     told = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": str(threads)}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     processes = [subprocess.Popen(command, env={**os.environ, **told, "RANK": str(rank)}, stdout=subprocess.DEVNULL) for rank in range(world)]
     assert [process.wait() for process in processes] == [0] * world
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     lines = [json.loads(line) for line in (folder / "model/metrics.jsonl").read_text().splitlines()]
     shutil.rmtree(folder / "model")
-    return statistics.median(line["steps_per_second"] for line in lines[1:]) * int(args[args.index("--batch") + 1])
+    return (statistics.median(line["steps_per_second"] for line in lines[min(1, len(lines) - 1):]),
+            after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def ranks(run: Timer, folder: pathlib.Path, rounds: int) -> list[results.Figure]:
     run("generate", "--out", str(folder / "data"), "--steps", "100000", "--count", "100")
     figures: list[results.Figure] = []
-    for name, args in TRAININGS.items():
+    for name, (steps, args) in TRAININGS.items():
         rates: dict[int, list[float]] = {1: [], 2: []}
+        times: dict[int, list[float]] = {1: [], 2: []}  # processor seconds of the steps alone
         for number in range(rounds):
             for world in (1, 2) if number % 2 else (2, 1):
-                rates[world].append(train(run, folder, world, 3 - world, args))
-        ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
-        note = (f"windows a second, {rounds} rounds that alternate: {results.number(statistics.median(rates[2]))} against "
-                f"{results.number(statistics.median(rates[1]))}, ratios {min(ratios):.2f} to {max(ratios):.2f}; over TCP on one machine")
-        figures.append((f"{name}: two processes of a thread / one of two", statistics.median(ratios), "", ">= 0.9", note))
+                start = train(run, folder, world, 3 - world, 1, args)[1]
+                rate, time_of_all = train(run, folder, world, 3 - world, steps, args)
+                rates[world].append(rate)
+                times[world].append((time_of_all - start) / (steps - 1))
+        batch = int(args[args.index("--batch") + 1])
+        for what, ratios, bar, sides in (
+            ("windows a second", [two / one for one, two in zip(rates[1], rates[2], strict=True)], ">= 0.9",
+             [f"{results.number(batch * statistics.median(rates[world]))}" for world in (2, 1)]),
+            ("windows a processor second", [one / two for one, two in zip(times[1], times[2], strict=True)], "",
+             [f"{results.number(batch / statistics.median(times[world]))}" for world in (2, 1)]),
+        ):
+            note = (f"{rounds} rounds that alternate: {sides[0]} against {sides[1]}, ratios {min(ratios):.2f} to {max(ratios):.2f}; "
+                    f"Gloo over TCP on one machine; load {os.getloadavg()[0]:.1f}")
+            figures.append((f"{name}: two processes of a thread / one of two, {what}", statistics.median(ratios), "", bar, note))
     return figures
 
 

@@ -14,7 +14,7 @@ import yaml
 
 PROGRAM = sys.argv[1]
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
-CALL = re.compile(r'(?:diffreward|"\$program"|\}"|\{PROGRAM\}) ((?:shard )?(?:plan|run|status|verify|merge)|train|"\$command")\b([^\n;|#`]*(?:\\\n[^\n;|#`]*|\n +--[^\n;|#`]*)*)')
+CALL = re.compile(r'(?:diffreward|"\$program"|\}"|\{PROGRAM\}) ((?:(?:shard )?(?:plan|run|status|verify|merge)|train)\b|"\$command")([^\n;|#`]*(?:\\\n[^\n;|#`]*|\n +--[^\n;|#`]*)*)')
 
 
 def help_of(command):
@@ -84,7 +84,7 @@ def slurm_tells_ranks_who_they_are():
             (folder / program).chmod(0o755)
         environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "node[7-8]", "SLURM_JOB_ID": "40001",
                        "SLURM_NTASKS": "2", "SLURM_CPUS_PER_TASK": "3"}
-        told = subprocess.run([DEPLOY / "slurm/train.sbatch", "train", "--data", "a b"], env=environment, check=True, capture_output=True,
+        told = subprocess.run(["bash", DEPLOY / "slurm/train.sbatch", "train", "--data", "a b"], env=environment, check=True, capture_output=True,
                               text=True).stdout.splitlines()
         assert told == [f"{rank} 2 node7 20001 train --threads 3 --data a b" for rank in (0, 1)], told
 

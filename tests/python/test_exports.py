@@ -26,7 +26,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> pathlib.Path:
     out = tmp_path_factory.mktemp("pictures") / "scenes"
-    dr.generate(env="EmojiScenes-64", steps=20, out=out, progress=False)
+    dr.generate(env="EmojiScenes-64", scenes={"count": 20}, out=out, progress=False)
     return out
 
 
@@ -156,7 +156,7 @@ def test_a_plan_exports_as_its_merge(tmp_path):
 
 def test_bad_input_is_one_line(folder, pictures, tmp_path):
     def failed(*arguments) -> str:
-        ended = subprocess.run([sys.executable, "-m", "diffreward.exports", *map(str, arguments)], capture_output=True, text=True)
+        ended = subprocess.run([sys.executable, "-m", "diffreward.export", *map(str, arguments)], capture_output=True, text=True)
         assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1, ended
         return ended.stderr
 

@@ -2,8 +2,8 @@
 
 ::
 
-    python -m diffreward.exports parquet results/hopper hopper-parquet
-    python -m diffreward.exports webdataset results/scenes scenes-tar
+    python -m diffreward.export parquet results/hopper hopper-parquet
+    python -m diffreward.export webdataset results/scenes scenes-tar
 
 A folder of shards of whole episodes (or pictures) and ``export.json``, which tells what is in which. A shard is written under
 a temporary name and renamed: one that has its name is whole. The same command again keeps those and writes what is missing.
@@ -11,14 +11,12 @@ a temporary name and renamed: one that has its name is whole. The same command a
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import io
 import json
 import os
 import pathlib
-import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
@@ -44,6 +42,8 @@ _NAMES = {
         "terminal": "terminations", "timeout": "truncations", "info": "infos/",
     },
 }
+
+COLUMN_NAMES = list(_NAMES)
 
 
 def export_parquet(data: Dataset | str | os.PathLike[str], out: str | os.PathLike[str], *, names: str = "lerobot",
@@ -303,28 +303,3 @@ def _atomic(path: pathlib.Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """``python -m diffreward.exports``: exit code 0 done, 1 failed, 2 wrong use."""
-    parser = argparse.ArgumentParser(prog="python -m diffreward.exports", description=__doc__.split("\n\n")[0])
-    parser.add_argument("format", choices=["parquet", "webdataset"])
-    parser.add_argument("data", help="data set: a file, a plan's folder or generate's")
-    parser.add_argument("out", help="folder for the shards")
-    parser.add_argument("--names", default="lerobot", choices=list(_NAMES), help="column names of Parquet")
-    parser.add_argument("--shard-mib", type=int, default=256, help="size of a shard, MiB")
-    given = parser.parse_args(arguments)
-    try:
-        if given.format == "parquet":
-            files = export_parquet(given.data, given.out, names=given.names, shard_mib=given.shard_mib)
-        else:
-            files = export_webdataset(given.data, given.out, shard_mib=given.shard_mib)
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
-        print(f"diffreward: {error}", file=sys.stderr)
-        return 1
-    print(f"{len(files)} files in {given.out}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
