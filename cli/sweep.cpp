@@ -402,8 +402,11 @@ void add_inputs(const Job& job, std::vector<SweepInput>& inputs) {
 
 /// A setting over what is set for all.
 RunJobConfig run_config(const SweepPlan& plan, const Json& setting) {
-  RunJobConfig config{.job = plan.job, .set = plan.set, .only = plan.only};
+  RunJobConfig config;
+  config.job = plan.job;
+  config.set = plan.set;
   config.set.update(setting);
+  config.only = plan.only;
   return config;
 }
 
@@ -550,7 +553,7 @@ std::vector<SweepRow> rows_of(const SweepFolder& sweep) {
     const Json seed = setting.value(kSeed, Json());
     setting.erase(kSeed);
     const auto [at, fresh] = known.emplace(setting.dump(), rows.size());
-    if (fresh) rows.push_back({.setting = setting});
+    if (fresh) rows.emplace_back().setting = setting;
     SweepRow& row = rows[at->second];
     if (!sweep.record(i)) {
       row.missing.push_back(i);
@@ -695,11 +698,12 @@ Json submit(const SweepFolder& sweep, const SweepCollectConfig& config, const st
   for (const fs::path& folder : order) {
     const Found& stage = found.at(folder);
     const std::string setting = text_of(stage.setting);
-    const BoardSubmitConfig submission{.from = folder.string(),
-                                       .board = config.board,
-                                       .tasks = config.tasks,
-                                       .name = stage.step + (setting.empty() ? "" : ", " + setting),
-                                       .threads = config.threads};
+    BoardSubmitConfig submission;
+    submission.from = folder.string();
+    submission.board = config.board;
+    submission.tasks = config.tasks;
+    submission.name = stage.step + (setting.empty() ? "" : ", " + setting);
+    submission.threads = config.threads;
     const std::vector<BoardCandidate> candidates = find_candidates(submission, tasks);
     if (std::ranges::all_of(candidates, [](const BoardCandidate& one) { return one.tasks.empty(); })) {
       result["left_out"].push_back(submission.name);
@@ -714,8 +718,11 @@ Json submit(const SweepFolder& sweep, const SweepCollectConfig& config, const st
 
 Json run_sweep_plan(const SweepPlanConfig& config) {
   const std::vector<SweepAxis> axes = axes_of(config);
+  RunJobConfig asked;
+  asked.job = config.job;
+  asked.set = config.set;
   SweepPlan plan{.job = config.job,
-                 .document = with_absolute_files(document_of({.job = config.job, .set = config.set})),
+                 .document = with_absolute_files(document_of(asked)),
                  .set = with_absolute_files(config.set),
                  .only = config.only,
                  .inputs = {},

@@ -40,7 +40,7 @@ TEST_F(CommandTest, NoCommandIsWrongUseAndHelpIsNot) {
   const Outcome help = run({"--help"});
   EXPECT_EQ(help.code, 0);
   for (const char* name : {"envs", "generate", "data", "train", "extract", "evaluate", "rl", "steer", "plan",
-                           "sd sample", "board submit", "run", "report", "results", "completion"})
+                           "sd sample", "board submit", "run", "sweep collect", "report", "results", "completion"})
     EXPECT_THAT(help.out, HasSubstr(name));
 }
 
@@ -746,7 +746,7 @@ TEST_F(CommandTest, BashCompletesCommandsOptionsAndValues) {
   EXPECT_EQ(offered("rl --ppo.l", 2), "--ppo.lr --ppo.lr-schedule --ppo.lambda\n");
   EXPECT_EQ(offered("run maze2d-um", 2), "maze2d-umaze\n");
   EXPECT_EQ(offered("data ch", 2), "check\n");
-  EXPECT_EQ(offered("s", 1), "shard steer sd\n");
+  EXPECT_EQ(offered("s", 1), "shard steer sd sweep\n");
   EXPECT_EQ(offered("sd de", 2), "decode\n");
   EXPECT_EQ(offered("sd sample --safety m", 4), "medium max\n");
   EXPECT_EQ(offered("sd encode --ima", 3), "--images\n");

@@ -13,7 +13,7 @@ import yaml
 
 PROGRAM = sys.argv[1]
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
-CALL = re.compile(r'(?:diffreward|"\$program"|\}"|\{PROGRAM\}) ((?:shard )?(?:plan|run|status|verify|merge))\b([^\n;|#`]*(?:\\\n[^\n;|#`]*|\n +--[^\n;|#`]*)*)')
+CALL = re.compile(r'(?:diffreward|"\$program"|\}"|\{PROGRAM\}) ((?:(?:shard|sweep) )?(?:plan|run|status|verify|merge|collect))\b([^\n;|#`]*(?:\\\n[^\n;|#`]*|\n +--[^\n;|#`]*)*)')
 
 
 def help_of(command):
@@ -29,9 +29,17 @@ def unknown_options(call, help_text):
     return [option for option in OPTION.findall(call) if option not in known]
 
 
+def variants(text):
+    """A script's text, or, where it serves both, that of either command."""
+    if "$what" not in text and "$command" not in text:
+        return [text]
+    return [text.replace('"$what"', what).replace("$command", f"{what} run").replace("$options", options)
+            for what, options in (("shard", "--check size"), ("sweep", ""))]
+
+
 def options_exist(path):
     calls = 0
-    for command, rest in CALL.findall(path.read_text()):
+    for command, rest in (call for text in variants(path.read_text()) for call in CALL.findall(text)):
         calls += 1
         unknown = unknown_options(rest, help_of(command))
         assert not unknown, (path, command, unknown)
@@ -62,6 +70,19 @@ def absent_plan_is_an_error():
     assert "/absent/plan" in ended.stderr and "Traceback" not in ended.stderr, ended.stderr
 
 
+def array_serves_both():
+    """What array.sbatch hands over, by a program that repeats its arguments."""
+    environment = {**os.environ, "DIFFREWARD": "echo", "SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "4"}
+    for words, expected in (
+        (["/p"], "shard run /p --quiet --check size --task 2 --tasks 4 --threads 1"),
+        (["/p", "sweep"], "sweep run /p --quiet --task 2 --tasks 4 --threads 1"),
+    ):
+        said = subprocess.run(["bash", DEPLOY / "slurm/array.sbatch", *words], env=environment, check=True, capture_output=True, text=True).stdout
+        assert said.strip() == expected, said
+    other = subprocess.run(["bash", DEPLOY / "slurm/array.sbatch", "/p", "both"], env=environment, capture_output=True, text=True)
+    assert other.returncode == 2 and "expected shard or sweep, got both" in other.stderr, other
+
+
 assert unknown_options("--task 1 --tasks=2 --index", "--tasks INT   see --index, or ---task") == ["--task"]
 checked = {str(path.relative_to(DEPLOY)): options_exist(path) for path in sorted(DEPLOY.rglob("*")) if path.is_file()}
 for name in ("slurm/array.sbatch", "parallel/run.sh", "kubernetes/job.yaml", "snakemake/Snakefile"):
@@ -70,4 +91,5 @@ kubernetes_takes(DEPLOY / "kubernetes/job.yaml")
 for script in ("slurm/array.sbatch", "parallel/run.sh"):
     subprocess.run(["bash", "-n", DEPLOY / script], check=True)
 absent_plan_is_an_error()
+array_serves_both()
 print(f"{sum(checked.values())} calls in {len(checked)} files")
