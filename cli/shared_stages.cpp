@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 constexpr const char* kWork = "stage";  // in an attempt's folder
 constexpr const char* kBeat = "beat";
 constexpr std::chrono::seconds kBetweenBeats(3);
-constexpr std::chrono::milliseconds kBetweenLooks(200);
+constexpr std::chrono::milliseconds kFirstPause(100),
+    kLongestPause(2000);  // between looks: hundreds may wait
 
 /// Counts in a file as long as it lives, so that others see that this process does.
 class Heartbeat {
@@ -79,17 +80,15 @@ std::vector<fs::path> SharedStages::alive(const std::string& name) {
 
 void SharedStages::make(const JobStep& step) {
   const std::string name = step.folder.filename().string();
-  bool said = false;
-  while (true) {
+  for (auto pause = kFirstPause;; pause = std::min(pause * 3 / 2, kLongestPause)) {
     check_interrupt();
-    if (is_there(step)) return;
+    if (is_there(step)) return Attempt::remove_ended(places_.attempts, name);  // killed behind the rename
     if (!alive(name).empty()) {
-      if (!said) Progress::line(concat(name, ": another process is making it"));
-      said = true;
-      std::this_thread::sleep_for(kBetweenLooks);
+      if (pause == kFirstPause) Progress::line(concat(name, ": another process is making it"));
+      std::this_thread::sleep_for(pause);
       continue;
     }
-    Attempt attempt(places_.attempts, name, Attempt::Left::kTaken);
+    Attempt attempt(places_.attempts, name, kWork);
     const Heartbeat beat(attempt.folder() / kBeat);
     // Of several that begin at once those give way that others are ahead of.
     std::error_code ignored;

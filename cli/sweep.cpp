@@ -156,8 +156,8 @@ std::vector<SweepAxis> axes_in_file(const std::string& path) {
     }
     axes.push_back(std::move(axis));
   }
-  for (const auto& [key, values] : flat(document.value("over", Json::object())).items())
-    axes.push_back(axis_of(option, key, values));
+  const Json over = flat(document.value("over", Json::object()));
+  for (const auto& [key, values] : over.items()) axes.push_back(axis_of(option, key, values));
   return axes;
 }
 
@@ -569,6 +569,7 @@ std::vector<SweepRow> rows_of(const SweepFolder& sweep) {
     const Json document = set_in_job(sweep.plan().document, row.setting, "--over");
     const Job job = plan_job(document, sweep.stages(), row.seeds, StepFolders::kByContent);
     row.figures = figures_of(part_of(job, sweep.plan().only), command_line(config));
+    for (Result& figure : row.figures) figure.commit = sweep.plan().commit;  // whose program made all
   }
   return rows;
 }
@@ -709,7 +710,8 @@ Json submit(const SweepFolder& sweep, const SweepCollectConfig& config, const st
       result["left_out"].push_back(submission.name);
       continue;
     }
-    for (const Json& one : run_board_submit(submission).at("submitted")) result["submitted"].push_back(one);
+    const Json submitted = run_board_submit(submission);
+    for (const Json& one : submitted.at("submitted")) result["submitted"].push_back(one);
   }
   return result;
 }

@@ -52,8 +52,9 @@ struct SweepRunConfig {
     field("sweep", self.sweep, "folder of the sweep");
     IndexChoice::visit(self.choice, field);
     field("wait", self.wait,
-          "seconds without a sign of life after which another machine's work at a stage counts as lost; 0: "
-          "nobody's is waited for",
+          "seconds without a sign of life, of which there is one every 3, after which another machine's work "
+          "at a "
+          "stage counts as lost; 0: nobody's is waited for",
           Bounds{0, 86400});
     field("threads", self.threads, "threads, 0 for one per core", Bounds{0, 1024});
   }

@@ -122,7 +122,7 @@ bool ProcessName::has_ended() const {
   return host == here.host && number == here.number && names != "0" && names != kMachine;
 }
 
-Attempt::Attempt(const fs::path& attempts, const std::string& key, Left left) {
+Attempt::Attempt(const fs::path& attempts, const std::string& key, const std::string& work) {
   std::error_code failed;
   fs::create_directories(attempts, failed);
   if (failed) throw Error(concat(attempts.string(), ": cannot create: ", failed.message()));
@@ -131,9 +131,10 @@ Attempt::Attempt(const fs::path& attempts, const std::string& key, Left left) {
   std::uint64_t largest = 0;
   const std::vector<AttemptName> known = attempts_at(attempts, key, &largest);
   ordinal_ = largest + 1;
-  for (auto one = known.rbegin(); one != known.rend() && left == Left::kTaken && !taken_; ++one) {
+  for (auto one = known.rbegin(); one != known.rend() && !work.empty() && !taken_; ++one) {
     // This process's own are of an attempt that failed and was kept.
     if (!one->process.has_ended() && one->process.text() != self) continue;
+    if (!fs::exists(attempts / one->text / work, failed)) continue;
     folder_ = own();
     fs::rename(attempts / one->text, folder_, failed);  // of several processes one succeeds
     taken_ = !failed;

@@ -32,12 +32,9 @@ struct ProcessName {
 /// The folder of one attempt at making `key`, <attempts>/<key>.<ordinal>.<process>: one process alone writes in it.
 class Attempt {
  public:
-  enum class Left : std::uint8_t {
-    kRemoved,  ///< what processes that have ended left of attempts at the same is removed
-    kTaken,    ///< the last of it becomes this attempt's folder, to be continued; the rest is removed
-  };
-  /// `key` holds no dot. Throws Error.
-  Attempt(const std::filesystem::path& attempts, const std::string& key, Left left = Left::kRemoved);
+  /// `key` holds no dot. What processes that have ended left of attempts at the same is removed; where `work` is not empty,
+  /// the last of it that holds a file or folder of this name becomes this attempt's, to be continued. Throws Error.
+  Attempt(const std::filesystem::path& attempts, const std::string& key, const std::string& work = "");
   /// Removes the folder, unless it was kept or moved.
   ~Attempt();
   Attempt(const Attempt&) = delete;

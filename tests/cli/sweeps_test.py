@@ -17,7 +17,7 @@ seed = 0
 [[steps]]
 name = "base"
 command = "generate"
-steps = 60000
+steps = 20000
 count = 16
 [[steps]]
 name = "walks"
@@ -31,7 +31,7 @@ name = "model"
 command = "train"
 data = "base"
 model = { horizon = 4, stride = 1, dim = 16, layers = 1 }
-steps = 200
+steps = 60
 batch = 16
 checkpoint_every = 20
 seed = "${seed}"
@@ -76,6 +76,7 @@ def killed_tasks_come_through(root):
             out, err = task.communicate()
             assert task.returncode in (0, -9), err
         status = finish(start("sweep", "status", str(sweep)))
+        print(f"round {rounds}: {status['done']} of {status['indices']} indices, {status['stages_done']} of {status['stages']} stages", flush=True)
         assert not status["failed"] and not status["quarantined"], status
         if status["complete"] and kills >= 2:
             break
