@@ -80,6 +80,7 @@ std::vector<fs::path> SharedStages::alive(const std::string& name) {
 
 void SharedStages::make(const JobStep& step) {
   const std::string name = step.folder.filename().string();
+  if (const auto before = failed_.find(step.folder); before != failed_.end()) throw Error(before->second);
   for (auto pause = kFirstPause;; pause = std::min(pause * 3 / 2, kLongestPause)) {
     check_interrupt();
     if (is_there(step)) return Attempt::remove_ended(places_.attempts, name);  // killed behind the rename
@@ -103,8 +104,12 @@ void SharedStages::make(const JobStep& step) {
     settings["threads"] = places_.threads;
     try {
       find_command(step.command).run(settings);
-    } catch (...) {
+    } catch (const Interrupted&) {
       attempt.keep();  // with its checkpoints
+      throw;
+    } catch (const std::exception& error) {
+      attempt.keep();
+      failed_[step.folder] = error.what();
       throw;
     }
     fs::create_directories(places_.stages);

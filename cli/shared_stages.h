@@ -26,7 +26,7 @@ class SharedStages {
   explicit SharedStages(Places places) : places_(std::move(places)) {}
 
   /// Sees to it that a step's folder, in `stages`, holds its finished stage. Throws Error where that is not what its
-  /// record tells, where making it fails, and where it came out differently a second time, which is then set aside.
+  /// record tells, where making it fails, which is tried once, and where it came out differently a second time, which is then set aside.
   void make(const JobStep& step);
 
  private:
@@ -42,7 +42,8 @@ class SharedStages {
   void expect_equal(const std::filesystem::path& made, const JobStep& step) const;
 
   Places places_;
-  std::map<std::filesystem::path, Sign> signs_;  // as last seen
+  std::map<std::filesystem::path, Sign> signs_;          // as last seen
+  std::map<std::filesystem::path, std::string> failed_;  // stages, and why
 };
 
 }  // namespace diffreward::cli

@@ -411,13 +411,11 @@ RunJobConfig run_config(const SweepPlan& plan, const Json& setting) {
 }
 
 /// Makes an index in a folder of work and gives it its name.
-void make_index(const SweepFolder& sweep, std::uint64_t index, const SweepRunConfig& config,
-                const Attempt& attempt) {
+void make_index(const SweepFolder& sweep, std::uint64_t index, SharedStages& stages, const Attempt& attempt) {
   const SweepPlan& plan = sweep.plan();
   const Json document = sweep.document(index);
   RunJobConfig run = run_config(plan, plan.points[index].setting);
   run.out = attempt.folder().string();
-  run.threads = config.threads;
   // The same steps in two places: in this folder, as links, and where all indices share them.
   std::map<fs::path, JobStep> shared;
   {
@@ -427,11 +425,6 @@ void make_index(const SweepFolder& sweep, std::uint64_t index, const SweepRunCon
       for (std::size_t s = 0; s < here.runs[r].steps.size(); ++s)
         shared.emplace(here.runs[r].steps[s].folder, there.runs[r].steps[s]);
   }
-  SharedStages stages({.stages = sweep.stages(),
-                       .attempts = sweep.attempts(),
-                       .quarantine = sweep.path() / "quarantine",
-                       .wait = config.wait,
-                       .threads = config.threads});
   const Json result = run_document(run, document, [&](const JobStep& step) {
     const JobStep& stage = shared.at(step.folder);
     stages.make(stage);
@@ -456,8 +449,7 @@ void make_index(const SweepFolder& sweep, std::uint64_t index, const SweepRunCon
 
 enum class Made : std::uint8_t { kKept, kMade, kFailed };
 
-Made run_index(const SweepFolder& sweep, std::uint64_t index, const SweepRunConfig& config,
-               std::string& message) {
+Made run_index(const SweepFolder& sweep, std::uint64_t index, SharedStages& stages, std::string& message) {
   std::error_code ignored;
   const std::string key = concat("run_", index);
   if (sweep.record(index) && sweep.stages_are_there(index)) {
@@ -467,7 +459,7 @@ Made run_index(const SweepFolder& sweep, std::uint64_t index, const SweepRunConf
   }
   const Attempt attempt(sweep.attempts(), key);
   try {
-    make_index(sweep, index, config, attempt);
+    make_index(sweep, index, stages, attempt);
   } catch (const Interrupted&) {
     throw;
   } catch (const std::exception& error) {
@@ -771,6 +763,11 @@ Json run_sweep_run(const SweepRunConfig& config) {
   const std::vector<std::uint64_t> indices = indices_of(config.choice, sweep.plan().points.size());
   sweep.expect_fresh();
   sweep.expect_own_runs();
+  SharedStages stages({.stages = sweep.stages(),
+                       .attempts = sweep.attempts(),
+                       .quarantine = sweep.path() / "quarantine",
+                       .wait = config.wait,
+                       .threads = config.threads});
   const auto start = std::chrono::steady_clock::now();
   std::uint64_t made = 0, kept = 0;
   std::vector<std::uint64_t> failed;
@@ -780,7 +777,7 @@ Json run_sweep_run(const SweepRunConfig& config) {
     Progress::line(concat("index ", index, " (", i + 1, "/", indices.size(),
                           "): ", text_of(sweep.plan().points[index].setting)));
     std::string message;
-    switch (run_index(sweep, index, config, message)) {
+    switch (run_index(sweep, index, stages, message)) {
       case Made::kKept:
         ++kept;
         break;

@@ -39,8 +39,9 @@ TEST_F(CommandTest, NoCommandIsWrongUseAndHelpIsNot) {
   EXPECT_EQ(run({}).code, 2);
   const Outcome help = run({"--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* name : {"envs", "generate", "data", "train", "extract", "evaluate", "rl", "steer", "plan",
-                           "sd sample", "board submit", "run", "sweep collect", "report", "results", "completion"})
+  for (const char* name :
+       {"envs", "generate", "data", "train", "extract", "evaluate", "rl", "steer", "plan", "sd sample",
+        "board submit", "run", "sweep collect", "report", "results", "completion"})
     EXPECT_THAT(help.out, HasSubstr(name));
 }
 
@@ -165,7 +166,7 @@ TEST_F(CommandTest, MissingOptionsAreWrongUseAndNamed) {
     EXPECT_EQ(outcome.err,
               concat("diffreward: ", command.name, ": ", flag_of(command.required.front()), " is missing\n"));
   }
-  EXPECT_EQ(seen.size(), 34u) << "every command but envs and run";
+  EXPECT_EQ(seen.size(), 38u) << "every command but envs and run";
   const Outcome train = run({"train", "--out", path("x")});
   EXPECT_EQ(train.err, "diffreward: train: --data is missing\n");
   EXPECT_FALSE(std::filesystem::exists(path("x")));

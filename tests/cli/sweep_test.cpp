@@ -264,6 +264,13 @@ TEST_F(SweepTest, AnIndexThatFailsIsToldAndTriedAgain) {
   EXPECT_THAT(refusal({"sweep", "collect", path("sweep")}), HasSubstr("found none of 1 (1 failed)"));
   EXPECT_EQ(result({"sweep", "run", path("sweep"), "--index", "1"}, 1).at("failed"), 1) << "and fails again";
 
+  plan({"place.goal=[[9,9]]", "seed=0..2"}, "shared");
+  EXPECT_EQ(result({"sweep", "run", path("shared")}, 1).at("failed_index"), "0-2");
+  ASSERT_EQ(count("shared/attempts"), 1u);
+  EXPECT_THAT(fs::directory_iterator(folder_ / "shared/attempts")->path().filename().string(),
+              testing::ContainsRegex("^base-[0-9a-f]+\\.1\\."))
+      << "a stage that failed is not tried by each index of a run";
+
   plan({"seed=0,1"}, "mended");
   const std::string walks = indices("mended").at(1).at("stages").at(1);
   fs::create_directories(folder_ / "mended/stages");
