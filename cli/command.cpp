@@ -123,9 +123,9 @@ Json number_or_null(std::string_view text) {
   return nullptr;
 }
 
-/// A value of a free table: a JSON list or object, true or false, a number, numbers with commas between, or
-/// else the text itself.
-Json parse_any(const std::string& text) {
+}  // namespace
+
+Json value_of_text(const std::string& text) {
   if (text.starts_with("[") || text.starts_with("{")) {
     try {
       return parse_json(text, "value");
@@ -149,6 +149,8 @@ Json parse_any(const std::string& text) {
   return list;
 }
 
+namespace {
+
 Json parse_table(const std::string& option, const std::vector<std::string>& entries) {
   Json table = Json::object();
   for (const std::string& entry : entries) {
@@ -157,7 +159,7 @@ Json parse_table(const std::string& option, const std::vector<std::string>& entr
       throw UsageError(concat(option, ": expected KEY=VALUE, got '", entry, "'"));
     const std::string key = entry.substr(0, equals);
     if (table.contains(key)) throw UsageError(concat(option, ": ", key, " is given twice"));
-    table[key] = parse_any(entry.substr(equals + 1));
+    table[key] = value_of_text(entry.substr(equals + 1));
   }
   return table;
 }

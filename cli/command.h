@@ -110,6 +110,10 @@ std::string flag_of(std::string field);
 /// "--env-option" for the free table env.options.
 std::string option_of(const FieldInfo& field, const std::vector<FieldInfo>& all);
 
+/// A value of a free table as people write it: a JSON list or object, true or false, a number, numbers with commas
+/// between, or else the text itself.
+Json value_of_text(const std::string& text);
+
 /// Flags of one command as a nested config of what was given (exposed for tests). Throws UsageError.
 Json parse_flags(const Command& command, std::span<const std::string> args, Common& common,
                  std::string& config_file);

@@ -9,6 +9,7 @@
 #include "cli/sd.h"
 #include "cli/shard.h"
 #include "cli/stages.h"
+#include "cli/sweep.h"
 
 namespace diffreward::cli {
 
@@ -196,6 +197,24 @@ const std::vector<Command>& commands() {
           "Finished steps are reused; a job that was stopped resumes. Without a job the built-in ones are "
           "listed.",
           {"job"}, {}, print_job),
+      make_command<SweepPlanConfig, run_sweep_plan>(
+          "sweep plan", "a job at many settings and seeds, an index each, for many machines",
+          "diffreward sweep plan maze2d-umaze --over seed=0..4 --over reward.lr=1e-4,3e-4 --out sweep",
+          {"job"}, {"job", "out"}, print_result),
+      make_command<SweepRunConfig, run_sweep_run>(
+          "sweep run", "make indices of a sweep: any of them, by anyone, in any order",
+          "diffreward sweep run sweep\n"
+          "diffreward sweep run sweep --task $SLURM_ARRAY_TASK_ID --tasks 100\n"
+          "Stages that several indices need are made once. The exit code is 1 where an index failed; the "
+          "others are "
+          "made, and running again tries those that failed again.",
+          {"sweep"}, {"sweep"}, print_result, exit_code_of_sweep_run),
+      make_command<SweepStatusConfig, run_sweep_status>(
+          "sweep status", "which indices of a sweep are there, and why others failed", "", {"sweep"},
+          {"sweep"}, print_result),
+      make_command<SweepCollectConfig, run_sweep_collect>(
+          "sweep collect", "one table of a sweep: a row a setting, means and intervals over seeds", "",
+          {"sweep"}, {"sweep"}, print_sweep_collect),
       make_command<ReportConfig, run_report>("report", "write the HTML report of a job's folder again", "",
                                              {"results"}, {"results"}, print_result),
       make_command<ResultsConfig, run_results>("results", "make tables from a results file", "", {"file"},

@@ -48,7 +48,7 @@ std::vector<Option> options_of(const Command& command) {
 /// What may stand where a command takes its first positional.
 std::vector<std::string> positional_values(const Command& command) {
   if (command.positionals.empty()) return {};
-  if (command.name == "run") return builtin_jobs();
+  if (command.name == "run" || command.name == "sweep plan") return builtin_jobs();
   for (const Option& option : options_of(command))
     if (option.name == flag_of(command.positionals[0])) return option.values;
   return {};

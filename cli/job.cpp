@@ -374,6 +374,23 @@ std::map<std::string, std::string> contents_of(const std::vector<JobStep>& steps
   return contents;
 }
 
+/// Names of folders by what steps' products depend on: equal configs have equal ones, however they were written.
+std::map<std::string, std::string> folders_by_content(const std::vector<JobStep>& steps,
+                                                      const std::vector<std::vector<Reference>>& references) {
+  constexpr std::size_t kDigits = 16;  // of SHA-256: no two of 10^6 steps meet
+  std::map<std::string, std::string> names;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    Json config = steps[i].config;
+    for (const Reference& r : references[i]) replace_input(config, r.option, r.step, names.at(r.step));
+    config["out"] = steps[i].name;
+    Json resolved = stage_command(steps[i].command).stage(config).config;
+    for (const char* place : {"out", "threads", "reuse"}) resolved.erase(place);
+    const Json content = {{"command", steps[i].command}, {"config", resolved}};
+    names[steps[i].name] = concat(steps[i].name, "-", sha256(content.dump()).substr(0, kDigits));
+  }
+  return names;
+}
+
 /// One combination of values, resolved but for folders.
 struct Draft {
   std::vector<JobStep> steps;
@@ -456,7 +473,7 @@ Json load_job(const std::string& file_or_name) {
   return load(file_or_name, fs::path(), 0);
 }
 
-Json set_in_job(Json document, const Json& values) {
+Json set_in_job(Json document, const Json& values, const std::string& option) {
   for (const auto& [key, value] : values.items()) {
     const auto dot = key.find('.');
     const std::string first = key.substr(0, dot);
@@ -467,7 +484,7 @@ Json set_in_job(Json document, const Json& values) {
     std::vector<std::string> known = variable_names(document);
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       for (const std::string& step : names_in(document["steps"])) known.push_back(step + ".<key>");
-      throw UsageError(concat("--set: ", unknown_name("variable or step", key, known)));
+      throw UsageError(concat(option, ": ", unknown_name("variable or step", key, known)));
     }
     if (document.contains("sweep")) document["sweep"].erase(key);  // one value in place of all
     assign(document, key, value);
@@ -477,7 +494,8 @@ Json set_in_job(Json document, const Json& values) {
 
 namespace {
 
-Job plan(const Json& document, const fs::path& out, const std::vector<std::uint64_t>& seeds) {
+Job plan(const Json& document, const fs::path& out, const std::vector<std::uint64_t>& seeds,
+         StepFolders places) {
   Job job;
   job.axes = axes_of(document, seeds);
   std::vector<Draft> drafts;
@@ -512,13 +530,16 @@ Job plan(const Json& document, const fs::path& out, const std::vector<std::uint6
   }
   for (std::size_t i = 0; i < drafts.size(); ++i) {
     std::map<std::string, fs::path> folders;
+    std::map<std::string, std::string> contents;
+    if (places == StepFolders::kByContent)
+      contents = folders_by_content(drafts[i].steps, drafts[i].references);
     for (std::size_t s = 0; s < drafts[i].steps.size(); ++s) {
       JobStep step = drafts[i].steps[s];
       step.folder = out;
-      for (std::size_t axis = 0; axis < job.axes.size(); ++axis)
+      for (std::size_t axis = 0; axis < job.axes.size() && contents.empty(); ++axis)
         if (depends[step.name][axis])
           step.folder /= folder_of(job.axes[axis].variable, job.runs[i].values[axis]);
-      step.folder /= step.name;
+      step.folder /= contents.empty() ? step.name : contents.at(step.name);
       for (const Reference& r : drafts[i].references[s]) {
         replace_input(step.config, r.option, r.step, folders.at(r.step).string());
         step.needs.push_back(r.step);
@@ -561,9 +582,10 @@ Job plan(const Json& document, const fs::path& out, const std::vector<std::uint6
 
 }  // namespace
 
-Job plan_job(const Json& document, const fs::path& out, const std::vector<std::uint64_t>& seeds) {
+Job plan_job(const Json& document, const fs::path& out, const std::vector<std::uint64_t>& seeds,
+             StepFolders folders) {
   try {
-    return plan(document, out, seeds);
+    return plan(document, out, seeds, folders);
   } catch (const InvalidArgument& error) {
     throw UsageError(error.what());
   }

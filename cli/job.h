@@ -109,11 +109,18 @@ Json load_job(const std::string& file_or_name);
 std::vector<std::string> builtin_jobs();
 
 /// A document with values set: keys are variables ("seed", "maze.map") or fields of steps ("rl.ppo.lr").
-/// Throws UsageError for others, with the nearest.
-Json set_in_job(Json document, const Json& values);
+/// Throws UsageError for others, with the nearest; `option` is where they were given.
+Json set_in_job(Json document, const Json& values, const std::string& option = "--set");
+
+/// How steps' folders are named.
+enum class StepFolders : std::uint8_t {
+  kByVariables,  ///< <out>/seed_0/goal_cell_1_1/expert: by the swept variables that a step depends on
+  kByContent,  ///< <out>/expert-0123456789abcdef: by command, resolved config and inputs, with no others below
+};
 
 /// Everything resolved and checked, nothing made. `seeds` are values of the variable `seed`; without any it
 /// stays as it is and adds no folder. Throws UsageError naming the step and the key.
-Job plan_job(const Json& document, const std::filesystem::path& out, const std::vector<std::uint64_t>& seeds);
+Job plan_job(const Json& document, const std::filesystem::path& out, const std::vector<std::uint64_t>& seeds,
+             StepFolders folders = StepFolders::kByVariables);
 
 }  // namespace diffreward::cli

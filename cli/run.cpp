@@ -85,30 +85,6 @@ std::set<std::string> wanted_steps(const Job& job, const std::vector<std::string
   return wanted;
 }
 
-/// A job of some of its steps, with the figures that read no others.
-Job part_of(Job job, const std::set<std::string>& wanted) {
-  for (JobRun& run : job.runs)
-    std::erase_if(run.steps, [&](const JobStep& step) { return !wanted.contains(step.name); });
-  std::erase_if(job.figures, [&](const JobFigure& figure) {
-    const auto missing = [&](const std::string& path) {
-      return !path.empty() && !wanted.contains(path.substr(0, path.find('.')));
-    };
-    return missing(figure.value) || missing(figure.over) || missing(figure.minus) || missing(figure.from) ||
-           missing(figure.to);
-  });
-  return job;
-}
-
-/// Every step of a job, once.
-std::vector<JobStep> steps_of(const Job& job) {
-  std::vector<JobStep> steps;
-  std::set<fs::path> seen;
-  for (const JobRun& run : job.runs)
-    for (const JobStep& step : run.steps)
-      if (seen.insert(step.folder).second) steps.push_back(step);
-  return steps;
-}
-
 Json list_steps(const std::vector<JobStep>& steps, const fs::path& out) {
   using enum StageStatus::State;
   static const std::map<StageStatus::State, const char*> kWords = {
@@ -165,8 +141,9 @@ Json conclude(const Job& job, const std::vector<Result>& figures, const fs::path
   return result;
 }
 
-/// Variables that name files by paths that hold from anywhere.
-Json with_absolute_files(Json value, int depth = 0) {
+}  // namespace
+
+Json with_absolute_files(Json value, int depth) {
   std::error_code ignored;
   if (value.is_string() && fs::is_regular_file(value.get<std::string>(), ignored))
     return fs::absolute(value.get<std::string>()).lexically_normal().string();
@@ -175,7 +152,6 @@ Json with_absolute_files(Json value, int depth = 0) {
   return value;
 }
 
-/// How these figures are printed again.
 std::string command_line(const RunJobConfig& config) {
   std::string line = "diffreward run " + shell_word(config.job);
   if (!config.seeds.empty()) line += " --seeds " + config.seeds;
@@ -185,28 +161,43 @@ std::string command_line(const RunJobConfig& config) {
   return line;
 }
 
-}  // namespace
+std::vector<JobStep> steps_of(const Job& job) {
+  std::vector<JobStep> steps;
+  std::set<fs::path> seen;
+  for (const JobRun& run : job.runs)
+    for (const JobStep& step : run.steps)
+      if (seen.insert(step.folder).second) steps.push_back(step);
+  return steps;
+}
 
-Json run_job(const RunJobConfig& config) {
-  if (const int ranks = Ranks::count(); ranks > 1)
-    throw UsageError(concat("run: expected one process, found WORLD_SIZE ", ranks,
-                            "; train and extract alone divide their work"));
-  if (config.job.empty()) {
-    Json list = Json::array();
-    for (const std::string& name : builtin_jobs()) {
-      list.push_back({{"job", name}, {"title", plan_job(load_job(name), "", {}).title}});
-    }
-    return {{"jobs", list}};
-  }
-  if (config.out.empty()) throw UsageError("run: --out is missing");
-  const fs::path out = config.out;
-  const std::vector<std::uint64_t> seeds = parse_seeds(config.seeds);
+Job part_of(Job job, const std::vector<std::string>& only) {
+  const std::set<std::string> wanted = wanted_steps(job, only);
+  for (JobRun& run : job.runs)
+    std::erase_if(run.steps, [&](const JobStep& step) { return !wanted.contains(step.name); });
+  std::erase_if(job.figures, [&](const JobFigure& figure) {
+    const auto missing = [&](const std::string& path) {
+      return !path.empty() && !wanted.contains(path.substr(0, path.find('.')));
+    };
+    return missing(figure.value) || missing(figure.over) || missing(figure.minus) || missing(figure.from) ||
+           missing(figure.to);
+  });
+  return job;
+}
+
+Json document_of(const RunJobConfig& config) {
   Json document = set_in_job(load_job(config.job), config.set);
   document.erase("run");  // of a job.toml that was run before
-  if (!seeds.empty() && config.set.contains("seed"))
-    throw UsageError("run: expected --seeds or --set seed, got both");
+  return document;
+}
+
+Json run_document(const RunJobConfig& config, Json document, const StepMaker& make) {
+  if (const int ranks = Ranks::count(); ranks > 1)
+    throw UsageError(concat("a job: expected one process, found WORLD_SIZE ", ranks,
+                            "; train and extract alone divide their work"));
+  const fs::path out = config.out;
+  const std::vector<std::uint64_t> seeds = parse_seeds(config.seeds);
   const Job whole = plan_job(document, out, seeds);
-  const Job job = part_of(whole, wanted_steps(whole, config.only));
+  const Job job = part_of(whole, config.only);
   const std::vector<JobStep> steps = steps_of(job);
   if (config.list) return {{"steps", list_steps(steps, out)}};
 
@@ -220,10 +211,8 @@ Json run_job(const RunJobConfig& config) {
     const JobStep& step = steps[i];
     const std::string name = step.folder.lexically_relative(out).string();
     Progress::line(concat("[", i + 1, "/", steps.size(), "] ", name));
-    Json settings = step.config;
-    settings["threads"] = config.threads;
     try {
-      find_command(step.command).run(settings);
+      make(step);
     } catch (const Interrupted&) {
       throw;
     } catch (const std::exception& error) {
@@ -240,6 +229,24 @@ Json run_job(const RunJobConfig& config) {
   if (!config.results.empty())
     save_results(config.results, merge_results(load_results(config.results), figures));
   return result;
+}
+
+Json run_job(const RunJobConfig& config) {
+  if (config.job.empty()) {
+    Json list = Json::array();
+    for (const std::string& name : builtin_jobs()) {
+      list.push_back({{"job", name}, {"title", plan_job(load_job(name), "", {}).title}});
+    }
+    return {{"jobs", list}};
+  }
+  if (config.out.empty()) throw UsageError("run: --out is missing");
+  if (!config.seeds.empty() && config.set.contains("seed"))
+    throw UsageError("run: expected --seeds or --set seed, got both");
+  return run_document(config, document_of(config), [&](const JobStep& step) {
+    Json settings = step.config;
+    settings["threads"] = config.threads;
+    find_command(step.command).run(settings);
+  });
 }
 
 Json run_report(const ReportConfig& config) {

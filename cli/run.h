@@ -1,10 +1,12 @@
 // The subcommands for jobs: run makes the steps of a job, report writes its pages again.
 #pragma once
 
+#include <functional>
 #include <iosfwd>
 #include <string>
 #include <vector>
 
+#include "cli/job.h"
 #include "core/config.h"
 
 namespace diffreward::cli {
@@ -34,6 +36,23 @@ struct RunJobConfig {
 /// Figures, each step's time, and the page's path. Finished steps are reused, a job that was stopped resumes.
 Json run_job(const RunJobConfig& config);
 void print_job(const Json& result, std::ostream& out);
+
+/// What run_job starts from: the job's document with values set. Throws UsageError.
+Json document_of(const RunJobConfig& config);
+/// A document whose variables name files by paths that hold from anywhere.
+Json with_absolute_files(Json document, int depth = 0);
+/// A command line that makes a job's figures again.
+std::string command_line(const RunJobConfig& config);
+/// A job of these steps and what they need, with the figures that read no others; of all where `only` is empty. Throws
+/// UsageError for an unknown step.
+Job part_of(Job job, const std::vector<std::string>& only);
+/// Every step of a job, once.
+std::vector<JobStep> steps_of(const Job& job);
+
+/// Sees to it that a step's folder holds its finished stage.
+using StepMaker = std::function<void(const JobStep& step)>;
+/// run_job on a document, with steps made by `make`; config.job and config.set are told by command_line() alone.
+Json run_document(const RunJobConfig& config, Json document, const StepMaker& make);
 
 struct ReportConfig {
   std::string results;  // folder of a job

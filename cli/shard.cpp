@@ -54,21 +54,22 @@ void expect_fresh(const ShardFolder& shards, const GenerateConfig& config) {
                          "again"));
 }
 
-/// Every index of the ranges, once and in order.
-std::vector<std::uint64_t> indices_of(const ShardRunConfig& config, std::uint64_t shards) {
-  require(config.tasks == 0 || config.index.empty(),
+}  // namespace
+
+std::vector<std::uint64_t> indices_of(const IndexChoice& choice, std::uint64_t count) {
+  require(choice.tasks == 0 || choice.index.empty(),
           "index: expected either --index or --task of --tasks, got both");
-  require(config.tasks > 0 || config.task == 0, "task: expected --tasks beside it, got none");
-  require(config.tasks == 0 || config.task < config.tasks, "task: expected one below --tasks ", config.tasks,
-          ", got ", config.task);
-  std::vector<StreamRange> ranges = {{0, shards}};
-  if (config.tasks > 0) {
+  require(choice.tasks > 0 || choice.task == 0, "task: expected --tasks beside it, got none");
+  require(choice.tasks == 0 || choice.task < choice.tasks, "task: expected one below --tasks ", choice.tasks,
+          ", got ", choice.task);
+  std::vector<StreamRange> ranges = {{0, count}};
+  if (choice.tasks > 0) {
     const auto share = [&](std::int64_t task) {
-      return static_cast<std::uint64_t>(task) * shards / static_cast<std::uint64_t>(config.tasks);
+      return static_cast<std::uint64_t>(task) * count / static_cast<std::uint64_t>(choice.tasks);
     };
-    ranges = {{share(config.task), share(config.task + 1)}};
-  } else if (!config.index.empty()) {
-    ranges = parse_ranges("index", config.index, shards);
+    ranges = {{share(choice.task), share(choice.task + 1)}};
+  } else if (!choice.index.empty()) {
+    ranges = parse_ranges("index", choice.index, count);
   }
   std::vector<std::uint64_t> indices;
   for (const StreamRange& range : ranges)
@@ -78,8 +79,6 @@ std::vector<std::uint64_t> indices_of(const ShardRunConfig& config, std::uint64_
   indices.erase(twice.begin(), twice.end());
   return indices;
 }
-
-}  // namespace
 
 Json run_shard_plan(const ShardPlanConfig& config) {
   const GenerateConfig& generate = config.generate;
@@ -111,7 +110,7 @@ Json run_shard_plan(const ShardPlanConfig& config) {
 
 Json run_shard_run(const ShardRunConfig& config) {
   const ShardFolder shards(config.plan);
-  const std::vector<std::uint64_t> indices = indices_of(config, shards.plan().shards);
+  const std::vector<std::uint64_t> indices = indices_of(config.choice, shards.plan().shards);
   GenerateConfig generate = recording_in(shards);
   generate.run.threads = config.threads;
   expect_fresh(shards, generate);
@@ -162,7 +161,7 @@ Json run_shard_status(const ShardStatusConfig& config) {
 Json run_shard_verify(const ShardVerifyConfig& config) {
   const ShardFolder shards(config.plan);
   const std::uint64_t count = shards.plan().shards;
-  const std::vector<std::uint64_t> indices = indices_of({.plan = config.plan, .index = config.index}, count);
+  const std::vector<std::uint64_t> indices = indices_of({.index = config.index}, count);
   std::vector<std::string> faults(indices.size()), fingerprints(indices.size());
   ThreadPool pool(config.threads);
   const auto turn = static_cast<std::size_t>(pool.threads()) * 4;

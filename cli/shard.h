@@ -1,8 +1,10 @@
 // diffreward shard: generate's recordings by any number of processes on machines that share a file system (datasets/shards.h).
 #pragma once
 
+#include <cstdint>
 #include <iosfwd>
 #include <string>
+#include <vector>
 
 #include "cli/stages.h"
 
@@ -25,11 +27,26 @@ struct ShardPlanConfig {
   }
 };
 
-struct ShardRunConfig {
-  std::string plan;        // folder
-  std::string index;       // "3", "0-9,12"; empty: all
+/// Which pieces of a plan a process makes.
+struct IndexChoice {
+  std::string index = {};  // "3", "0-9,12"; empty: all
   std::int64_t task = 0;   // of `tasks`
-  std::int64_t tasks = 0;  // that share the shards; 0: no tasks
+  std::int64_t tasks = 0;  // that share the pieces; 0: no tasks
+
+  template <class Self, class Visitor>
+  static void visit(Self& self, Visitor&& field) {
+    field("index", self.index, "pieces to make, as 3 or 0-9,12; empty for all");
+    field("task", self.task, "a scheduler's task, from 0 on, which makes its share of all pieces",
+          Bounds{0, 1e7});
+    field("tasks", self.tasks, "tasks that share the pieces; 0 for none", Bounds{0, 1e7});
+  }
+};
+/// Every index of a choice among `count`, once and in order. Throws InvalidArgument.
+std::vector<std::uint64_t> indices_of(const IndexChoice& choice, std::uint64_t count);
+
+struct ShardRunConfig {
+  std::string plan;  // folder
+  IndexChoice choice;
   bool again = false;
   std::string check = "hash";
   int threads = 0;
@@ -37,10 +54,7 @@ struct ShardRunConfig {
   template <class Self, class Visitor>
   static void visit(Self& self, Visitor&& field) {
     field("plan", self.plan, "folder of the plan");
-    field("index", self.index, "shards to make, as 3 or 0-9,12; empty for all");
-    field("task", self.task, "a scheduler's task, from 0 on, which makes its share of all shards",
-          Bounds{0, 1e7});
-    field("tasks", self.tasks, "tasks that share the shards; 0 for none", Bounds{0, 1e7});
+    IndexChoice::visit(self.choice, field);
     field("again", self.again, "make those that are there once more, and compare");
     field("check", self.check, "what is there is whole by its hash, or, read faster, by its size",
           Choices{"hash", "size"});

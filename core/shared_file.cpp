@@ -1,11 +1,13 @@
 #include "core/shared_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 
 #include "core/error.h"
 
@@ -64,6 +66,34 @@ bool move_new_file(const fs::path& from, const fs::path& to) {
   sync_folder(folder_of(to));
   sync_folder(folder_of(from));
   return true;
+}
+
+bool move_new_folder(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    if (errno == EEXIST || errno == ENOTEMPTY) return false;
+    throw failure(to, "cannot write", errno);
+  }
+  sync_folder(to);
+  sync_folder(folder_of(to));
+  sync_folder(folder_of(from));
+  return true;
+}
+
+void for_each_name(const fs::path& folder, const std::function<void(std::string_view)>& visit) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> names(::opendir(folder.c_str()), ::closedir);
+  if (!names && errno == ENOENT) return;
+  const auto failure = [&] {
+    return Error(concat(folder.string(), ": cannot list: ", std::strerror(errno)));
+  };
+  if (!names) throw failure();
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(names.get());
+    if (!entry && errno != 0) throw failure();
+    if (!entry) return;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") visit(name);
+  }
 }
 
 }  // namespace diffreward

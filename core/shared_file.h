@@ -3,6 +3,8 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <string_view>
 
 namespace diffreward {
 
@@ -16,5 +18,12 @@ void move_file(const std::filesystem::path& from, const std::filesystem::path& t
 /// The same where nothing has that name yet; false, and nothing is moved, where something has. Of several processes one
 /// succeeds: names are given by link().
 bool move_new_file(const std::filesystem::path& from, const std::filesystem::path& to);
+
+/// The same for a folder that is not empty: its name is given by rename(), which replaces no other such folder. Throws Error.
+bool move_new_folder(const std::filesystem::path& from, const std::filesystem::path& to);
+
+/// Calls `visit` with each name in a folder, of which an absent one has none. Throws Error where it cannot be read: what
+/// cannot be seen is not missing.
+void for_each_name(const std::filesystem::path& folder, const std::function<void(std::string_view)>& visit);
 
 }  // namespace diffreward

@@ -1,6 +1,7 @@
 // What is checked, in this order. The layout first; where it does not allow to read the rows, only its faults
 // are told. D4RL#n and the like are the public issues where users met the fault.
 //
+//   damaged-shard            of a plan's folder: no record, no file, or other bytes than its record tells; the others are checked
 //   unreadable-file          not HDF5, truncated, or without a data set in it
 //   missing-column           observations, actions, rewards or terminals (Minari: terminations, truncations)
 //   wrong-type               a column does not hold numbers
@@ -36,8 +37,11 @@
 
 #include "core/format.h"
 #include "core/interrupt.h"
+#include "core/progress.h"
 #include "core/statistics.h"
+#include "datasets/image_set.h"
 #include "datasets/recorded_task.h"
+#include "datasets/shards.h"
 #include "datasets/storage/hdf5_reader.h"
 #include "datasets/storage/storage.h"
 #include "envs/catalog.h"
@@ -544,21 +548,89 @@ class RowChecks {
   std::vector<double> before_, after_, action_;
 };
 
-}  // namespace
-
-std::vector<Fault> check_data(const std::filesystem::path& path) {
+/// What is wrong with one file.
+std::vector<Fault> check_file(const std::filesystem::path& file) {
   Report report;
   try {
-    const std::filesystem::path file = find_data_file(path);
+    if (is_image_set(file)) return check_images(ImageSet::open(file));
     Repaired repaired = check_layout(file, report);
     if (repaired.readable) RowChecks(Dataset::open(file), std::move(repaired), report).run();
   } catch (const Interrupted&) {
     throw;
   } catch (const Error& error) {
-    if (!std::filesystem::exists(path)) throw;
+    if (!std::filesystem::exists(file)) throw;
     report.add("unreadable-file", error.what());
   }
   return report.take();
+}
+
+/// Faults of a plan's shards, those of one name together, by rows of the whole.
+class ShardFaults {
+ public:
+  void add(const Fault& fault, std::uint64_t shard, const StreamRange& rows) {
+    auto at = std::ranges::find(all_, fault.name, [](const Entry& entry) { return entry.fault.name; });
+    if (at == all_.end()) {
+      const std::string where = concat("shard ", shard, ", rows ", rows.begin, " to ", rows.end - 1, ": ");
+      all_.push_back({{fault.name, where + fault.message, 0, {}}, {}});
+      at = all_.end() - 1;
+    }
+    Fault& told = at->fault;
+    told.count += fault.count;
+    for (const std::size_t row : fault.rows)
+      if (told.rows.size() < kRowsTold) told.rows.push_back(rows.begin + row);
+    std::vector<StreamRange>& shards = at->shards;
+    if (shards.empty() || shards.back().end < shard)
+      shards.push_back({shard, shard + 1});
+    else
+      shards.back().end = shard + 1;
+  }
+
+  std::vector<Fault> take() {
+    constexpr std::size_t kRanges = 20;
+    std::vector<Fault> faults;
+    for (Entry& entry : all_) {
+      if (entry.shards.size() > 1 || entry.shards.front().size() > 1)
+        entry.fault.message += concat(" (the first of shards ", ranges_text(entry.shards, kRanges), ")");
+      faults.push_back(std::move(entry.fault));
+    }
+    return faults;
+  }
+
+ private:
+  struct Entry {
+    Fault fault;
+    std::vector<StreamRange> shards;
+  };
+  std::vector<Entry> all_;
+};
+
+/// Every shard by itself: streams, and so episodes, end with it.
+std::vector<Fault> check_shards(const ShardFolder& shards) {
+  ShardFaults faults;
+  Progress progress("check shards", static_cast<std::int64_t>(shards.plan().shards), "shards");
+  for (std::uint64_t i = 0; i < shards.plan().shards; ++i) {
+    const StreamRange rows = shards.plan().rows_of(i);
+    if (const std::string damage = shards.fault(i, true); !damage.empty())
+      faults.add({"damaged-shard", damage, 0, {}}, i, rows);
+    else
+      for (const Fault& fault : check_file(shards.data_file(i))) faults.add(fault, i, rows);
+    progress.advance();
+  }
+  return faults.take();
+}
+
+}  // namespace
+
+std::vector<Fault> check_data(const std::filesystem::path& path) {
+  try {
+    const std::filesystem::path file = find_data_file(path);
+    return ShardFolder::is_plan(file) ? check_shards(ShardFolder(file)) : check_file(file);
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const Error& error) {
+    if (!std::filesystem::exists(path)) throw;
+    return {{"unreadable-file", error.what(), 0, {}}};
+  }
 }
 
 }  // namespace diffreward

@@ -17,7 +17,7 @@ struct Fault {
 };
 
 /// Looks at a D4RL or Minari file as it stands (also one that Dataset::open repairs or refuses) and names
-/// each fault. The list of checks stands in check.cpp and in docs/data.md.
+/// each fault; of a plan's folder of shards those of each shard, by rows of the whole. The list of checks stands in check.cpp and in docs/data.md.
 std::vector<Fault> check_data(const std::filesystem::path& path);
 
 }  // namespace diffreward

@@ -1,22 +1,12 @@
 #include "datasets/shards.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <cstring>
-#include <fstream>
 #include <memory>
 #include <numeric>
-#include <set>
-#include <sstream>
 
+#include "core/attempt.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
@@ -106,152 +96,6 @@ StreamRange range_of(const Json& json, const char* name) {
   require(ends[0] <= ends[1], name, ": expected [begin, end], found ", brief(json.at(name)));
   return {ends[0], ends[1]};
 }
-
-std::string host_name() {
-  char name[256] = "";
-  ::gethostname(name, sizeof name - 1);
-  std::string text = name;
-  std::erase_if(text, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)) && c != '-'; });
-  return text.empty() ? "host" : text;
-}
-
-/// Calls `visit` with each name in a folder, of which an absent one has none. Throws Error where it cannot be read: what
-/// cannot be seen is not missing.
-void for_each_name(const fs::path& folder, const std::function<void(std::string_view)>& visit) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> names(::opendir(folder.c_str()), ::closedir);
-  if (!names && errno == ENOENT) return;
-  const auto failure = [&] {
-    return Error(concat(folder.string(), ": cannot list: ", std::strerror(errno)));
-  };
-  if (!names) throw failure();
-  for (;;) {
-    errno = 0;
-    const dirent* entry = ::readdir(names.get());
-    if (!entry && errno != 0) throw failure();
-    if (!entry) return;
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") visit(name);
-  }
-}
-
-/// State and start time, in ticks since the machine was started, of a process: fields 3 and 22 of its /proc/PID/stat, see
-/// proc(5); empty where they cannot be read.
-std::pair<std::string, std::string> state_and_start(const std::string& process) {
-  std::ifstream file("/proc/" + process + "/stat");
-  std::string text, state, start;
-  std::getline(file, text, '\0');
-  const std::size_t name_end = text.rfind(')');  // a program's name may hold anything
-  if (name_end == text.npos) return {};
-  std::istringstream fields(text.substr(name_end + 1));
-  fields >> state;
-  for (int field = 4; field <= 22; ++field) fields >> start;
-  return fields ? std::pair(state, start) : std::pair<std::string, std::string>();
-}
-
-/// The number of a namespace of this process, see namespaces(7); "0" where there is none to see.
-std::string namespace_of(const char* kind) {
-  std::error_code failed;
-  std::string text = fs::read_symlink(fs::path("/proc/self/ns") / kind, failed).string();
-  std::erase_if(text, [](char c) { return !std::isdigit(static_cast<unsigned char>(c)); });
-  return text.empty() ? "0" : text;
-}
-
-/// A process among those of all machines that share a disk. Neither host name nor process number is enough: containers
-/// have the same ones when they are started again, and those with the host's network share its name.
-struct ProcessName {
-  std::string host;
-  std::string boot;    ///< of the kernel: another one each time a machine is started
-  std::string space;   ///< in which process numbers are counted
-  std::string start;   ///< when the process was started
-  std::string number;  ///< its own
-  bool operator==(const ProcessName&) const = default;
-
-  std::string text() const { return concat(host, ".", boot, ".", space, ".", start, ".", number); }
-
-  static std::optional<ProcessName> parse(const std::string& text) {
-    std::vector<std::string> parts;
-    std::istringstream stream(text);
-    for (std::string part; std::getline(stream, part, '.');) parts.push_back(part);
-    if (parts.size() != 5) return std::nullopt;
-    return ProcessName{parts[0], parts[1], parts[2], parts[3], parts[4]};
-  }
-
-  static ProcessName self() {
-    std::string boot = "0";
-    std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
-    const std::string start = state_and_start("self").second;
-    return {host_name(), boot, namespace_of("pid"), start.empty() ? "0" : start, concat(::getpid())};
-  }
-
-  /// Whether the process is known to have ended, as this one sees it.
-  bool has_ended() const {
-    const ProcessName here = self();
-    if (*this == here) return false;
-    if (boot == here.boot && space == here.space) {
-      pid_t process = 0;
-      std::from_chars(number.data(), number.data() + number.size(), process);
-      if (process <= 0) return false;
-      if (::kill(process, 0) != 0 && errno == ESRCH) return true;
-      const auto [state, since] = state_and_start(number);
-      return !since.empty() &&
-             (since != start || state == "Z");  // another by the same number, or nobody waits for it
-    }
-    // Its number means nothing here. It is this process's predecessor where a container was started again: the same
-    // number under the same name, which is the container's own where it is not the machine's.
-    constexpr const char* kMachine = "4026531838";  // the first UTS namespace, PROC_UTS_INIT_INO of Linux
-    const std::string names = namespace_of("uts");
-    return host == here.host && number == here.number && names != "0" && names != kMachine;
-  }
-};
-
-/// Removes what processes that have ended left of attempts at a shard, folders named "<index>.<ordinal>.<process>";
-/// returns the largest ordinal of any.
-std::uint64_t remove_ended(const fs::path& attempts, std::uint64_t index) {
-  const std::string mine = concat(index, ".");
-  std::uint64_t largest = 0;
-  std::vector<std::string> ended;
-  for_each_name(attempts, [&](std::string_view name) {
-    if (!name.starts_with(mine)) return;
-    const std::size_t begin = mine.size(), after = name.find('.', begin);
-    if (after == name.npos) return;
-    std::uint64_t ordinal = 0;
-    std::from_chars(name.data() + begin, name.data() + after, ordinal);
-    largest = std::max(largest, ordinal);
-    const auto process = ProcessName::parse(std::string(name.substr(after + 1)));
-    if (process && process->has_ended()) ended.emplace_back(name);
-  });
-  std::error_code ignored;
-  for (const std::string& name : ended) fs::remove_all(attempts / name, ignored);
-  return largest;
-}
-
-/// The folder of one attempt at a shard: one process alone writes in it, and removes it.
-class ShardAttempt {
- public:
-  ShardAttempt(const fs::path& attempts, std::uint64_t index) {
-    std::error_code failed;
-    fs::create_directories(attempts, failed);
-    if (failed) throw Error(concat(attempts.string(), ": cannot create: ", failed.message()));
-    for (ordinal_ = remove_ended(attempts, index) + 1;; ++ordinal_) {
-      folder_ = attempts / concat(index, ".", ordinal_, ".", ProcessName::self().text());
-      if (::mkdir(folder_.c_str(), 0777) == 0) return;
-      if (errno != EEXIST) throw Error(concat(folder_.string(), ": cannot create: ", std::strerror(errno)));
-    }
-  }
-  ~ShardAttempt() {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-  ShardAttempt(const ShardAttempt&) = delete;
-  ShardAttempt& operator=(const ShardAttempt&) = delete;
-
-  const fs::path& folder() const { return folder_; }
-  std::uint64_t ordinal() const { return ordinal_; }  ///< 1 for the first
-
- private:
-  fs::path folder_;
-  std::uint64_t ordinal_ = 1;
-};
 
 fs::path data_in(const fs::path& attempt) {
   return attempt / "data.h5";
@@ -410,13 +254,7 @@ ShardFolder ShardFolder::create(const fs::path& folder, const ShardPlan& plan) {
   plan.check();
   const std::string text = plan.json().dump(2) + "\n";
   const fs::path file = folder / kPlan;
-  std::error_code ignored;
-  if (!fs::exists(fs::symlink_status(file, ignored))) {
-    const fs::path written = folder / concat(kPlan, ".", ProcessName::self().text());
-    write_file(written, text);
-    if (!move_new_file(written, file)) fs::remove(written, ignored);
-  }
-  if (read_file(file) != text)
+  if (agreed_text(file, text) != text)
     throw Error(concat(file.string(), ": expected this plan or none, found another; choose another --out"));
   return ShardFolder(folder);
 }
@@ -525,12 +363,7 @@ ShardFolder::Status ShardFolder::status() const {
 void ShardFolder::admit(const Json& fingerprint) const {
   if (plan_.fingerprints == "any") return;
   const fs::path file = folder_ / kFingerprint;
-  std::error_code ignored;
-  if (!fs::exists(fs::symlink_status(file, ignored))) {
-    const fs::path written = folder_ / concat(kFingerprint, ".", ProcessName::self().text());
-    write_file(written, fingerprint.dump(2) + "\n");
-    if (!move_new_file(written, file)) fs::remove(written, ignored);
-  }
+  agreed_text(file, fingerprint.dump(2) + "\n");
   const Json agreed = read_json_object(file);
   if (agreed.value("hash", Json()) == fingerprint.value("hash", Json())) return;
   const auto machine = [](const Json& of) { return of.value("machine", Json::object()).dump(); };
@@ -568,10 +401,10 @@ ShardFolder::Outcome ShardFolder::make(
     there = false;
   }
   if (there && !making.again && fault(index, making.hashes).empty()) {
-    remove_ended(folder_ / "attempts", index);  // of a process killed behind the record
+    Attempt::remove_ended(folder_ / "attempts", concat(index));  // of a process killed behind the record
     return Outcome::kKept;
   }
-  const ShardAttempt attempt(folder_ / "attempts", index);
+  const Attempt attempt(folder_ / "attempts", concat(index));
   const auto start = std::chrono::steady_clock::now();
   write(plan_.streams_of(index), data_in(attempt.folder()));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

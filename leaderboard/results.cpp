@@ -87,11 +87,13 @@ std::string bars_of(const std::vector<const Result*>& row) {
   return out;
 }
 
+std::string marked(const Result& result, const std::string& text) {
+  return (passes(result.value, result.bar) == false ? "**" + text + "**" : text) +
+         (undecided(result) ? " ~" : "");
+}
+
 std::string compact_cell(const Result& result) {
-  std::string out = format_estimate(result.estimate());
-  if (result.maze.empty()) out = "all: " + out;
-  if (passes(result.value, result.bar) == false) out = "**" + out + "**";
-  return out + (undecided(result) ? " ~" : "");
+  return marked(result, (result.maze.empty() ? "all: " : "") + format_estimate(result.estimate()));
 }
 
 template <class Numbers>
@@ -254,6 +256,16 @@ std::string compact_table(const std::vector<Result>& results, const TableLayout&
     rows += row_of(cells);
   }
   return rows.empty() ? "" : head_of(header) + rows;
+}
+
+std::string marked_estimate(const Result& result) {
+  return marked(result, format_estimate(result.estimate()));
+}
+
+std::string markdown_table(const std::vector<std::vector<std::string>>& rows) {
+  std::string out;
+  for (const std::vector<std::string>& row : rows) out += out.empty() ? head_of(row) : row_of(row);
+  return out;
 }
 
 std::string results_table(const std::vector<Result>& results) {

@@ -72,6 +72,11 @@ struct TableLayout {
 /// A Markdown table: bold where the value misses its bar, a ~ behind it where the bar lies in the interval,
 /// the bars in the last column. Empty without results.
 std::string compact_table(const std::vector<Result>& results, const TableLayout& layout);
+/// A value with its interval, as tables show it: bold where it misses its bar, a ~ behind it where the bar lies in the
+/// interval.
+std::string marked_estimate(const Result& result);
+/// Rows of cells as a Markdown table; the first one is its head.
+std::string markdown_table(const std::vector<std::vector<std::string>>& rows);
 /// Markdown tables of everything, one for each command, commit, machine and list of seeds.
 std::string results_table(const std::vector<Result>& results);
 /// `text` with everything between the lines <!-- MARKER:begin --> and <!-- MARKER:end --> replaced by the

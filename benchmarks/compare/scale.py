@@ -1,19 +1,22 @@
-"""What shards cost: over one run, to ask a million of them, to open a thousand as one data set; and what it costs to train on two
-processes of one thread in place of one of two.
-Its rates are what docs/scale.md counts with.
+"""What shards cost: over one run, to ask a million of them, to open a thousand as one data set; what it costs to train on two
+processes of one thread in place of one of two; and, simulated with these rates (cluster.py), what a thousand cores make of shards. What the
+simulation says is compared with processes on this machine that are killed. Its rates and tables are what docs/scale.md counts with.
 
 Sharded and whole recordings alternate; both sides' time is processor time, since machines are shared, and wall time stands in the
 notes. Files lie in TMPDIR.
 
-usage: python benchmarks/compare/scale.py build/release [--rounds 5] [--only overhead status open ranks]
+usage: python benchmarks/compare/scale.py build/release [--rounds 5] [--only overhead status open ranks cluster]
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import json
 import os
 import pathlib
+import random
+import re
 import resource
 import shutil
 import socket
@@ -22,6 +25,7 @@ import subprocess
 import tempfile
 import time
 
+import cluster
 import results
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -35,6 +39,8 @@ TRAININGS = {  # the maze job's models of whole walks, and those of its Temporal
     "MLP": (300, ("--horizon", "24", "--stride", "8", "--batch", "128")),
     "Temporal U-Net": (24, ("--net", "unet", "--horizon", "64", "--stride", "1", "--dim", "32", "--dim-mults", "1,4,8", "--batch", "32")),
 }
+PAGE = ROOT / "docs" / "scale.md"
+PICTURE = ROOT / "docs" / "pictures" / "cluster.png"
 
 
 class Timer:
@@ -170,11 +176,163 @@ def ranks(run: Timer, folder: pathlib.Path, rounds: int) -> list[results.Figure]
     return figures
 
 
+def killed_processes(program: pathlib.Path, plan: pathlib.Path, processes: int, shards: int, killed: float,
+                     seed: int) -> tuple[float, int, float, list[float]]:
+    """Makes shards by so many processes at once. A share of the attempts is killed, at a uniform time of what shards took so far; of
+    the first ones none. Returns seconds in all, attempts, the share of their time that was lost, and what each shard took."""
+    draw = random.Random(seed)
+    size = ("--steps", str(shards * 102_400), "--count", str(shards * 16))
+    subprocess.run([program, "shard", "plan", "--out", plan, "--shards", str(shards), *size, "--quiet", "--json"], check=True, capture_output=True)
+    waiting, running = collections.deque(range(shards)), {}
+    attempts, lost, made = 0, 0.0, []
+    begin = time.monotonic()
+    while waiting or running:
+        while waiting and len(running) < processes:
+            index = waiting.popleft()
+            process = subprocess.Popen([program, "shard", "run", plan, "--index", str(index), "--threads", "1", "--quiet", "--json"],
+                                       stdout=subprocess.DEVNULL)
+            start, doom = time.monotonic(), float("inf")
+            if made and draw.random() < killed:
+                doom = start + draw.random() * statistics.mean(made)
+            running[process] = (index, start, doom)
+            attempts += 1
+        time.sleep(0.002)
+        for process, (index, start, doom) in list(running.items()):
+            if process.poll() is None and time.monotonic() < doom:
+                continue
+            took = time.monotonic() - start
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+                lost += took
+                waiting.append(index)
+            else:
+                assert process.returncode == 0, index
+                made.append(took)
+            del running[process]
+    makespan = time.monotonic() - begin
+    found = json.loads(subprocess.run([program, "shard", "verify", plan, "--quiet", "--json"], check=True, capture_output=True, text=True).stdout)
+    assert found["whole"] == shards, found
+    shutil.rmtree(plan)
+    return makespan, attempts, lost / (lost + sum(made)), made
+
+
+def prediction(program: pathlib.Path, folder: pathlib.Path) -> list[results.Figure]:
+    """What the simulation says of processes that are killed, beside what they do. It is told what a shard takes, mean and spread, by
+    the same run, since the speed of a machine that others use is not what is to be predicted."""
+    shards, killed, worlds = 48, 0.3, 400
+    figures: list[results.Figure] = []
+    for processes in (2, 3, 4):
+        makespan, attempts, wasted, times = killed_processes(program, folder / "plan", processes, shards, killed, processes)
+        work = cluster.Work(shards, statistics.mean(times), 0.0, statistics.stdev(times) / statistics.mean(times), killed)
+        said = [cluster.simulate(cluster.Cluster(processes), work, shards, seed) for seed in range(worlds)]
+        measured = {"makespan": makespan, "attempts": attempts, "share of time lost": wasted}
+        predicted = {"makespan": [one.makespan for one in said], "attempts": [one.attempts for one in said],
+                     "share of time lost": [one.wasted for one in said]}
+        name = f"{shards} shards by {processes} processes, killed with probability {killed}"
+        for what, values in predicted.items():
+            values.sort()
+            low, middle, high = values[worlds // 40], statistics.median(values), values[-worlds // 40]
+            note = (f"measured {measured[what]:.3g}{' s' if what == 'makespan' else ''}, predicted {middle:.3g} (95 % of {worlds} simulations in "
+                    f"[{low:.3g}, {high:.3g}]); {work.seconds:.2f} s a shard")
+            bar = "" if what == "share of time lost" else "<= 0.15"
+            figures.append((f"{name}: {what}, measured / predicted - 1", abs(measured[what] / middle - 1), "", bar, note))
+    return figures
+
+
+def work_of(task: str, rows: float) -> cluster.Work:
+    """Shards of 512 MiB, at the rates of the results file."""
+    rate = results.load(FIGURES)[f"{task}: rows of shards a core-second"]
+    row = float(re.match(r"([0-9.]+) bytes a row", rate["note"]).group(1))
+    size = 512 * 2**20
+    return cluster.Work(round(rows * row / size), size / row / rate["value"] + 0.04, size)
+
+
+def thousand(worlds: int = 5) -> tuple[list[results.Figure], list[list[str]]]:
+    """10^11 rows on a thousand slots, as a table."""
+    figures: list[results.Figure] = []
+    table = [["", "tasks", "hours", "over no trouble", "attempts a shard", "time lost", "slots at work", "storage"]]
+    robots, mazes = work_of("HalfCheetah", 1e11), work_of("Maze2D", 1e11)
+    calm = cluster.Cluster(1000, start=1.0)
+    uneven = cluster.Cluster(1000, start=1.0, stragglers=0.15)
+    troubled = {"start": 1.0, "stragglers": 0.15, "failures": 0.02, "preemptions": 0.5, "hold": 120.0}
+    cases = [
+        ("nothing goes wrong", robots, calm, 1000),
+        ("slots of uneven speed", robots, uneven, 1000),
+        ("slots of uneven speed", robots, uneven, 10_000),
+        ("... and failures and preemption", robots, cluster.Cluster(1000, **troubled), 1000),
+        ("... and failures and preemption", robots, cluster.Cluster(1000, **troubled), 10_000),
+        ("... and failures and preemption", robots, cluster.Cluster(1000, **troubled), robots.shards),
+        ("... and storage of 10 GB/s", robots, cluster.Cluster(1000, bandwidth=10e9, **troubled), 10_000),
+        ("... and storage of 2 GB/s", robots, cluster.Cluster(1000, bandwidth=2e9, **troubled), 10_000),
+        ("mazes, the same, storage of 10 GB/s", mazes, cluster.Cluster(1000, bandwidth=10e9, **troubled), 10_000),
+    ]
+    for name, work, machine, tasks in cases:
+        found = [cluster.simulate(machine, work, tasks, seed) for seed in range(worlds)]
+        mean = {field: statistics.mean(getattr(one, field) for one in found) for field in ("makespan", "attempts", "wasted", "storage", "busy")}
+        ideal = work.shards * work.seconds / machine.slots
+        used = "" if mean["storage"] != mean["storage"] else f"{mean['storage']:.0%}"
+        table.append([name, f"{tasks:,}", f"{mean['makespan'] / 3600:.2f}", f"{mean['makespan'] / ideal:.2f}", f"{mean['attempts'] / work.shards:.3f}",
+                      f"{mean['wasted']:.1%}", f"{mean['busy']:.0%}", used])
+        note = (f"simulated, {worlds} seeds; {work.shards:,} shards of {work.seconds:.1f} s; attempts a shard {mean['attempts'] / work.shards:.3f}, "
+                f"time lost {mean['wasted']:.2%}, slots at work {mean['busy']:.1%}{', storage ' + used if used else ''}")
+        label = f"1,000 slots, {tasks:,} tasks, {name.removeprefix('... and ')}"
+        figures.append((f"{label}: makespan over that of no trouble", mean["makespan"] / ideal, "", "", note))
+    return figures, table
+
+
+def draw(picture: pathlib.Path) -> None:
+    """How long 10^11 rows take: by slots and storage, and by the number of tasks."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    work = work_of("HalfCheetah", 1e11)
+    troubled = {"start": 1.0, "stragglers": 0.15, "failures": 0.02, "preemptions": 0.5, "hold": 120.0}
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), dpi=110)
+    slots = [25, 50, 100, 200, 400, 700, 1000, 2000, 4000]
+    for bandwidth, name in ((2e9, "2 GB/s"), (10e9, "10 GB/s"), (float("inf"), "no limit")):
+        hours = [cluster.simulate(cluster.Cluster(n, bandwidth=bandwidth, **troubled), work, 10 * n, 1).makespan / 3600 for n in slots]
+        left.loglog(slots, hours, marker="o", markersize=3, label=name)
+    left.set_xlabel("slots (ten tasks each)")
+    left.set_ylabel("hours")
+    left.set_title("$10^{11}$ rows of HalfCheetah by slots and storage", fontsize=9)
+    left.legend(fontsize=8)
+    tasks = [1000, 1500, 2000, 3000, 5000, 10_000, 20_000, 40_000, work.shards]
+    ideal = work.shards * work.seconds / 1000
+    for name, machine in (
+        ("uneven speed", cluster.Cluster(1000, start=1.0, stragglers=0.15)),
+        ("... failures and preemption", cluster.Cluster(1000, **troubled)),
+        ("... 20 s to start a task", cluster.Cluster(1000, **{**troubled, "start": 20.0})),
+    ):
+        right.semilogx(tasks, [cluster.simulate(machine, work, n, 1).makespan / ideal for n in tasks], marker="o", markersize=3, label=name)
+    right.set_xlabel("tasks of the array (1,000 at once)")
+    right.set_ylabel("time over that of no trouble")
+    right.set_ylim(bottom=1)
+    right.set_title("by the number of tasks", fontsize=9)
+    right.legend(fontsize=8)
+    for axis in (left, right):
+        axis.grid(alpha=0.3, which="both")
+        axis.tick_params(labelsize=8)
+    fig.tight_layout()
+    fig.savefig(picture, metadata={"Software": None})
+
+
+def simulated(program: pathlib.Path, folder: pathlib.Path) -> list[results.Figure]:
+    cluster.check()
+    figures = prediction(program, folder)
+    more, table = thousand()
+    results.replace_table(PAGE, "cluster", table)
+    draw(PICTURE)
+    return figures + more
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="+", default=["overhead", "status", "open", "ranks"])
+    parser.add_argument("--only", nargs="+", default=["overhead", "status", "open", "ranks", "cluster"])
     args = parser.parse_args()
     run = Timer((args.build / "cli" / "diffreward").resolve())
     commit = results.program_commit(args.build)
@@ -183,6 +341,7 @@ def main() -> None:
         "status": lambda folder: status(run, folder),
         "open": lambda folder: opening(run, (args.build / "benchmarks" / "open_data").resolve(), folder),
         "ranks": lambda folder: ranks(run, folder, args.rounds),
+        "cluster": lambda folder: simulated(run.program, folder),
     }
     for name in args.only:
         with tempfile.TemporaryDirectory() as folder:

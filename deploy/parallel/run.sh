@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# usage: [JOBS=n] run.sh PLAN
+# usage: [JOBS=n] run.sh PLAN [shard | sweep]
 set -euo pipefail
-plan=${1:?usage: run.sh PLAN}
+plan=${1:?usage: run.sh PLAN [shard | sweep]}
+what=${2:-shard}
 program=${DIFFREWARD:-diffreward}
 missing() {
   local status
-  status=$("$program" shard status "$plan" --json) || return
+  status=$("$program" "$what" status "$plan" --json) || return
   python3 -c '
 import json, sys
 for part in filter(None, json.load(sys.stdin)["missing_index"].removesuffix(",...").split(",")):
@@ -18,5 +19,5 @@ while true; do
   indices=$(missing) || exit 1
   [[ -n $indices ]] || break
   parallel --will-cite --jobs "${JOBS:-100%}" --retries 3 --joblog "${plan%/}.log" \
-    "$program" shard run "$plan" --index {} --threads 1 --quiet <<< "$indices"
+    "$program" "$what" run "$plan" --index {} --threads 1 --quiet <<< "$indices"
 done

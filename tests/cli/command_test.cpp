@@ -41,7 +41,7 @@ TEST_F(CommandTest, NoCommandIsWrongUseAndHelpIsNot) {
   EXPECT_EQ(help.code, 0);
   for (const char* name :
        {"envs", "generate", "data", "train", "extract", "evaluate", "rl", "steer", "plan", "sd sample",
-        "board submit", "board keys", "board serve", "run", "report", "results", "completion"})
+        "board submit", "board keys", "board serve", "run", "sweep collect", "report", "results", "completion"})
     EXPECT_THAT(help.out, HasSubstr(name));
 }
 
@@ -166,7 +166,7 @@ TEST_F(CommandTest, MissingOptionsAreWrongUseAndNamed) {
     EXPECT_EQ(outcome.err,
               concat("diffreward: ", command.name, ": ", flag_of(command.required.front()), " is missing\n"));
   }
-  EXPECT_EQ(seen.size(), 35u) << "every command but envs and run";
+  EXPECT_EQ(seen.size(), 39u) << "every command but envs and run";
   const Outcome train = run({"train", "--out", path("x")});
   EXPECT_EQ(train.err, "diffreward: train: --data is missing\n");
   EXPECT_FALSE(std::filesystem::exists(path("x")));
@@ -747,7 +747,7 @@ TEST_F(CommandTest, BashCompletesCommandsOptionsAndValues) {
   EXPECT_EQ(offered("rl --ppo.l", 2), "--ppo.lr --ppo.lr-schedule --ppo.lambda\n");
   EXPECT_EQ(offered("run maze2d-um", 2), "maze2d-umaze\n");
   EXPECT_EQ(offered("data ch", 2), "check\n");
-  EXPECT_EQ(offered("s", 1), "shard steer sd\n");
+  EXPECT_EQ(offered("s", 1), "shard steer sd sweep\n");
   EXPECT_EQ(offered("sd de", 2), "decode\n");
   EXPECT_EQ(offered("sd sample --safety m", 4), "medium max\n");
   EXPECT_EQ(offered("sd encode --ima", 3), "--images\n");

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "core/file.h"
+#include "core/hash.h"
 #include "tests/cli/run.h"
 #include "tests/core/temporary_folder.h"
 
@@ -167,6 +168,38 @@ TEST_F(ShardCommands, APlanOfOtherThingsIsStale) {
                              command == std::string("merge") ? std::vector<std::string>{"--out", path("x")}
                                                              : std::vector<std::string>{})),
                 HasSubstr("program: expected a plan of this program"));
+}
+
+TEST_F(ShardCommands, FaultsOfAPlansFolderAreNamedByShardAndRow) {
+  result(with({"shard", "plan", "--out", path("plan"), "--shards", "4"}, kWalks));
+  result({"shard", "run", path("plan")});
+  EXPECT_TRUE(result({"data", "check", path("plan")}).at("faults").empty());
+  // A fault that was recorded: the file is what its record tells.
+  for (const char* index : {"1", "3"}) {
+    const fs::path file = folder_ / ("plan/shards/0/" + std::string(index) + ".h5"),
+                   listed = folder_ / ("plan/shards/0/shard-" + std::string(index) + ".json");
+    Json record = read_json_object(listed);
+    std::string bytes = bytes_of(file);
+    for (const Json& column : record.at("columns"))
+      if (column.at("name") == "rewards")
+        bytes.replace(column.at("offset").get<std::size_t>() + 4 * 7, 4, {0, 0, '\xc0', '\x7f'});
+    write_bytes(file, bytes);
+    record["sha256"] = sha256(bytes);
+    write_file(listed, record.dump());
+  }
+  fs::remove(folder_ / "plan/shards/0/2.h5");
+  const Json faults = result({"data", "check", path("plan")}, 1).at("faults");
+  ASSERT_EQ(faults.size(), 2u);
+  EXPECT_EQ(faults.at(0).at("name"), "not-finite");
+  EXPECT_EQ(faults.at(0).at("rows"), Json({207, 607}));
+  EXPECT_EQ(faults.at(0).at("count"), 2);
+  EXPECT_THAT(faults.at(0).at("message").get<std::string>(),
+              AllOf(HasSubstr("shard 1, rows 200 to 399: rewards: expected numbers"),
+                    HasSubstr("(the first of shards 1,3)")));
+  EXPECT_EQ(faults.at(1).at("name"), "damaged-shard");
+  EXPECT_THAT(
+      faults.at(1).at("message").get<std::string>(),
+      AllOf(HasSubstr("shard 2, rows 400 to 599: "), HasSubstr("expected the shard's file, found none")));
 }
 
 TEST_F(ShardCommands, WrongUseIsSaid) {

@@ -2,51 +2,15 @@
 // it did not make is touched, and no way of being killed loses that.
 #include "cli/stage.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <csignal>
 #include <filesystem>
 
 #include "core/file.h"
 #include "core/provenance.h"
+#include "tests/core/killed.h"
 #include "tests/core/temporary_folder.h"
-
-namespace {
-
-int calls_left = -1;  // until this process is killed; below 0: never
-
-void killed_here() {
-  if (calls_left >= 0 && calls_left-- == 0) ::kill(::getpid(), SIGKILL);
-}
-
-}  // namespace
-
-// The calls by which names appear and vanish, as libstdc++ makes them: each a place to be killed before.
-extern "C" {
-int rename(const char* from, const char* to) noexcept {
-  killed_here();
-  return static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
-}
-int mkdir(const char* path, mode_t mode) noexcept {
-  killed_here();
-  return static_cast<int>(::syscall(SYS_mkdirat, AT_FDCWD, path, mode));
-}
-int remove(const char* path) noexcept {
-  killed_here();
-  if (::syscall(SYS_unlinkat, AT_FDCWD, path, 0) == 0) return 0;
-  return static_cast<int>(::syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR));
-}
-int unlinkat(int folder, const char* path, int flags) noexcept {
-  killed_here();
-  return static_cast<int>(::syscall(SYS_unlinkat, folder, path, flags));
-}
-}
 
 namespace diffreward::cli {
 namespace {
@@ -414,32 +378,6 @@ TEST_F(StageTest, DeepOrForeignRecordsAreOneLineErrors) {
   }
 }
 
-/// Runs `body` in a child process that ends before its first, second, ... change of names in the file system,
-/// until it comes through; `check` looks at what is left each time.
-void killed_everywhere(const std::function<void()>& body, const std::function<void(int)>& check) {
-  for (int calls = 0;; ++calls) {
-    const pid_t child = ::fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      calls_left = calls;
-      try {
-        body();
-      } catch (const std::exception&) {
-        ::_exit(3);
-      }
-      ::_exit(0);
-    }
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    check(calls);
-    if (WIFEXITED(status)) {
-      ASSERT_EQ(WEXITSTATUS(status), 0);
-      ASSERT_GT(calls, 5) << "expected several places to be killed in";
-      return;
-    }
-  }
-}
-
 TEST_F(StageTest, KilledAnywhereTheRecordIsTrueAndTheNextRunComesThrough) {
   StageSpec first = spec({{"lr", 1}}), second = spec({{"lr", 2}});
   first.products = second.products = {"product", "second"};
@@ -451,12 +389,12 @@ TEST_F(StageTest, KilledAnywhereTheRecordIsTrueAndTheNextRunComesThrough) {
     });
   };
   killed_everywhere(
-      [&] {
+      [&](int) {
         work(first);
         work(second);
       },
-      [&](int calls) {
-        SCOPED_TRACE(calls);
+      [&](int call) {
+        SCOPED_TRACE(call);
         try {
           const fs::path file = product(out(), "product");
           EXPECT_EQ(bytes_of(file), stage_record(out()).at("key").at("config").dump());

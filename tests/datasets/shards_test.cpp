@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,43 +25,8 @@
 #include "datasets/windows.h"
 #include "envs/catalog.h"
 #include "envs/fingerprint.h"
+#include "tests/core/killed.h"
 #include "tests/core/temporary_folder.h"
-
-namespace {
-
-int calls_left = -1;  // until this process is killed; below 0: never
-std::function<void(const char*to)> before_link, after_link;
-
-void killed_here() {
-  if (calls_left >= 0 && calls_left-- == 0) ::kill(::getpid(), SIGKILL);
-}
-
-}  // namespace
-
-// The calls by which names appear and vanish: each a place to be killed before.
-extern "C" {
-int rename(const char* from, const char* to) noexcept {
-  killed_here();
-  return static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
-}
-int link(const char* from, const char* to) noexcept {
-  killed_here();
-  if (before_link) before_link(to);
-  const auto result = static_cast<int>(::syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0));
-  const int cause = errno;
-  if (after_link) after_link(to);
-  errno = cause;
-  return result;
-}
-int unlink(const char* path) noexcept {
-  killed_here();
-  return static_cast<int>(::syscall(SYS_unlinkat, AT_FDCWD, path, 0));
-}
-int mkdir(const char* path, mode_t mode) noexcept {
-  killed_here();
-  return static_cast<int>(::syscall(SYS_mkdirat, AT_FDCWD, path, mode));
-}
-}
 
 namespace diffreward {
 namespace {
@@ -453,24 +417,6 @@ TEST_F(Shards, ADamagedOneThatComesOutDifferentlyIsSetAside) {
   EXPECT_FALSE(fs::exists(shards.record_file(0)));
 }
 
-/// Runs `work` in a process of its own; its exit code, or minus the signal that ended it.
-pid_t start(const std::function<int()>& work) {
-  const pid_t child = ::fork();
-  if (child != 0) return child;
-  int code = 9;
-  try {
-    code = work();
-  } catch (const std::exception&) {
-    code = 1;
-  }
-  ::_exit(code);
-}
-int end_of(pid_t child) {
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-}
-
 TEST_F(Shards, OfWritersAtOnceAreEqualOrSetAside) {
   const std::string expected = whole();
   for (int round = 0; round < 6; ++round) {
@@ -479,7 +425,7 @@ TEST_F(Shards, OfWritersAtOnceAreEqualOrSetAside) {
     ASSERT_EQ(::pipe(gate), 0);
     std::vector<pid_t> writers;
     for (int k = 0; k < 3; ++k)
-      writers.push_back(start([&] {
+      writers.push_back(start_process([&] {
         char byte = 0;
         ::close(gate[1]);
         if (::read(gate[0], &byte, 1) != 0) return 8;  // until the last writer is there
@@ -498,7 +444,7 @@ TEST_F(Shards, OfWritersAtOnceAreEqualOrSetAside) {
     ASSERT_EQ(::pipe(gate), 0);
     std::vector<pid_t> writers;
     for (int k = 0; k < 3; ++k)
-      writers.push_back(start([&] {
+      writers.push_back(start_process([&] {
         char byte = 0;
         ::close(gate[1]);
         if (::read(gate[0], &byte, 1) != 0) return 8;
@@ -520,28 +466,23 @@ TEST_F(Shards, OfWritersAtOnceAreEqualOrSetAside) {
 
 TEST_F(Shards, AKilledWriterIsMendedWhereverItWasKilled) {
   const std::string expected = whole();
-  int kills = 0;
-  for (int call = 0; call < 60; ++call) {
-    const ShardFolder shards = planned(concat("kill", call), 2);
-    const int code = end_of(start([&] {
-      calls_left = call;
-      make(shards, 0);
-      make(shards, 1);
-      return 0;
-    }));
-    if (code == 0) break;
-    ASSERT_EQ(code, -SIGKILL);
-    ++kills;
-    // What is called whole is whole, also before anybody mends it.
-    for (const std::uint64_t index : {0, 1})
-      EXPECT_TRUE(!fs::exists(shards.record_file(index)) || shards.fault(index, true).empty()) << call;
-    for (const std::uint64_t index : {1, 0}) make(shards, index);
-    ASSERT_TRUE(merged(shards) == expected) << "killed before call " << call;
-    EXPECT_TRUE(fs::is_empty(shards.path() / "attempts")) << "what a killed process left is removed";
-    fs::remove_all(shards.path());
-  }
+  const int kills = killed_everywhere(
+      [&](int call) {
+        const ShardFolder shards = planned(concat("kill", call), 2);
+        make(shards, 0);
+        make(shards, 1);
+      },
+      [&](int call) {
+        const ShardFolder shards = planned(concat("kill", call), 2);
+        // What is called whole is whole, also before anybody mends it.
+        for (const std::uint64_t index : {0, 1})
+          EXPECT_TRUE(!fs::exists(shards.record_file(index)) || shards.fault(index, true).empty()) << call;
+        for (const std::uint64_t index : {1, 0}) make(shards, index);
+        EXPECT_TRUE(merged(shards) == expected) << "killed before call " << call;
+        EXPECT_TRUE(fs::is_empty(shards.path() / "attempts")) << "what a killed process left is removed";
+        fs::remove_all(shards.path());
+      });
   EXPECT_GT(kills, 8);
-  EXPECT_LT(kills, 60);
 }
 
 /// The name of an attempt's folder, "<index>.<ordinal>.<host>.<boot>.<space>.<start>.<number>", with parts replaced.
@@ -565,8 +506,8 @@ TEST_F(Shards, OnlyAttemptsOfProcessesThatHaveEndedAreRemoved) {
   ASSERT_EQ(own[kNumber], concat(::getpid()));
   own[0] = "0";
   own[kOrdinal] = "5";
-  const pid_t gone = start([] { return 0; });
-  const pid_t unreaped = start([] { return 0; });
+  const pid_t gone = start_process([] { return 0; });
+  const pid_t unreaped = start_process([] { return 0; });
   end_of(gone);
   siginfo_t info;
   ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(unreaped), &info, WEXITED | WNOWAIT), 0);

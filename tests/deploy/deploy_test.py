@@ -14,7 +14,7 @@ import yaml
 
 PROGRAM = sys.argv[1]
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
-CALL = re.compile(r'(?:diffreward|"\$program"|\}"|\{PROGRAM\}) ((?:(?:shard )?(?:plan|run|status|verify|merge)|train)\b|"\$command")([^\n;|#`]*(?:\\\n[^\n;|#`]*|\n +--[^\n;|#`]*)*)')
+CALL = re.compile(r'(?:diffreward|"\$program"|\}"|\{PROGRAM\}) ((?:(?:(?:shard|sweep) )?(?:plan|run|status|verify|merge|collect)|train)\b|"\$command")([^\n;|#`]*(?:\\\n[^\n;|#`]*|\n +--[^\n;|#`]*)*)')
 
 
 def help_of(command):
@@ -30,9 +30,17 @@ def unknown_options(call, help_text):
     return [option for option in OPTION.findall(call) if option not in known]
 
 
+def variants(text):
+    """A script's text, or, where it serves both, that of either command."""
+    if "$what" not in text and "$options" not in text:
+        return [text]
+    return [text.replace('"$what"', what).replace("$command", f"{what} run").replace("$options", options)
+            for what, options in (("shard", "--check size"), ("sweep", ""))]
+
+
 def options_exist(path):
     calls = 0
-    for command, rest in CALL.findall(path.read_text()):
+    for command, rest in (call for text in variants(path.read_text()) for call in CALL.findall(text)):
         calls += 1
         for name in ("train", "extract") if command == '"$command"' else (command,):
             unknown = unknown_options(rest, help_of(name))
@@ -89,6 +97,19 @@ def slurm_tells_ranks_who_they_are():
         assert told == [f"{rank} 2 node7 20001 train --threads 3 --data a b" for rank in (0, 1)], told
 
 
+def array_serves_both():
+    """What array.sbatch hands over, by a program that repeats its arguments."""
+    environment = {**os.environ, "DIFFREWARD": "echo", "SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "4"}
+    for words, expected in (
+        (["/p"], "shard run /p --quiet --check size --task 2 --tasks 4 --threads 1"),
+        (["/p", "sweep"], "sweep run /p --quiet --task 2 --tasks 4 --threads 1"),
+    ):
+        said = subprocess.run(["bash", DEPLOY / "slurm/array.sbatch", *words], env=environment, check=True, capture_output=True, text=True).stdout
+        assert said.strip() == expected, said
+    other = subprocess.run(["bash", DEPLOY / "slurm/array.sbatch", "/p", "both"], env=environment, capture_output=True, text=True)
+    assert other.returncode == 2 and "expected shard or sweep, got both" in other.stderr, other
+
+
 assert unknown_options("--task 1 --tasks=2 --index", "--tasks INT   see --index, or ---task") == ["--task"]
 checked = {str(path.relative_to(DEPLOY)): options_exist(path) for path in sorted(DEPLOY.rglob("*")) if path.is_file()}
 for name in ("slurm/array.sbatch", "slurm/train.sbatch", "parallel/run.sh", "kubernetes/job.yaml", "kubernetes/train.yaml",
@@ -100,4 +121,5 @@ for script in ("slurm/array.sbatch", "slurm/train.sbatch", "parallel/run.sh"):
     subprocess.run(["bash", "-n", DEPLOY / script], check=True)
 slurm_tells_ranks_who_they_are()
 absent_plan_is_an_error()
+array_serves_both()
 print(f"{sum(checked.values())} calls in {len(checked)} files")

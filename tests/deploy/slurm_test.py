@@ -1,5 +1,6 @@
 """deploy/slurm on a real Slurm: slurmctld and slurmd of this machine, started here with a configuration of their own. An array makes the
-shards of a plan while one of its tasks is requeued and another's program is killed; the bytes must be those of one run.
+shards of a plan while one of its tasks is requeued and another's program is killed; the bytes must be those of one run. Another array makes
+a sweep, whose tasks need the same stages.
 
 usage: slurm_test.py DIFFREWARD_PROGRAM      as root, with Debian's packages slurmctld, slurmd and slurm-client; nothing of them is left running
 """
@@ -105,9 +106,9 @@ def programs(plan, task):
     return found
 
 
-def submit(root, plan):
-    out = sh("sbatch", "--parsable", f"--array=0-{TASKS - 1}", f"--output={root}/task-%a.log", str(SOURCE / "deploy/slurm/array.sbatch"),
-             str(plan))
+def submit(root, plan, *what, tasks=TASKS):
+    out = sh("sbatch", "--parsable", f"--array=0-{tasks - 1}", f"--output={root}/task-%a.log", str(SOURCE / "deploy/slurm/array.sbatch"),
+             str(plan), *what)
     return out.strip()
 
 
@@ -116,6 +117,37 @@ def ended(job):
         return not tasks(job)
     except subprocess.CalledProcessError:  # forgotten already
         return True
+
+
+JOB = """
+seed = 0
+[[steps]]
+name = "base"
+command = "generate"
+steps = 400000
+[[steps]]
+name = "walks"
+command = "generate"
+steps = 4000
+count = 8
+seed = "${seed}"
+[[figures]]
+name = "reward per step"
+value = "walks.reward_per_step"
+"""
+
+
+def a_sweep(root):
+    (root / "job.toml").write_text(JOB)
+    sweep = root / "sweep"
+    diffreward("sweep", "plan", str(root / "job.toml"), "--over", "seed=0..3", "--out", str(sweep))
+    job = submit(root, sweep, "sweep", tasks=4)
+    until("an empty queue", lambda: ended(job))
+    status = diffreward("sweep", "status", str(sweep))
+    assert status["complete"] and status["stages_done"] == 5 and status["attempts"] == 0, status
+    diffreward("run", str(root / "job.toml"), "--set", "seed=2", "--out", str(root / "one"))
+    assert (root / "one/results.json").read_bytes() == (sweep / "runs/2/results.json").read_bytes()
+    print(f"a sweep of {status['indices']} indices in 4 tasks: {status['stages']} stages, figures of one run")
 
 
 def main(root):
@@ -153,6 +185,7 @@ def main(root):
         print(f"Slurm {sh('sinfo', '--version').split()[-1]}: {SHARDS} shards in {TASKS} tasks, task {requeued} requeued, "
               f"{len(victims)} program(s) of task {killed} killed; after the array {first['done']} shards in {seconds:.0f} s, missing "
               f"'{first['missing_index']}'; submitted again: the bytes of one run")
+        a_sweep(root)
     except BaseException:
         for name in ("slurmctld.log", "slurmd.log", *(path.name for path in root.glob("task-*.log"))):
             if (root / name).exists():
