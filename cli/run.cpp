@@ -192,7 +192,7 @@ Json document_of(const RunJobConfig& config) {
 
 Json run_document(const RunJobConfig& config, Json document, const StepMaker& make) {
   if (const int ranks = Ranks::count(); ranks > 1)
-    throw UsageError(concat("a job: expected one process, found WORLD_SIZE ", ranks,
+    throw UsageError(concat("run: expected one process, found WORLD_SIZE ", ranks,
                             "; train and extract alone divide their work"));
   const fs::path out = config.out;
   const std::vector<std::uint64_t> seeds = parse_seeds(config.seeds);

@@ -39,9 +39,9 @@ TEST_F(CommandTest, NoCommandIsWrongUseAndHelpIsNot) {
   EXPECT_EQ(run({}).code, 2);
   const Outcome help = run({"--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* name :
-       {"envs", "generate", "data", "train", "extract", "evaluate", "rl", "steer", "plan", "sd sample",
-        "board submit", "board keys", "board serve", "run", "sweep collect", "report", "results", "completion"})
+  for (const char* name : {"envs", "generate", "data", "train", "extract", "evaluate", "rl", "steer", "plan",
+                           "sd sample", "board submit", "board keys", "board serve", "run", "sweep collect",
+                           "report", "results", "completion"})
     EXPECT_THAT(help.out, HasSubstr(name));
 }
 
