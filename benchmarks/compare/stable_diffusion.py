@@ -340,7 +340,7 @@ def main() -> int:
         results.save(args.file, comparison.figures, "make bench-sd" + (" ARGS=--busy" if args.busy else ""), ("torch", "diffusers", "transformers"), commit)
     found = results.load(args.file)
     for page in args.readme:
-        results.replace_table(page, "stable-diffusion", [["", "measured", "bar"]] + [[name, results.cell(found, name), found[name]["bar"]] for name in found])
+        results.replace_table(page, "stable-diffusion", [["", "measured", "bar"]] + [[name, results.cell(found, name), found[name]["bar"]] for name in found if not found[name]["unit"]])
     return 0
 
 
