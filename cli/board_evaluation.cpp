@@ -137,27 +137,27 @@ std::vector<BoardEpisode> figure_of(const BoardTask& task, const Json& figures) 
 
 /// How a reward of pictures tells scenes with the task's concept from the others: an area under the ROC curve for each
 /// block, since blocks share no scene. Not-a-number where one has scenes of one kind alone.
-std::vector<BoardEpisode> of_pictures(const BoardTask& task, const BoardSubject& subject, int threads) {
+std::vector<BoardEpisode> of_pictures(const BoardTask& task, const BoardSubject& subject) {
   expect_metric(task);
   const StreamPool pool = pool_of(task);
-  const SceneConfig config = scenes_of(task);
+  const SceneGenerator scenes(Atlas::open(), scenes_of(task), pool.seed);
+  const int side = scenes.config().size;
   const auto reward = ImageReward::load(file_of(subject, "reward"));
   const fs::path pipeline = fs::path(file_of(subject, kAutoencoder)).parent_path().parent_path();
-  // Nets of small pictures gain nothing by more, and equal bits are asked for.
+  // Nets of small pictures gain nothing by more threads, and equal bits are asked for.
   const StableDiffusion model = load_model({pipeline.string()}, /*threads=*/1);
-  const ImageSet scenes = make_scenes(SceneGenerator(Atlas::open(), config, pool.seed), threads);
-  require(picture_side(*reward, model) == scenes.side(), "task ", task.name,
-          ": expected a reward of pictures of ", scenes.side(), " x ", scenes.side(), ", found one of ",
-          picture_side(*reward, model));
+  require(picture_side(*reward, model) == side, "task ", task.name, ": expected a reward of pictures of ",
+          side, " x ", side, ", found one of ", picture_side(*reward, model));
   const auto pictures = static_cast<std::size_t>(pool.instances);
   std::vector<BoardEpisode> blocks;
   for (std::int64_t block = 0; block < pool.episodes; ++block) {
-    const std::size_t first = static_cast<std::size_t>(block) * pictures;
-    const std::vector<double> scores =
-        PictureLatents::encode(model, images_of(scenes, first, pictures)).score(*reward);
+    ImageSet::Columns columns = scenes.make(static_cast<std::size_t>(block) * pictures, pictures);
+    columns.drawings = scenes.atlas().drawings();
+    const ImageSet set = ImageSet::from_columns(std::move(columns));
+    const std::vector<double> scores = PictureLatents::encode(model, images_of(set)).score(*reward);
     std::vector<double> here, absent;  // rewards fall where the concept is
     for (std::size_t i = 0; i < scores.size(); ++i)
-      (scenes.holds(first + i, config.target) ? here : absent).push_back(-scores[i]);
+      (set.holds(i, scenes.config().target) ? here : absent).push_back(-scores[i]);
     const bool told = !here.empty() && !absent.empty() &&
                       std::ranges::all_of(scores, [](double score) { return std::isfinite(score); });
     blocks.push_back({block, told ? auroc(here, absent) : std::nan(""), 0});
@@ -202,7 +202,7 @@ std::map<std::string, std::vector<BoardEpisode>> evaluate_on_all(const std::vect
     require(task.kind == task_kind_of(subject.kind), "task ", task.name, ": expected one for ",
             task_kind_of(subject.kind), ", found one for ", task.kind);
     if (subject.kind == "image_reward") {
-      out[task.name] = of_pictures(task, subject, threads);
+      out[task.name] = of_pictures(task, subject);
     } else if (subject.kind == "reward") {
       const std::string key = Json({task.env, task.options, task.pool}).dump();
       if (!figures.contains(key)) figures[key] = judged(task, subject, threads);

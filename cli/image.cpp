@@ -233,9 +233,9 @@ Json run_image_report(const ImageReportConfig& config) {
   });
 }
 
-std::vector<Image> images_of(const ImageSet& set, std::size_t first, std::size_t count) {
+std::vector<Image> images_of(const ImageSet& set) {
   std::vector<Image> images;
-  for (std::size_t i = first; i < set.size() && i - first < count; ++i) {
+  for (std::size_t i = 0; i < set.size(); ++i) {
     const std::span<const std::uint8_t> pixels = set.image(i);
     images.push_back({set.side(), set.side(), {pixels.begin(), pixels.end()}});
   }

@@ -1,7 +1,6 @@
 // diffreward image: what a reward of latents makes of pictures.
 #pragma once
 
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -135,9 +134,8 @@ struct ImageEvaluateConfig {
   }
 };
 
-/// Pictures [first, first + count) of a set, as far as there are.
-std::vector<Image> images_of(const ImageSet& set, std::size_t first = 0,
-                             std::size_t count = std::numeric_limits<std::size_t>::max());
+/// The pictures of a set.
+std::vector<Image> images_of(const ImageSet& set);
 
 StageSpec stage_of(const ImageReportConfig& config);
 StageSpec stage_of(const ImageJudgeConfig& config);

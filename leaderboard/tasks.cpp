@@ -38,7 +38,7 @@ constexpr RewardFigure kRewardFigures[] = {
 };
 
 constexpr int kJudgedEpisodes = 256, kJudgedInstances = 64;
-constexpr int kPictureBlocks = 20, kPicturesOfBlock = 100;
+constexpr int kPictureBlocks = 20, kPicturesOfBlock = 100, kMostPicturesOfBlock = 4096;
 /// Of the drawings that come with the project: others would be another task.
 constexpr const char* kDrawings = "0a13b12f9f495a8f5d9eea394d40707ab469ea50a4a6010cc86b6fefb04b3d55";
 
@@ -120,6 +120,8 @@ SceneConfig scenes_of(const BoardTask& task) {
     SceneConfig config;
     update(config, task.options);
     const StreamPool pool = pool_of(task);
+    require(pool.instances <= kMostPicturesOfBlock, "stream_pool: instances: expected at most ",
+            kMostPicturesOfBlock, " pictures of a block, found ", pool.instances);
     config.count = std::int64_t{pool.episodes} * pool.instances;
     validate(config);
     return config;

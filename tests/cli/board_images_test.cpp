@@ -171,6 +171,8 @@ TEST_F(BoardImagesTest, WhatDoesNotFitIsRefused) {
   EXPECT_THAT(unsound({{"name", "p/b"}, {"options", {{"count", 7}}}}),
               HasSubstr("expected none named count"));
   EXPECT_THAT(unsound({{"name", "p/b"}, {"options", {{"atlas_sha256", "0"}}}}), HasSubstr("atlas_sha256"));
+  EXPECT_THAT(unsound({{"name", "p/b"}, {"stream_pool", {{"instances", 5000}}}}),
+              HasSubstr("at most 4096 pictures"));
 }
 
 TEST(BoardTasksOfImages, AreOfTheDrawingsThatComeWithTheProject) {
