@@ -18,6 +18,7 @@
 #include "core/provenance.h"
 #include "datasets/scenes/scenes.h"
 #include "envs/catalog.h"
+#include "envs/pictures.h"
 #include "envs/vector_env.h"
 #include "leaderboard/board_page.h"
 #include "leaderboard/exports.h"
@@ -532,10 +533,31 @@ int exit_code_of_board_verify(const Json& result) {
   return result.at("refused") == 0 ? 0 : 1;
 }
 
+namespace {
+
+RowPictures pictures_of(const Board& board, const std::vector<std::string>& given) {
+  RowPictures pictures;
+  for (const std::string& one : given) {
+    const std::size_t equals = one.rfind('=');
+    require(equals != std::string::npos && equals > 0 && equals + 1 < one.size(),
+            "pictures: expected ROW=FILE, got '", one, "'");
+    const std::filesystem::path file = one.substr(equals + 1);
+    std::string caption = file.stem().string();
+    std::ranges::replace_if(
+        caption, [](char c) { return c == '-' || c == '_'; }, ' ');
+    pictures[board.entry(one.substr(0, equals)).id].push_back({caption, read_picture(file)});
+  }
+  return pictures;
+}
+
+}  // namespace
+
 Json run_board_export(const BoardExportConfig& config) {
   const Board board(config.board);
   const BoardReading reading(board);
   const std::string format = config.page ? "page" : config.format;
+  if (!config.pictures.empty() && format != "page")
+    throw UsageError(concat("--pictures: expected --format page, which shows them, got ", format));
   ThreadPool pool(config.threads);
   std::string text;
   if (format == "json") {
@@ -547,7 +569,9 @@ Json run_board_export(const BoardExportConfig& config) {
     text = model_card(board, board.entry(config.row));
   } else {
     const std::vector<SuiteStandings> suites = standings(board, config.standings, &pool);
-    text = format == "markdown" ? board_markdown(suites) : board_page(board, suites, config.title);
+    text = format == "markdown"
+               ? board_markdown(suites)
+               : board_page(board, suites, config.title, pictures_of(board, config.pictures));
   }
   if (config.out.empty()) return {{"text", text}};
   write_file(config.out, text);

@@ -152,6 +152,7 @@ struct BoardExportConfig {
   bool page = false;            // the same as format page
   std::string row;              // of a card
   std::string title = "Leaderboard";
+  std::vector<std::string> pictures;  // of a page: ROW=FILE
   StandingsConfig standings;
   int threads = 0;
 
@@ -167,6 +168,8 @@ struct BoardExportConfig {
     field("page", self.page, "the same as --format page");
     field("row", self.row, "of a card");
     field("title", self.title, "of a page");
+    field("pictures", self.pictures,
+          "of a page, shown behind rows: a row, '=' and a PNG or JPEG file, whose name is the caption");
     StandingsConfig::visit(self.standings, field);
     field("threads", self.threads, "threads, 0 for one per core", Bounds{0, 1024});
   }

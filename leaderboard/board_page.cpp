@@ -27,6 +27,9 @@ constexpr const char* kStyle = R"css(
 .board tr.more > td:last-child { padding-left: 1.4rem; }
 .board tr.entry > * { border-bottom: 0; }
 .board details > p, .board details > ul { margin: .3rem 0; max-width: 60rem; overflow-wrap: anywhere; }
+.board .shows { display: flex; flex-wrap: wrap; gap: .8rem; margin: .6rem 0; }
+.board .shows figure { margin: 0; max-width: 18rem; }
+.board .shows img { max-width: 100%; height: auto; }
 .board summary { cursor: pointer; color: var(--soft); }
 .board summary:focus-visible, .filters :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .board .metric { display: block; font-weight: 400; }
@@ -135,10 +138,17 @@ std::string score_text(const Estimate& value) {
   return value.low == value.high ? format_number(value.value) : format_estimate(value);
 }
 
-/// What is behind a row: how it was made, and its single runs.
-std::string details_of(const BoardRow& row) {
+/// What is behind a row: how it was made, its single runs, and its pictures.
+std::string details_of(const BoardRow& row, const RowPictures& pictures) {
   const BoardEntry& entry = row.entry;
-  std::string out = "<details><summary>command, hashes, runs</summary>";
+  const auto shows = pictures.find(entry.id);
+  std::string out = concat("<details><summary>command, hashes, runs",
+                           shows != pictures.end() ? ", pictures" : "", "</summary>");
+  if (shows != pictures.end()) {
+    out += "<div class=\"shows\">";
+    for (const RowPicture& one : shows->second) out += figure_html(one.image, visible(one.caption, 200));
+    out += "</div>";
+  }
   if (!entry.command.empty()) out += "<p>" + code(entry.command) + "</p>";
   if (!entry.note.empty()) out += "<p>" + isolated(entry.note) + "</p>";
   out += concat("<p>row ", entry.id, " · ", code(entry.hash()), " · ",
@@ -170,7 +180,7 @@ std::string details_of(const BoardRow& row) {
   return out + "</ul></details>";
 }
 
-std::string row_html(const SuiteStandings& suite, const BoardRow& row) {
+std::string row_html(const SuiteStandings& suite, const BoardRow& row, const RowPictures& pictures) {
   const bool ranked = row.standing.unranked.empty();
   std::string out = concat(
       "<tr class=\"entry\" data-kind=\"", escape_html(visible(row.entry.kind, 40)), "\" data-checked=\"",
@@ -193,10 +203,10 @@ std::string row_html(const SuiteStandings& suite, const BoardRow& row) {
                       "</td><td class=\"", css, "\">", name_of(row.checked),
                       row.entry.dirty() ? ", changed checkout" : "",
                       "</td></tr>\n<tr class=\"more\"><td></td><td></td><td colspan=\"",
-                      suite.tasks.size() + 4, "\">", details_of(row), "</td></tr>\n");
+                      suite.tasks.size() + 4, "\">", details_of(row, pictures), "</td></tr>\n");
 }
 
-std::string table_html(const SuiteStandings& suite, std::size_t number) {
+std::string table_html(const SuiteStandings& suite, std::size_t number, const RowPictures& pictures) {
   const std::string id = concat("standings-", number);
   std::string out =
       concat("<figure><figcaption id=\"", id,
@@ -222,7 +232,7 @@ std::string table_html(const SuiteStandings& suite, std::size_t number) {
                   "</span></th>");
   }
   out += "<th scope=\"col\" class=\"n\">runs</th><th scope=\"col\">checked</th></tr></thead><tbody>\n";
-  for (const BoardRow& row : suite.rows) out += row_html(suite, row);
+  for (const BoardRow& row : suite.rows) out += row_html(suite, row, pictures);
   return out + "</tbody></table></div></figure>\n";
 }
 
@@ -343,7 +353,7 @@ std::string filters_html(const std::vector<SuiteStandings>& suites) {
 }  // namespace
 
 std::string board_page(const Board& board, const std::vector<SuiteStandings>& suites,
-                       const std::string& title) {
+                       const std::string& title, const RowPictures& pictures) {
   std::set<std::int64_t> methods;  // of which some stand in several suites
   std::size_t runs = 0;
   for (const SuiteStandings& suite : suites)
@@ -360,10 +370,12 @@ std::string board_page(const Board& board, const std::vector<SuiteStandings>& su
   page.style(kStyle).script(kScript);
   page.summary({{"Methods", concat(methods.size())}, {"Runs", concat(runs)}});
   page.markup(filters_html(suites));
+  RowPictures left = pictures;  // of a row that stands in two suites the first one has them
   for (std::size_t i = 0; i < suites.size(); ++i) {
     page.section(visible(suites[i].suite, 200));
     add_chart(page, suites[i]);
-    page.markup(table_html(suites[i], i + 1));
+    page.markup(table_html(suites[i], i + 1, left));
+    for (const BoardRow& row : suites[i].rows) left.erase(row.entry.id);
     add_matrix(page, suites[i]);
     add_profiles(page, board, suites[i]);
   }

@@ -79,11 +79,6 @@ std::string image_tag(const Image& image, const std::string& caption, const std:
                 base64(encode_png(image)), "\">");
 }
 
-std::string figure_tag(const Image& image, const std::string& caption, const std::string& alt) {
-  return "<figure>" + image_tag(image, caption, alt) + "<figcaption>" + inline_markup(caption) +
-         "</figcaption></figure>\n";
-}
-
 /// The opening <svg ...> with a class.
 std::string with_class(std::string svg, const std::string& css) {
   return svg.insert(4, " class=\"" + css + "\"");
@@ -114,6 +109,11 @@ std::string summary_html(const std::vector<Headline>& headlines) {
 }
 
 }  // namespace
+
+std::string figure_html(const Image& image, const std::string& caption, const std::string& alt) {
+  return "<figure>" + image_tag(image, caption, alt) + "<figcaption>" + inline_markup(caption) +
+         "</figcaption></figure>\n";
+}
 
 std::string base64(const std::vector<std::uint8_t>& bytes) {
   constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -185,13 +185,13 @@ Page& Page::table(const Table& table) {
 }
 
 Page& Page::figure(const Image& image, const std::string& caption, const std::string& alt) {
-  body_ += figure_tag(image, caption, alt);
+  body_ += figure_html(image, caption, alt);
   return *this;
 }
 
 Page& Page::figures(const std::vector<Picture>& pictures) {
   std::string row;
-  for (const Picture& picture : pictures) row += figure_tag(picture.image, picture.caption, picture.alt);
+  for (const Picture& picture : pictures) row += figure_html(picture.image, picture.caption, picture.alt);
   body_ += "<div class=\"row\">" + row + "</div>\n";
   return *this;
 }

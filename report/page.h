@@ -85,6 +85,10 @@ class Page {
   int tables_ = 0;
 };
 
+/// A picture with its caption, in which `code` may be marked, as markup. `alt`: what who cannot see it is told; empty for the
+/// caption. Throws InvalidArgument for an empty caption.
+std::string figure_html(const Image& image, const std::string& caption, const std::string& alt = "");
+
 /// Base64 (RFC 4648) with padding.
 std::string base64(const std::vector<std::uint8_t>& bytes);
 

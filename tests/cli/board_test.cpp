@@ -10,6 +10,7 @@
 #include "agents/trained.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "envs/image.h"
 #include "leaderboard/board.h"
 #include "leaderboard/tasks.h"
 #include "tests/cli/run.h"
@@ -400,6 +401,14 @@ TEST_F(BoardCommandTest, ExportsAndImports) {
   good({"submit", "waypoints", "--tasks", "maze"});
   good({"export", board_, "--page", "--out", path("board.html")});
   EXPECT_THAT(read_file(path("board.html")), HasSubstr("waypoints"));
+  write_png(path("peak-of_rho.png"), Image{2, 1, std::vector<std::uint8_t>(6, 7)});
+  const std::string picture = path("peak-of_rho.png");
+  good({"export", board_, "--page", "--pictures", "waypoints=" + picture, "--out", path("shown.html")});
+  EXPECT_THAT(read_file(path("shown.html")), HasSubstr("<figcaption>peak of rho</figcaption>"));
+  EXPECT_THAT(verb({"export", board_, "--page", "--pictures", picture}).err,
+              HasSubstr("pictures: expected ROW=FILE, got"));
+  EXPECT_THAT(verb({"export", board_, "--page", "--pictures", "nobody=" + picture}).err, HasSubstr("nobody"));
+  EXPECT_EQ(verb({"export", board_, "--pictures", "waypoints=" + picture}).code, 2);
   for (const char* format : {"json", "csv", "markdown"}) {
     const Outcome printed = run({"board", "export", board_, "--format", format});
     EXPECT_EQ(printed.code, 0) << printed.err;

@@ -170,6 +170,14 @@ TEST_F(ExportsTest, AMethodOfTwoSuitesIsOne) {
   const std::string page = board_page(board_, standings(board_, config), "Board");
   EXPECT_THAT(page, HasSubstr("<dt>Methods</dt><dd class=\"value\">1</dd>"));
   EXPECT_THAT(page, HasSubstr("<dt>Runs</dt><dd class=\"value\">6</dd>"));
+  EXPECT_THAT(page, Not(HasSubstr("<img")));
+
+  const RowPictures pictures = {{1, {{"where it is <brightest>", Image{1, 1, {9, 9, 9}}}}}};
+  const std::string shown = board_page(board_, standings(board_, config), "Board", pictures);
+  const std::size_t at = shown.find("<img ");
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_EQ(shown.find("<img ", at + 1), std::string::npos) << "once, though the row stands in two suites";
+  EXPECT_THAT(shown.substr(at), HasSubstr("alt=\"where it is &lt;brightest&gt;\""));
 }
 
 TEST_F(ExportsTest, ScoreMatricesBecomeUnverifiableRows) {
