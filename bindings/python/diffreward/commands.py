@@ -241,7 +241,8 @@ def train(
             [false]
         steps: optimiser steps [3000]
         batch: windows per step [128]
-        accumulate: passes that a batch is divided among; more of them need less memory [1]
+        accumulate: parts that a batch is divided into, one after another or among processes: more of them need less
+            memory [1]
         lr: learning rate of AdamW, at first [0.001]
         lr_schedule: how it falls, to 0 at the last step ("constant", "linear", "cosine") ["constant"]
         weight_decay: AdamW's weight decay [0.0001]
@@ -320,6 +321,7 @@ def extract(
     null: Literal["none", "untrained", "shuffled"] = 'none',
     steps: int = 600,
     batch: int = 64,
+    accumulate: int = 1,
     lr: float = 0.003,
     lr_schedule: Literal["constant", "linear", "cosine"] = 'constant',
     weight_decay: float = 0.0,
@@ -364,6 +366,7 @@ def extract(
             ("none", "untrained", "shuffled") ["none"]
         steps: optimiser steps [600]
         batch: windows per step [64]
+        accumulate: parts that a batch is divided into, one after another or among processes [1]
         lr: learning rate of Adam, at first [0.003]
         lr_schedule: how it falls, to 0 at the last step ("constant", "linear", "cosine") ["constant"]
         weight_decay: AdamW's weight decay [0.0]
@@ -410,6 +413,7 @@ def extract(
         "null": null,
         "steps": steps,
         "batch": batch,
+        "accumulate": accumulate,
         "lr": lr,
         "lr_schedule": lr_schedule,
         "weight_decay": weight_decay,
@@ -907,10 +911,12 @@ def sd_train(
     tokenizer: Path | None = None,
     merges: int = 8192,
     pretrained: Path | None = None,
+    features: Path | None = None,
     pipeline: Mapping[str, Any] | None = None,
     autoencoder: Mapping[str, Any] | None = None,
     denoiser: Mapping[str, Any] | None = None,
     kl_weight: float = 1e-06,
+    perceptual_weight: float = 0.1,
     caption_dropout: float = 0.1,
     snr_gamma: float = 0.0,
     held_out: float = 0.02,
@@ -931,6 +937,8 @@ def sd_train(
         merges: of a learned tokenizer, at most [8192]
         pretrained: pipeline of these sizes to go on from, with its tokenizer where none is given; empty for fresh
             weights [""]
+        features: weights of EfficientNet-Lite0 (tools/judge_weights.py), by whose features the autoencoder is judged
+            beside the pixels; empty for pixels alone [""]
         pipeline: a table of image_size: pixels a side [64]; latent_channels: channels of a latent [4]; vae_channels:
             channels of the autoencoder per resolution, which halves [[24, 48, 64]]; vae_layers: residual blocks per
             resolution [1]; vae_groups: groups of its normalisation [8]; unet_channels: channels of the U-Net per
@@ -950,6 +958,7 @@ def sd_train(
             ["cosine"]; weight_decay: AdamW's weight decay [0.0001]; ema: decay of the averaged weights [0.995];
             gradient_clip: largest gradient norm, 0 for none [1.0]
         kl_weight: weight of the autoencoder's KL divergence [1e-06]
+        perceptual_weight: weight of the distance between features, where a net of features is given [0.1]
         caption_dropout: share of captions that become nothing [0.1]
         snr_gamma: signal to noise from which timesteps weigh less (min-SNR), 0 for even weights [0.0]
         held_out: share of images kept for the held-out loss [0.02]
@@ -978,10 +987,12 @@ def sd_train(
         "tokenizer": tokenizer,
         "merges": merges,
         "pretrained": pretrained,
+        "features": features,
         "pipeline": pipeline,
         "autoencoder": autoencoder,
         "denoiser": denoiser,
         "kl_weight": kl_weight,
+        "perceptual_weight": perceptual_weight,
         "caption_dropout": caption_dropout,
         "snr_gamma": snr_gamma,
         "held_out": held_out,
