@@ -27,6 +27,16 @@ namespace fs = std::filesystem;
 constexpr std::size_t kFewestDigits = 6;  // of a hash that names an entry
 constexpr const char* kNoHash = "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// Where two configs differ first, as a JSON pointer. What one of them lacks is an option that its program did not have, which
+/// is no difference: later programs leave earlier runs as they were.
+std::optional<std::string> first_unequal(const Json& a, const Json& b, const std::string& at = "") {
+  if (!a.is_object() || !b.is_object()) return a == b ? std::nullopt : std::optional(at);
+  for (const auto& [name, value] : a.items())
+    if (const auto other = b.find(name); other != b.end())
+      if (auto found = first_unequal(value, *other, concat(at, "/", name))) return found;
+  return std::nullopt;
+}
+
 /// Rows as their events tell them: what the row refers to by what it is, not by its number here.
 const std::map<std::string, std::string, std::less<>>& records() {
   static const std::map<std::string, std::string, std::less<>> selects = {
@@ -411,16 +421,11 @@ struct Board::Impl {
     const std::optional<std::string> found = other.step() ? std::optional(other.text(0)) : std::nullopt;
     other.reset();
     if (!found || *found == config) return;
-    const Json before = parse_json(*found, "config"), after = parse_json(config, "config");
-    std::string where = "its config";
-    for (const Json& step : Json(nlohmann::json::diff(nlohmann::json(before), nlohmann::json(after)))) {
-      where = step.at("path").get<std::string>();
-      break;
-    }
-    throw InvalidArgument(
-        concat("run of ", run.task, ", seed ", run.train_seed,
-               ": expected the config of this entry's other runs on the task, found another at ", where,
-               "; give the method another name"));
+    if (const auto where = first_unequal(parse_json(*found, "config"), parse_json(config, "config")))
+      throw InvalidArgument(
+          concat("run of ", run.task, ", seed ", run.train_seed,
+                 ": expected the config of this entry's other runs on the task, found another at ",
+                 where->empty() ? "its beginning" : *where, "; give the method another name"));
   }
 
   bool insert(std::int64_t entry, const BoardRun& run) {

@@ -124,6 +124,13 @@ TEST_F(BoardTest, RunsOfOneTaskShareTheirConfig) {
   given.runs[0].config = {{"ppo", {{"lr", 1e-4}}}};
   EXPECT_THAT(message_of<InvalidArgument>([&] { board.submit(given); }),
               testing::AllOf(HasSubstr("/ppo/lr"), HasSubstr("another name")));
+  given.runs[0].config = {{"ppo", {{"lr", {1e-3, 1e-3}}}}};
+  EXPECT_THROW(board.submit(given), InvalidArgument);
+  given.runs[0].config = {{"ppo", {{"lr", 1e-3}, {"clip", 0.2}}},
+                          {"anchor", ""}};  // options of a later program
+  EXPECT_EQ(board.submit(given).new_runs, 1);
+  given.runs[0].train_seed = 2;
+  given.runs[0].config = {{"ppo", {{"lr", 1e-4}}}};
   given.runs[0].task = "s/b";  // another task may have settings of its own
   EXPECT_EQ(board.submit(given).new_runs, 1);
 }

@@ -8,7 +8,7 @@ import numpy.typing
 import os
 import pathlib
 import typing
-__all__: list[str] = ['Async', 'Batch', 'Dataset', 'GOAL_RADIUS', 'ResetOptions', 'check_picture_size', 'env_catalog', 'env_options', 'env_spec', 'env_summary', 'make_async', 'make_batch', 'nearest_name', 'open_dataset']
+__all__: list[str] = ['Async', 'Batch', 'Dataset', 'GOAL_RADIUS', 'ImageSet', 'ResetOptions', 'check_picture_size', 'env_catalog', 'env_options', 'env_spec', 'env_summary', 'is_image_set', 'make_async', 'make_batch', 'nearest_name', 'open_dataset', 'open_pictures']
 class ResetOptions:
     """
     What a caller may fix about one reset.
@@ -225,6 +225,51 @@ class Dataset:
         """
         [rows] bool, the episode was cut after this row.
         """
+class ImageSet:
+    """
+    Pictures with captions and masks (EmojiScenes).
+    
+    The arrays are read-only views of the memory-mapped file and keep it open.
+    """
+    def __len__(self) -> int:
+        ...
+    def caption(self, index: typing.SupportsInt | typing.SupportsIndex) -> str:
+        """
+        The caption of a picture, empty for none.
+        """
+    def description(self, index: typing.SupportsInt | typing.SupportsIndex) -> str:
+        """
+        What is in a picture, as JSON text: index, caption, and of objects name, artist and box (left, top, width, height in pixels).
+        """
+    def png(self, index: typing.SupportsInt | typing.SupportsIndex) -> bytes:
+        """
+        A picture as the bytes of a PNG file.
+        """
+    @property
+    def images(self) -> numpy.ndarray:
+        """
+        [pictures, side, side, 3] uint8, RGB.
+        """
+    @property
+    def masks(self) -> numpy.ndarray:
+        """
+        [pictures, side, side] uint8, 0 for the ground and k for the k-th object.
+        """
+    @property
+    def path(self) -> pathlib.Path:
+        """
+        The file.
+        """
+    @property
+    def provenance(self) -> str:
+        """
+        Where the pictures come from, as JSON text.
+        """
+    @property
+    def side(self) -> int:
+        """
+        Of each picture, pixels.
+        """
 def check_picture_size(width: typing.SupportsInt | typing.SupportsIndex, height: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Refuses (ValueError) sizes that are not drawn.
@@ -244,6 +289,10 @@ def env_spec(id: str, options: str = '{}') -> str:
 def env_summary(id: str) -> str:
     """
     One line about an environment.
+    """
+def is_image_set(path: os.PathLike | str | bytes) -> bool:
+    """
+    Whether a path stands for a file of pictures.
     """
 def make_async(id: str, config: str, options: str) -> Async:
     """
@@ -267,5 +316,12 @@ def open_dataset(path: os.PathLike | str | bytes) -> Dataset:
     Example:
         >>> len(dr.open_dataset(base_data.folder))
         3200
+    """
+def open_pictures(path: os.PathLike | str | bytes) -> ImageSet:
+    """
+    Opens a file of pictures, or the folder that holds it.
+    
+    Raises:
+        RuntimeError: a file that is missing, damaged or of another kind, naming it and what was found.
     """
 GOAL_RADIUS: float = 0.45
