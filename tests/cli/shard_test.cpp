@@ -9,7 +9,7 @@
 
 #include "core/file.h"
 #include "core/hash.h"
-#include "tests/cli/run.h"
+#include "tests/cli/run_json.h"
 #include "tests/core/temporary_folder.h"
 
 namespace diffreward::cli {
@@ -22,23 +22,6 @@ using testing::HasSubstr;
 class ShardCommands : public testing::Test {
  protected:
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  /// The result of a command, which must end with this code.
-  static Json result(std::vector<std::string> args, int code = 0) {
-    args.insert(args.end(), {"--json", "--quiet"});
-    const Outcome outcome = run(args);
-    EXPECT_EQ(outcome.code, code) << outcome.err;
-    return outcome.out.empty() ? Json() : parse_json(outcome.out, "result");
-  }
-  static std::string refusal(std::vector<std::string> args, int code = 1) {
-    args.push_back("--quiet");
-    const Outcome outcome = run(args);
-    EXPECT_EQ(outcome.code, code) << outcome.out;
-    return outcome.err;
-  }
-  static std::vector<std::string> with(std::vector<std::string> args, const std::vector<std::string>& more) {
-    args.insert(args.end(), more.begin(), more.end());
-    return args;
-  }
   /// Compares a recording by generate with its shards, made in this many tasks, last ones first.
   void expect_equal(const std::vector<std::string>& recording, const std::string& shards,
                     const std::string& tasks) {

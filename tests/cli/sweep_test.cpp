@@ -17,7 +17,7 @@
 #include "core/csv.h"
 #include "core/file.h"
 #include "leaderboard/results.h"
-#include "tests/cli/run.h"
+#include "tests/cli/run_json.h"
 #include "tests/core/killed.h"
 #include "tests/core/temporary_folder.h"
 
@@ -80,18 +80,6 @@ class SweepTest : public testing::Test {
   void SetUp() override { write_file(path("job.toml"), kWalksOfAll); }
 
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  static Json result(std::vector<std::string> args, int code = 0) {
-    args.insert(args.end(), {"--json", "--quiet"});
-    const Outcome outcome = run(args);
-    EXPECT_EQ(outcome.code, code) << outcome.err;
-    return outcome.out.empty() ? Json() : parse_json(outcome.out, "result");
-  }
-  static std::string refusal(std::vector<std::string> args, int code = 1) {
-    args.push_back("--quiet");
-    const Outcome outcome = run(args);
-    EXPECT_EQ(outcome.code, code) << outcome.out;
-    return outcome.err;
-  }
   std::vector<std::string> plan_args(const std::vector<std::string>& over,
                                      const std::string& name = "sweep") const {
     std::vector<std::string> args = {"sweep", "plan", path("job.toml"), "--out", path(name)};
