@@ -4,7 +4,7 @@ BUILD := build/$(PRESET)
 PYTHON := .venv/bin/python
 
 .PHONY: help demo demo-locomotion demo-images test setup build bench bench-denoiser bench-learners bench-learning-curves \
-  bench-sd bench-board bench-board-statistics bench-shared bench-scale board verify-board test-browser test-slurm results \
+  bench-sd bench-board bench-board-statistics bench-shared bench-scale board verify-board test-browser bench-board-page test-slurm results \
   results-behaviours results-locomotion results-images asan tsan fuzz format lint clean
 
 help:
@@ -149,6 +149,9 @@ build/browser/.stamp: tests/browser/package.json tests/browser/package-lock.json
 # SCREENSHOTS=FOLDER keeps pictures of the project's board.
 test-browser: build build/browser/.stamp
 	node tests/browser/board_page.mjs $(BUILD)/cli/diffreward build/browser $(SCREENSHOTS)
+
+bench-board-page: build build/browser/.stamp
+	node tests/browser/board_page.mjs $(BUILD)/cli/diffreward build/browser "" benchmarks/results/board.json
 
 # Debian's slurmctld, slurmd and slurm-client on this machine, some five minutes.
 test-slurm: build

@@ -1,10 +1,11 @@
 // The board's page in a real Chromium: that axe finds nothing against it, that nothing of a name is run or fetched, that
 // everything is reached by the keyboard, and that it is whole without scripts and on a phone.
 //
-// usage: node tests/browser/board_page.mjs PROGRAM PACKAGES [SCREENSHOTS]
+// usage: node tests/browser/board_page.mjs PROGRAM PACKAGES [SCREENSHOTS [RESULTS]]
 //   PROGRAM      the diffreward command
 //   PACKAGES     folder that `npm ci` was run in (make test-browser: build/browser)
-//   SCREENSHOTS  folder for pictures of the project's own board; none where it is left out
+//   SCREENSHOTS  folder for pictures of the project's own board; none where it is left out or empty
+//   RESULTS      results file that gets the size of a page of 1,000 methods and how soon it can be used (make bench-board-page)
 // Ends with 77 where Chromium or the packages are missing.
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -14,7 +15,7 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const [program, packages, screenshots] = process.argv.slice(2);
+const [program, packages, screenshots, results] = process.argv.slice(2);
 
 function skip(reason) {
   console.log(`skipped: ${reason} (make test-browser)`);
@@ -149,6 +150,32 @@ for (const { name, file, rows } of pages) {
   await page.goto(pathToFileURL(pages[0].file).href + `#filter?q=${encodeURIComponent(hostile[1])}&kind=<img src=x onerror=alert(1)>`);
   expect(seen.dialogs.length === 0 && seen.requests.length === 0, 'filter: expected no dialog and no request of a link');
   await context.close();
+}
+
+if (results) {
+  const kMethods = 1000, kLoads = 9;
+  const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
+  const large = path.join(folder, 'large.json');
+  fs.writeFileSync(large, JSON.stringify(Object.fromEntries(Array.from({ length: kMethods }, (_, i) =>
+    [`method ${i}`, [0, 1, 2].map((run) => [0, 1, 2].map((task) => Math.sin(7 * i + 3 * run + task) / 5 + i / kMethods))]))));
+  const file = page_of('large', large, ['--format', 'scores', '--suite', 's'], []);
+  const usable = [], filtered = [];
+  for (let load = 0; load < kLoads; ++load) {
+    const { context, page } = await open(file);
+    usable.push(await page.evaluate(() => performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd));
+    filtered.push(await page.evaluate(() => {
+      const field = document.querySelector('.filters input'), begin = performance.now();
+      field.value = 'method 77';
+      field.dispatchEvent(new Event('input', { bubbles: true }));
+      document.body.getBoundingClientRect();  // lays it out
+      return performance.now() - begin;
+    }));
+    await context.close();
+  }
+  const found = { methods: kMethods, bytes: fs.statSync(file).size, usable_ms: median(usable), filter_ms: median(filtered), loads: kLoads };
+  expect(found.bytes <= 1.5e6, 'large page: expected at most 1.5 MB, found', found.bytes);
+  console.log(JSON.stringify({ page_in_chromium: found }));
+  fs.writeFileSync(results, JSON.stringify({ ...JSON.parse(fs.readFileSync(results, 'utf8')), page_in_chromium: found }, null, 2) + '\n');
 }
 
 await browser.close();
