@@ -17,23 +17,16 @@
 #include <ctime>
 #include <thread>
 
-#include "core/file.h"
+#include "benchmarks/board_benchmark.h"
 #include "core/rng.h"
 #include "core/statistics.h"
 #include "leaderboard/board.h"
-#include "leaderboard/results.h"
 #include "leaderboard/server.h"
 
 namespace diffreward {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 /// Of another process so far: other than the clock's, they do not grow on a busy machine.
 double processor_seconds(pid_t process) {
   clockid_t clock{};
@@ -176,10 +169,7 @@ int run(const std::vector<std::string>& args) {
   ::kill(server, SIGKILL);
   ::waitpid(server, nullptr, 0);
   fs::remove_all(folder);
-  Json all = fs::exists(args[0]) ? read_json_object(args[0]) : Json{{"machine", machine_description()}};
-  all["served_board"] = out;
-  write_file(args[0], all.dump(2) + "\n");
-  std::puts(Json{{"served_board", out}}.dump(2).c_str());
+  put_figures(args[0], {{"served_board", out}});
   return 0;
 }
 
@@ -187,14 +177,5 @@ int run(const std::vector<std::string>& args) {
 }  // namespace diffreward
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fputs("usage: board_server OUT.json [rows [connections [seconds]]]\n", stderr);
-    return 2;
-  }
-  try {
-    return diffreward::run(std::vector<std::string>(argv + 1, argv + argc));
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "board_server: %s\n", error.what());
-    return 1;
-  }
+  return diffreward::run_benchmark(argc, argv, "OUT.json [rows [connections [seconds]]]", diffreward::run);
 }

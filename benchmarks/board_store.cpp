@@ -12,24 +12,17 @@
 #include <cstdlib>
 #include <thread>
 
-#include "core/file.h"
+#include "benchmarks/board_benchmark.h"
 #include "core/rng.h"
 #include "core/statistics.h"
 #include "leaderboard/exports.h"
 #include "leaderboard/imports.h"
-#include "leaderboard/results.h"
 #include "leaderboard/standings.h"
 
 namespace diffreward {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 std::vector<BoardTask> tasks(int count) {
   std::vector<BoardTask> out;
   for (int i = 0; i < count; ++i) out.push_back({.name = concat("suite/", i), .norm_low = 0, .norm_high = 1});
@@ -191,8 +184,7 @@ int measure(const std::vector<std::string>& args) {
   out["many_writers"] = many_writers(folder, number(2, 8), number(3, 200));
   out["large_board"] = large_board(folder, number(4, 1'000'000));
   fs::remove_all(folder);
-  write_file(args[0], out.dump(2) + "\n");
-  std::puts(out.dump(2).c_str());
+  put_figures(args[0], out);
   return 0;
 }
 
@@ -200,14 +192,6 @@ int measure(const std::vector<std::string>& args) {
 }  // namespace diffreward
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fputs("usage: board_store OUT.json [kills [writers [submissions [episodes]]]]\n", stderr);
-    return 2;
-  }
-  try {
-    return diffreward::measure(std::vector<std::string>(argv + 1, argv + argc));
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "board_store: %s\n", error.what());
-    return 1;
-  }
+  return diffreward::run_benchmark(argc, argv, "OUT.json [kills [writers [submissions [episodes]]]]",
+                                   diffreward::measure);
 }
